@@ -1,0 +1,50 @@
+# Two commands matter: `make demo` and `make test`. Both start from nothing but python3, its venv, and make.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+RESULT := output/testclip-blurred
+
+.PHONY: demo test lab readme clean libraries browser
+
+demo: $(VENV)/base
+	@mkdir -p output
+	$(BIN)/bgblur video sample_data/testclip.mp4 -o $(RESULT).mp4 --stills 50 --overwrite
+	@echo "Open $(RESULT).mp4; pictures of it lie in $(RESULT)-stills/"
+
+test: $(VENV)/dev browser
+	$(BIN)/python -m pytest tests
+
+lab: $(VENV)/dev
+	$(BIN)/jupyter lab nbs
+
+readme: $(VENV)/dev
+	$(BIN)/python tools/pictures.py
+	$(BIN)/python tools/readme.py
+
+clean:
+	rm -rf output build *.egg-info .pytest_cache
+
+# The environment, in the two sizes it is needed in. One call of pip for each: a second one would undo its pins.
+$(VENV)/base: settings.ini setup.py | libraries
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -q -e .
+	@touch $@
+
+$(VENV)/dev: settings.ini setup.py | libraries
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -q -e '.[dev]'
+	@touch $@ $(VENV)/base
+
+# OpenCV's wheel wants two libraries of the system, the browser test a browser. On Debian, root gets them here.
+APT = apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install
+
+libraries:
+	@/sbin/ldconfig -p 2>/dev/null | grep -q libGL.so.1 && /sbin/ldconfig -p | grep -q libgthread-2.0.so.0 \
+	|| if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then $(APT) libgl1 libglib2.0-0 >/dev/null; \
+	else echo "If OpenCV does not import, install libgl1 and libglib2.0-0."; fi
+
+browser:
+	@command -v chromium >/dev/null \
+	|| if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then $(APT) chromium >/dev/null; \
+	else echo "The browser test needs chromium: install it."; exit 1; fi

@@ -1,0 +1,33 @@
+"Everything that describes the package stands in settings.ini, where nbdev reads it too."
+from configparser import ConfigParser
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+config = ConfigParser()
+config.read('settings.ini', encoding='utf-8')
+cfg = config['DEFAULT']
+
+extras = {name: cfg[f'{name}_requirements'].split() for name in ('learner', 'notebooks')}
+extras['dev'] = [*extras['learner'], *extras['notebooks'], *cfg['test_requirements'].split()]
+
+setup(
+    name=cfg['lib_name'],
+    version=cfg['version'],
+    description=cfg['description'],
+    long_description=Path('README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    keywords=cfg['keywords'],
+    author=cfg['author'],
+    author_email=cfg['author_email'],
+    url=cfg['git_url'],
+    license='Apache-2.0',
+    license_files=['LICENSE', 'NOTICE'],
+    packages=find_packages(include=['bgblur', 'bgblur.*']),
+    package_data={'bgblur': ['weights/*']},
+    python_requires=f">={cfg['min_python']}",
+    install_requires=cfg['requirements'].split(),
+    extras_require=extras,
+    entry_points={'console_scripts': cfg['console_scripts'].split(), 'nbdev': [f"{cfg['lib_name']}={cfg['lib_name']}._modidx:d"]},
+    zip_safe=False,
+)

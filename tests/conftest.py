@@ -1,0 +1,70 @@
+"What the end-to-end tests share: the command, a copy of the project, and clips made on the spot."
+import shutil
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+CLIP = ROOT/'sample_data'/'testclip.mp4'
+
+
+def run(*args, **kwargs):
+    "A finished process, its output as text"
+    return subprocess.run([str(a) for a in args], capture_output=True, text=True, **kwargs)
+
+
+def bgblur(*args, **kwargs): return run(BIN/'bgblur', *args, **kwargs)
+
+
+def copy_project(dst):
+    "The files that git tracks, or would, as a fresh clone has them"
+    files = run('git', 'ls-files', '-co', '--exclude-standard', cwd=ROOT, check=True).stdout.split('\n')[:-1]
+    for f in files:
+        if not (ROOT/f).exists(): continue
+        (dst/f).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT/f, dst/f)
+    return dst
+
+
+@pytest.fixture(scope='session')
+def frames():
+    reader, imgs = cv2.VideoCapture(str(CLIP)), []
+    while (img := reader.read()[1]) is not None: imgs.append(img)
+    return imgs
+
+
+def write_clip(path, imgs, pts=None, rate=Fraction(25), time_base=None, audio='aac', pix_fmt='yuv420p'):
+    "A clip of `imgs`, evenly spaced or at the times `pts*time_base`, with half a second of a tone"
+    with av.open(str(path), 'w') as out:
+        v = out.add_stream('libx264', rate=rate, options={'crf': '10'})
+        v.height, v.width = imgs[0].shape[:2]
+        v.pix_fmt = pix_fmt
+        if time_base: v.codec_context.time_base = time_base
+        a = out.add_stream(audio, rate=48000, layout='stereo') if audio else None
+        for i, img in enumerate(imgs):
+            frame = av.VideoFrame.from_ndarray(img, format='bgr24')
+            if pts: frame.pts, frame.time_base = pts[i], time_base
+            out.mux(v.encode(frame))
+        out.mux(v.encode())
+        if not a: return path
+        tone = np.sin(np.arange(24000)*2*np.pi*440/48000).astype(np.float32)
+        sound = av.AudioFrame.from_ndarray(np.stack([tone, tone/2]), format='fltp', layout='stereo')
+        sound.rate, sound.pts = 48000, 0
+        out.mux(a.encode(sound))
+        out.mux(a.encode())
+    return path
+
+
+def times(path):
+    with av.open(str(path)) as c: return [f.pts*f.time_base for f in c.decode(video=0)]
+
+
+def sound(path):
+    with av.open(str(path)) as c: return [(p.pts*p.time_base, bytes(p)) for p in c.demux(audio=0) if p.size]

@@ -1,0 +1,194 @@
+"The command, on real files, as a person runs it."
+import os
+import signal
+import subprocess
+import time
+from fractions import Fraction
+
+import av
+import cv2
+import numpy as np
+import pytest
+from conftest import BIN, CLIP, ROOT, bgblur, sound, times, write_clip
+
+LEARNER = ROOT/'sample_data'/'models'/'person.pkl'
+
+
+def one_sentence(result, *words):
+    "Exit code 2 and one line that says what was wrong"
+    assert result.returncode == 2, (result.returncode, result.stderr)
+    lines = result.stderr.strip().split('\n')
+    assert len(lines) == 1 and lines[0].startswith('bgblur: ') and lines[0].endswith('.'), lines
+    for word in words: assert word in lines[0], lines
+
+
+@pytest.fixture
+def bad(tmp_path):
+    "A folder of things that are no videos"
+    (tmp_path/'text.mp4').write_text('This is no video.\n'*100)
+    (tmp_path/'empty.mp4').write_bytes(b'')
+    (tmp_path/'folder.mp4').mkdir()
+    (tmp_path/'there.mp4').write_bytes(b'precious')
+    with av.open(str(tmp_path/'audio.mp4'), 'w') as out:
+        stream = out.add_stream('aac', rate=48000, layout='mono')
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4096), np.float32), format='fltp', layout='mono')
+        frame.rate, frame.pts = 48000, 0
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+    return tmp_path
+
+
+@pytest.mark.parametrize('args, words', [
+    (['missing.mp4'], ['no file', 'missing.mp4']),
+    (['folder.mp4'], ['folder']),
+    (['text.mp4'], ['not a video']),
+    (['audio.mp4'], ['no moving picture']),
+    (['empty.mp4'], ['empty']),
+    (['there.mp4', '-o', 'there.mp4'], ['the source itself']),
+    (['there.mp4', '-o', './there.mp4', '--overwrite'], ['the source itself']),
+    ([CLIP, '-o', 'nowhere/a.mp4'], ['no folder nowhere']),
+    ([CLIP, '-o', 'there.mp4'], ['exists', '--overwrite']),
+    ([CLIP, '-o', 'a.mp4', '--model', 'preson'], ['no model', 'preson']),
+    ([CLIP, '-o', 'a.mp4', '--model', 'missing.onnx'], ['no model file']),
+    ([CLIP, '-o', 'a.mp4', '--model', LEARNER], ['pickle', '--trust']),
+    ([CLIP, '-o', 'a.txt'], ['.mp4']),
+], ids=lambda v: ' '.join(os.path.basename(str(a)) for a in v))
+def test_bad_input(bad, args, words):
+    before = {p: p.read_bytes() if p.is_file() else None for p in bad.rglob('*')}
+    one_sentence(bgblur('video', *args, cwd=bad), *words)
+    assert {p: p.read_bytes() if p.is_file() else None for p in bad.rglob('*')} == before
+
+
+@pytest.mark.parametrize('args, words', [
+    (['missing.png'], ['no file']),
+    (['text.mp4', '-o', 'a.png'], ['not a picture']),
+    ([CLIP, '-o', 'a.png'], ['not a picture']),
+    (['text.mp4', '-o', 'a.gif'], ['.jpg']),
+], ids=lambda v: ' '.join(os.path.basename(str(a)) for a in v))
+def test_bad_picture(bad, args, words):
+    before = sorted(bad.rglob('*'))
+    one_sentence(bgblur('image', *args, cwd=bad), *words)
+    assert sorted(bad.rglob('*')) == before
+
+
+@pytest.mark.parametrize('args', [['video', CLIP, '--strength', '0'], ['video', CLIP, '--strength', 'much'], ['video'], ['vidoe']])
+def test_bad_arguments(args, tmp_path):
+    assert bgblur(*args, cwd=tmp_path).returncode == 2
+
+
+def test_broken_link_and_symlink_to_source(tmp_path):
+    (tmp_path/'clip.mp4').write_bytes(CLIP.read_bytes())
+    (tmp_path/'link.mp4').symlink_to(tmp_path/'clip.mp4')
+    one_sentence(bgblur('video', tmp_path/'clip.mp4', '-o', tmp_path/'link.mp4', '--overwrite'), 'the source itself')
+    assert (tmp_path/'clip.mp4').read_bytes() == CLIP.read_bytes()
+
+
+def test_sound_is_kept_bit_for_bit(tmp_path, frames):
+    src = write_clip(tmp_path/'talk.mp4', frames[:15])
+    result = bgblur('video', src)
+    assert result.returncode == 0 and 'sound copied' in result.stdout, result.stderr
+    assert sound(tmp_path/'talk-blurred.mp4') == sound(src)
+
+
+@pytest.mark.parametrize('kind', ['mp4', 'mkv', 'mov'])
+def test_ntsc_rate_keeps_its_times(tmp_path, frames, kind):
+    src = write_clip(tmp_path/'ntsc.mp4', frames[:40], rate=Fraction(30000, 1001))
+    assert bgblur('video', src, '-o', tmp_path/f'out.{kind}').returncode == 0
+    exact, kept = times(src), times(tmp_path/f'out.{kind}')
+    assert exact[1] - exact[0] == Fraction(1001, 30000)
+    if kind != 'mkv': assert kept == exact
+    else:
+        # Matroska counts in milliseconds, and has no place for AAC's lead-in before 0: all begins that much later
+        assert len(kept) == 40 and all(abs(k - kept[0] - e) <= Fraction(1, 1000) for k, e in zip(kept, exact))
+        assert abs(kept[0] - sound(tmp_path/'out.mkv')[0][0] + sound(src)[0][0]) <= Fraction(1, 1000)
+
+
+def test_variable_rate_keeps_its_times(tmp_path, frames):
+    pts = np.random.default_rng(1).integers(100, 9000, 40).cumsum().tolist()
+    src = write_clip(tmp_path/'phone.mp4', frames[:40], pts, time_base=Fraction(1, 90000))
+    assert len({b - a for a, b in zip(times(src), times(src)[1:])}) > 30
+    assert bgblur('video', src).returncode == 0
+    assert times(tmp_path/'phone-blurred.mp4') == times(src)
+
+
+@pytest.mark.parametrize('w, h', [(201, 151), (200, 151), (3, 3), (17, 301)])
+def test_odd_sizes(tmp_path, frames, w, h):
+    src = write_clip(tmp_path/'odd.mp4', [cv2.resize(f, (w, h)) for f in frames[:5]], pix_fmt='yuv444p')
+    assert bgblur('video', src).returncode == 0
+    with av.open(str(tmp_path/'odd-blurred.mp4')) as c: got = [(f.width, f.height) for f in c.decode(video=0)]
+    assert got == [(w + w % 2, h + h % 2)]*5
+
+
+def test_colours_stay(tmp_path):
+    "A still of plain colours, tagged BT.709, comes out in the same YUV values where nothing is blurred"
+    src, dst = tmp_path/'bars.mp4', tmp_path/'bars-blurred.mp4'
+    bars = np.repeat(np.uint8([[[30, 60, 200], [180, 90, 20], [60, 160, 90], [128, 128, 128]]]), 40, axis=1).repeat(96, axis=0)
+    with av.open(str(src), 'w') as out:
+        v = out.add_stream('libx264', rate=25, options={'qp': '0'})
+        v.width, v.height, v.pix_fmt = 160, 96, 'yuv420p'
+        v.codec_context.colorspace, v.codec_context.color_range = 1, 1
+        for _ in range(3): out.mux(v.encode(av.VideoFrame.from_ndarray(bars, format='bgr24').reformat(format='yuv420p', dst_colorspace=1)))
+        out.mux(v.encode())
+    assert bgblur('video', src, '--strength', 1).returncode == 0
+    with av.open(str(src)) as a, av.open(str(dst)) as b:
+        for x, y in zip(a.decode(video=0), b.decode(video=0)):
+            assert y.colorspace == x.colorspace == 1
+            # colours mix where two bars meet; a wrong matrix or range would move whole bars by 5 and more
+            assert (abs(x.to_ndarray().astype(int) - y.to_ndarray()) > 2).mean() < .05
+
+
+def test_stills(tmp_path):
+    result = bgblur('video', CLIP, '-o', tmp_path/'a.mp4', '--stills', 100, '--stills-dir', tmp_path/'s')
+    assert result.returncode == 0
+    assert sorted(p.name for p in (tmp_path/'s').iterdir()) == ['frame_000000.jpg', 'frame_000100.jpg', 'frame_000200.jpg']
+    one_sentence(bgblur('video', CLIP, '-o', tmp_path/'b.mp4', '--stills', 50, '--stills-dir', tmp_path/'s'), 'stills already')
+    assert not (tmp_path/'b.mp4').exists()
+
+
+def test_says_what_it_does_unless_quiet(tmp_path):
+    loud = bgblur('video', CLIP, '-o', tmp_path/'a.mp4')
+    assert '250/250' in loud.stderr and '250 frames' in loud.stdout
+    quiet = bgblur('video', CLIP, '-o', tmp_path/'a.mp4', '--overwrite', '--quiet')
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, '', '')
+
+
+def test_learner_as_model(tmp_path, frames):
+    cv2.imwrite(str(tmp_path/'me.png'), frames[0])
+    result = bgblur('image', 'me.png', '--model', LEARNER, '--trust', cwd=tmp_path)
+    assert (result.returncode, result.stdout, result.stderr) == (0, 'me-blurred.png\n', '')
+    assert cv2.imread(str(tmp_path/'me-blurred.png')).shape == frames[0].shape
+
+
+@pytest.mark.parametrize('name', ['-dash.mp4', "o'clock \"now\".mp4", 'Grüße 你好.mp4', 'http:x.mp4', 'a%d.mp4'])
+def test_names(tmp_path, frames, name):
+    write_clip(tmp_path/'plain.mp4', frames[:3]).rename(tmp_path/name)
+    assert bgblur('video', '--', name, cwd=tmp_path).returncode == 0
+    assert (tmp_path/name.replace('.mp4', '-blurred.mp4')).stat().st_size > 1000
+
+
+def test_result_has_ordinary_rights(tmp_path, frames):
+    src = write_clip(tmp_path/'a.mp4', frames[:3])
+    assert bgblur('video', src, umask=0o027).returncode == 0
+    assert (tmp_path/'a-blurred.mp4').stat().st_mode & 0o777 == 0o640
+
+
+def test_interrupt_leaves_nothing(tmp_path, frames):
+    src = write_clip(tmp_path/'long.mp4', frames*8)
+    process = subprocess.Popen([str(BIN/'bgblur'), 'video', str(src)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not list(tmp_path.glob('.long*.part')): time.sleep(.01)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode not in (0, 2) and 'Traceback' not in err
+    assert list(tmp_path.iterdir()) == [src]
+
+
+def test_models_are_listed():
+    result = bgblur('models')
+    assert result.returncode == 0 and result.stdout.startswith('person')
+
+
+@pytest.mark.parametrize('args', [[], ['video'], ['image'], ['models']])
+def test_help(args):
+    result = bgblur(*args, '--help')
+    assert result.returncode == 0 and 'Usage' in result.stdout

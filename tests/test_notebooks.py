@@ -1,0 +1,49 @@
+"Every notebook runs, alone and with the others, and package and README are what the notebooks say."
+import json
+import re
+
+import pytest
+from conftest import BIN, ROOT, copy_project, run
+
+NOTEBOOKS = sorted(p for p in (ROOT/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
+
+
+def completed(output): return sorted(re.findall(r'- Completed .*/(\S+\.ipynb)', output))
+
+
+def test_all_in_order_and_none_missing():
+    result = run(BIN/'nbdev_test', '--n_workers', 0, '--do_print', cwd=ROOT)
+    assert result.returncode == 0, result.stdout + result.stderr
+    # nbdev_test skips a notebook without a word if its name starts with _ or its front matter says so
+    assert completed(result.stdout) == [p.name for p in NOTEBOOKS]
+
+
+@pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda p: p.stem)
+def test_alone(path):
+    result = run(BIN/'nbdev_test', '--path', path, '--do_print', cwd=ROOT)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert completed(result.stdout) == [path.name]
+
+
+def test_each_module_has_its_notebook():
+    sources = {m.stem: re.search(r'File to edit: \.\./nbs/(\S+ipynb)', m.read_text()) for m in (ROOT/'bgblur').glob('[!_]*.py')}
+    assert all(sources.values()), sources
+    assert {m[1] for m in sources.values()} == {p.name for p in NOTEBOOKS} - {'index.ipynb'}
+
+
+def test_package_and_readme_agree_with_notebooks(tmp_path):
+    copy = copy_project(tmp_path)
+    before = {p: p.read_bytes() for d in ('nbs', 'bgblur') for p in (copy/d).rglob('*') if p.is_file()}
+    for command in ('nbdev_clean', 'nbdev_export'): assert run(BIN/command, cwd=copy).returncode == 0
+    after = {p: p.read_bytes() for p in before if p.exists()}
+    assert [str(p) for p in before if before[p] != after.get(p)] == []
+    assert run(BIN/'python', copy/'tools'/'readme.py', '--check').returncode == 0
+
+
+@pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda p: p.stem)
+def test_readable_unrun(path):
+    assert path.stat().st_size < 1_000_000
+    cells = [c for c in json.loads(path.read_text())['cells'] if c['cell_type'] == 'code']
+    bare = [c['source'] for c in cells if re.match('show_images|Video', ''.join(c['source'][-1:])) and not c['outputs']]
+    assert not bare
+    assert 'Traceback' not in json.dumps([c['outputs'] for c in cells])

@@ -1,0 +1,49 @@
+"""Read the weights of MediaPipe Selfie Segmentation out of its .tflite file.
+
+    python tools/convert_weights.py sample_data/models/selfie_segmentation.tflite bgblur/weights
+
+writes person.pt (PyTorch, 16 bit like the original) and person.onnx (32 bit, any size).
+Run it again whenever the net in nbs/06_learner.ipynb changes its shape.
+"""
+import sys
+from pathlib import Path
+
+import torch
+from ai_edge_litert.interpreter import Interpreter
+from torch import nn
+
+from bgblur.learner import PersonNet, person_net, to_onnx
+
+# TensorFlow's order of a kernel's axes, as PyTorch wants them
+AXES = {'CONV_2D': (0, 3, 1, 2), 'DEPTHWISE_CONV_2D': (3, 0, 1, 2), 'Convolution2DTransposeBias': (3, 0, 1, 2)}
+
+
+def convolutions(path):
+    "Kernel and bias of every convolution in `path`, in the order of the graph, axes as in PyTorch."
+    net = Interpreter(str(path))
+    net.allocate_tensors()
+    ops = net._get_ops_details()
+    # 16-bit weights are stored, and unpacked by an operation of their own
+    stored = {op['outputs'][0]: op['inputs'][0] for op in ops if op['op_name'] == 'DEQUANTIZE'}
+    for op in ops:
+        if op['op_name'] in AXES:
+            _, kernel, bias = (net.get_tensor(stored.get(i, i)) if n else None for n, i in enumerate(op['inputs']))
+            yield torch.tensor(kernel).permute(AXES[op['op_name']]).contiguous(), torch.tensor(bias)
+
+
+def convert(path):
+    "State dict of `PersonNet`, whose convolutions stand in the order of the original's graph."
+    net = PersonNet().half()
+    convs = [m for m in net.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
+    for conv, (kernel, bias) in zip(convs, convolutions(path), strict=True):
+        assert conv.weight.shape == kernel.shape and kernel.dtype == bias.dtype == torch.float16
+        conv.weight.data, conv.bias.data = kernel, bias
+    return net.state_dict()
+
+
+if __name__ == '__main__':
+    if len(sys.argv) != 3: sys.exit(__doc__)
+    dst = Path(sys.argv[2])
+    torch.save(convert(sys.argv[1]), dst/'person.pt')
+    to_onnx(person_net(), dst/'person.onnx')
+    for f in sorted(dst.glob('person.*')): print(f, f.stat().st_size)

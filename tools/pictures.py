@@ -1,0 +1,28 @@
+"""Make the pictures in nbs/images from the sample clip: python tools/pictures.py"""
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from bgblur.pipeline import Blurrer
+from bgblur.video import VideoReader, encode_image, to_bgr
+
+ROOT = Path(__file__).parent.parent
+
+
+def grey(p): return cv2.cvtColor((p*255).round().astype(np.uint8), cv2.COLOR_GRAY2BGR)
+
+
+if __name__ == '__main__':
+    with VideoReader(ROOT/'sample_data'/'testclip.mp4') as reader: frames = [to_bgr(f) for f in reader]
+    blurrer = Blurrer()
+    some = [frames[n] for n in (0, 130, 240)]
+    pictures = {
+        'before-after': np.hstack([frames[130], blurrer(frames[130])]),
+        'predict': np.hstack([frames[130], grey(blurrer.alpha(frames[130]))]),
+        'video': np.vstack([np.hstack(some), np.hstack([blurrer(f) for f in some])]),
+    }
+    for name, img in pictures.items():
+        scale = min(1, 800/img.shape[1])
+        small = cv2.resize(img, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        (ROOT/'nbs'/'images'/f'{name}.jpg').write_bytes(encode_image(small, '.jpg'))

@@ -1,0 +1,29 @@
+"""Make README.md from nbs/index.ipynb, as nbdev_readme does, but without Quarto.
+
+    python tools/readme.py            write README.md
+    python tools/readme.py --check    exit 1 if README.md is not what the notebook says
+"""
+import sys
+from pathlib import Path
+
+import nbformat
+from nbconvert import MarkdownExporter
+
+ROOT = Path(__file__).parent.parent
+
+
+def readme():
+    "The notebook as Markdown; hidden cells left out, links made relative to the project's top."
+    nb = nbformat.read(ROOT/'nbs'/'index.ipynb', as_version=4)
+    nb.cells = [c for c in nb.cells if not c.source.startswith('#| hide')]
+    nb.metadata.language_info = {'name': 'python'}
+    text = MarkdownExporter().from_notebook_node(nb)[0].strip() + '\n'
+    for there, here in {'](images/': '](nbs/images/', '](../': '](', '](0': '](nbs/0', "'../": "'"}.items():
+        text = text.replace(there, here)
+    return text
+
+
+if __name__ == '__main__':
+    path = ROOT/'README.md'
+    if '--check' not in sys.argv: path.write_text(readme(), encoding='utf-8')
+    elif path.read_text(encoding='utf-8') != readme(): sys.exit('README.md differs from nbs/index.ipynb: run make readme')
