@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 RESULT := output/testclip-blurred
 
-.PHONY: demo test lab readme clean libraries browser
+.PHONY: demo test lab readme bench-quality clean libraries browser
 
 demo: $(VENV)/base
 	@mkdir -p output
@@ -21,6 +21,10 @@ lab: $(VENV)/dev
 readme: $(VENV)/dev
 	$(BIN)/python tools/pictures.py
 	$(BIN)/python tools/readme.py
+
+# Give it folders of your own with ARGS='--clips FOLDER --mattes FOLDER'
+bench-quality: $(VENV)/dev
+	$(BIN)/python tools/bench_quality.py $(ARGS)
 
 clean:
 	rm -rf output build *.egg-info .pytest_cache

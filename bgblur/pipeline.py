@@ -8,7 +8,8 @@ __all__ = ['Blurrer']
 # %% ../nbs/03_pipeline.ipynb #bbab0bfe
 import numpy as np
 
-from .blur import blur_background, composite
+from .blur import blur_background, composite, foreground, layers
+from .matte import Matte
 from .predict import BgblurError, check_frame, load_segmenter
 
 # %% ../nbs/03_pipeline.ipynb #09670de6
@@ -16,20 +17,20 @@ def _checked(p, shape):
     "`p` if it is a probability for a frame of `shape`; otherwise raise"
     p = np.asarray(p)
     if p.shape != shape or p.dtype.kind not in 'fbu':
-        raise BgblurError(f'The segmenter returned {p.dtype} {p.shape}, not a probability {shape}.')
-    if not np.isfinite(p.sum()): raise BgblurError('The segmenter returned numbers that are not finite.')
+        raise BgblurError(f'Got {p.dtype} {p.shape} instead of a probability {shape}.')
+    if not np.isfinite(p.sum()): raise BgblurError('The probability has numbers that are not finite.')
     return np.clip(p, 0, 1, dtype=np.float32)
 
 # %% ../nbs/03_pipeline.ipynb #4846bdb9
 class Blurrer:
     "One frame in, one frame out, its background blurred or replaced."
     def __init__(self,
-        segmenter=None,    # BGR uint8 `(H,W,3)` -> probability of person `(H,W)` in [0,1]; None: `load_segmenter()`
-        matte=None,        # `(frame, probability)` -> alpha `(H,W)` in [0,1]; None: the probability is the alpha
-        background=None,   # BGR uint8 `(H,W,3)` -> BGR uint8 `(H,W,3)`; None: `blur_background`
+        segmenter=None,    # BGR uint8 `(H,W,3)` -> person probability `(H,W)` in [0,1]; None: `load_segmenter()`
+        matte=None,        # `(frame, probability, seconds)` -> alpha `(H,W)` in [0,1]; None: `Matte()`
+        background=None,   # `(frame, alpha, bg)` -> BGR uint8 `(H,W,3)`, see `blur_background`; None: that
     ):
         self.segmenter = segmenter or load_segmenter()
-        self.matte = matte
+        self.matte = matte or Matte()
         self.background = background or blur_background
         self.reset()
 
@@ -40,20 +41,24 @@ class Blurrer:
 
     def alpha(self,
         frame,          # BGR uint8 `(H,W,3)`
+        time=None,      # of the frame in its clip, in seconds; None: 1/25 s after the last one
     ) -> np.ndarray:    # opacity of the person, float32 `(H,W)` in [0,1]
-        """Where the person is; 0 everywhere if the segmenter fails (see `failures` and `last_error`).
+        """Where the person is; 0 everywhere if the segmenter or the matte fails (see `failures`, `last_error`).
         Raises `BgblurError` for a bad frame."""
         check_frame(frame)
         try:
             p = _checked(self.segmenter(frame), frame.shape[:2])
-            return p if self.matte is None else self.matte(frame, p)
+            return _checked(self.matte(frame, p, time), frame.shape[:2])
         except Exception as e:
             self.failures,self.last_error = self.failures + 1,e
             return np.zeros(frame.shape[:2], np.float32)
 
     def __call__(self,
         frame,          # BGR uint8 `(H,W,3)`
+        time=None,      # of the frame in its clip, in seconds; None: 1/25 s after the last one
     ) -> np.ndarray:    # BGR uint8 `(H,W,3)`
-        """`frame` with its background blurred, or all of it if the segmenter fails.
+        """`frame` with its background blurred, or all of it if the person cannot be found.
         Raises `BgblurError` for a bad frame."""
-        return composite(frame, self.alpha(frame), self.background(frame))
+        alpha = self.alpha(frame, time)
+        fg,bg = layers(frame, alpha)
+        return composite(foreground(frame, alpha, fg, bg), alpha, self.background(frame, alpha, bg))

@@ -239,7 +239,7 @@ def _audio_report(writer):
 def blur_video(
     src,                    # a video file
     dst,                    # the file to write: .mp4, .m4v, .mov or .mkv
-    blurrer=None,           # frame in, frame out; None: `Blurrer()`
+    blurrer=None,           # `(frame, seconds)` -> frame; None: `Blurrer()`
     stills:int=0,           # save every n-th frame as a JPEG; 0: none
     stills_dir=None,        # where to; None: beside `dst`, in `NAME-stills`
     overwrite:bool=False,   # may `dst` and the stills replace files of the same name?
@@ -259,7 +259,7 @@ def blur_video(
                 if isinstance(item, av.Packet):
                     writer.copy(item)
                     continue
-                img = blurrer(to_bgr(item))
+                img = blurrer(to_bgr(item), item.time)
                 writer.write(img, item)
                 saved.add(n, img)
                 n += 1

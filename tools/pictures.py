@@ -4,6 +4,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from bgblur.blur import masked_blur
 from bgblur.pipeline import Blurrer
 from bgblur.video import VideoReader, encode_image, to_bgr
 
@@ -13,16 +14,22 @@ ROOT = Path(__file__).parent.parent
 def grey(p): return cv2.cvtColor((p*255).round().astype(np.uint8), cv2.COLOR_GRAY2BGR)
 
 
+def zoom(img, y=70, x=70, h=195, w=260):
+    return cv2.resize(img[y:y+h, x:x+w], None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
+
+
 if __name__ == '__main__':
     with VideoReader(ROOT/'sample_data'/'testclip.mp4') as reader: frames = [to_bgr(f) for f in reader]
     blurrer = Blurrer()
     some = [frames[n] for n in (0, 130, 240)]
+    rough = [masked_blur(f, blurrer.segmenter(f)) for f in some]
     pictures = {
+        'matte': np.vstack([np.hstack([zoom(img) for img in (f, r, blurrer(f))]) for f, r in zip(some, rough)]),
         'before-after': np.hstack([frames[130], blurrer(frames[130])]),
         'predict': np.hstack([frames[130], grey(blurrer.alpha(frames[130]))]),
         'video': np.vstack([np.hstack(some), np.hstack([blurrer(f) for f in some])]),
     }
     for name, img in pictures.items():
-        scale = min(1, 800/img.shape[1])
+        scale = min(1, 900/img.shape[1])
         small = cv2.resize(img, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         (ROOT/'nbs'/'images'/f'{name}.jpg').write_bytes(encode_image(small, '.jpg'))
