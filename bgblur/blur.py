@@ -17,7 +17,7 @@ def blur(
     sigma_x=0,         # standard deviation in pixels; 0: what fits the kernel
 ) -> np.ndarray:       # like `img`
     "Gaussian blur. Raises `BgblurError` for a kernel smaller than a pixel."
-    if kernel_size < 1: raise BgblurError(f'The blur kernel is at least 1 pixel wide, not {kernel_size}.')
+    if not kernel_size >= 1: raise BgblurError(f'The blur kernel is at least 1 pixel wide, not {kernel_size}.')
     k = int(kernel_size)//2*2 + 1
     return cv2.GaussianBlur(img, (k, k), sigma_x)
 
@@ -102,10 +102,10 @@ def blur_background(
     frame,            # BGR uint8 `(H,W,3)`
     alpha,            # opacity of the person, float32 `(H,W)` in [0,1]
     bg,               # the background alone, small, as `layers` returns it
-    strength=61,      # width of the blur, in pixels of a frame 360 pixels high, 1 or more
+    strength=61,      # width of the blur, in pixels of a frame whose shorter side is 360, 1 or more
 ) -> np.ndarray:      # BGR uint8 `(H,W,3)`
     "The background blurred, without the person in it. Raises `BgblurError` for a strength below 1."
-    if strength < 1: raise BgblurError(f'The blur is at least 1 pixel wide, not {strength}.')
+    if not strength >= 1: raise BgblurError(f'The blur is at least 1 pixel wide, not {strength}.')
     h,w = frame.shape[:2]
     k = strength*min(h, w)/360
     sigma = _sigma(k)*min(bg.shape[:2])/min(h, w)

@@ -6,7 +6,8 @@
 __all__ = ['app', 'Source', 'Output', 'Strength', 'Model', 'Trust', 'Overwrite', 'Quiet', 'default_name', 'video', 'image',
            'models', 'main']
 
-# %% ../nbs/09_cli.ipynb #2a3f69b3
+# %% ../nbs/09_cli.ipynb #e664dd63
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Optional
@@ -14,13 +15,21 @@ from typing import Annotated, Optional
 import typer
 
 # %% ../nbs/09_cli.ipynb #509dfba3
-app = typer.Typer(help='Blur the background of webcam video.', no_args_is_help=True, add_completion=False,
+app = typer.Typer(help='Blur the background of webcam video.', no_args_is_help=True, invoke_without_command=True,
+                  add_completion=False,
                   pretty_exceptions_enable=False, context_settings={'help_option_names': ['-h', '--help']})
+
+@app.callback()
+def _options(version:Annotated[bool, typer.Option('--version', help='Print the version.')]=False):
+    if version:
+        from bgblur import __version__
+        typer.echo(__version__)
+        raise typer.Exit
 
 Source = Annotated[Path, typer.Argument(metavar='SRC', help='The file to read.', show_default=False)]
 Output = Annotated[Optional[Path], typer.Option('-o', '--output', metavar='DST', show_default=False,
                                                 help='The file to write; SRC-blurred beside SRC if not given.')]
-Strength = Annotated[float, typer.Option(min=1, max=1001, help='Width of the blur, in pixels of a frame 360 pixels high.')]
+Strength = Annotated[float, typer.Option(min=1, max=1001, help='Width of the blur, in pixels of a frame whose shorter side is 360.')]
 Model = Annotated[str, typer.Option(help="A name that 'bgblur models' lists, or the path of an .onnx or .pkl file.")]
 Trust = Annotated[bool, typer.Option('--trust', help='Open a .pkl model, which runs the code inside it.')]
 Overwrite = Annotated[bool, typer.Option('--overwrite', help='Replace files that exist.')]
@@ -59,12 +68,17 @@ def video(
 ):
     "Blur the background of a clip. Sound, size and timing stay as they are."
     from bgblur.video import FORMATS, blur_video
+    if stills_dir and not stills: raise typer.BadParameter('says where stills go, but not how many: add --stills N.',
+                                                           param_hint='--stills-dir')
     report = blur_video(src, output or default_name(src, FORMATS), _blurrer(strength, model, trust),
                         stills, stills_dir, overwrite, progress=not quiet)
     if not quiet: typer.echo(report)
     if report.failures:
         typer.echo(f'bgblur: the net failed on {report.failures} of {report.frames} frames, '
                    f'which are blurred as a whole: {report.error}', err=True)
+    if report.truncated:
+        typer.echo(f'bgblur: {src} ended early: {report.frames} of about {report.expected} frames are in the result.', err=True)
+        raise typer.Exit(1)
 
 # %% ../nbs/09_cli.ipynb #8be645eb
 @app.command()
@@ -94,9 +108,11 @@ def models():
                       'FILE.pkl': "a fastai learner; needs --trust and pip install 'bgblur[learner]'"}.items():
         typer.echo(f'{name:10} {what}')
 
-# %% ../nbs/09_cli.ipynb #f5f4eeb8
+# %% ../nbs/09_cli.ipynb #283f6736
 def main():
     "The command `bgblur`."
+    # a polite kill cleans up as Ctrl-C does
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try: app()
     except Exception as e:
         from bgblur.predict import BgblurError

@@ -98,7 +98,8 @@ class OnnxSegmenter:
         except Exception as e: raise ModelError(f'{self.path.name} failed on a frame: {_first_line(e)}') from e
         if p.ndim != 4 or p.shape[:2] != (1, 1):
             raise ModelError(f'{self.path.name} returned shape {p.shape} instead of (1, 1, h, w).')
-        if not np.isfinite(p).all(): raise ModelError(f'{self.path.name} returned numbers that are not finite.')
+        if not (p.min() >= -.01 and p.max() <= 1.01):    # NaN fails, too
+            raise ModelError(f'{self.path.name} returned numbers that are no probabilities, outside [0,1] or NaN.')
         return np.clip(cv2.resize(p[0, 0], frame.shape[1::-1]), 0, 1)
 
 def _first_line(e): return str(e).strip().split('\n')[0]
@@ -127,18 +128,19 @@ def load_segmenter(
     if hasattr(spec, 'predict'): return partial(person_probability, spec)
     if spec in MODELS: return OnnxSegmenter(files('bgblur')/'weights'/f'{spec}.onnx', threads)
     path = Path(spec)
-    if path.suffix not in ('.onnx', '.pkl'):
+    kind = path.suffix.lower()
+    if kind not in ('.onnx', '.pkl'):
         raise ModelError(f"There is no model called '{spec}': use {' or '.join(MODELS)}, "
                          'or the path of an .onnx or .pkl file.')
     if not path.is_file(): raise ModelError(f'There is no model file {path}.')
-    if path.suffix == '.onnx': return OnnxSegmenter(path, threads)
+    if kind == '.onnx': return OnnxSegmenter(path, threads)
     return partial(person_probability, _open_learner(path, trust))
 
 # %% ../nbs/00_predict.ipynb #e71df8fb
 _EXTRA = "needs fastai and torch: pip install 'bgblur[learner]'"
 
 def _open_learner(path, trust):
-    "The fastai learner in `path`. The functions that its pickle names but nobody calls are stood in for."
+    "The fastai learner in `path`, with an empty `create_mask` if its pickle names one."
     missing = '' if find_spec('fastai') else f' It also {_EXTRA}.'
     if not trust:
         raise ModelError(f'{path.name} is a pickle, which can run any code when it is opened: if you trust '

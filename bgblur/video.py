@@ -27,14 +27,22 @@ from .predict import BgblurError
 class VideoError(BgblurError):
     "A file cannot be read as a video or picture, or cannot be written."
 
+@contextmanager
+def _as_video_error(path):
+    "What the system has against `path` (a name too long, say) as one sentence"
+    try: yield
+    except OSError as e: raise VideoError(f'{str(path)[:100]}: {e.strerror}.') from e
+
 def check_source(
     src,          # path of an existing file
 ) -> Path:
     "`src` as a path. Raises `VideoError` if there is no such file, or nothing in it."
     src = Path(src)
-    if src.is_dir(): raise VideoError(f'{src} is a folder, not a file.')
-    if not src.exists(): raise VideoError(f'There is no file {src}.')
-    if src.stat().st_size == 0: raise VideoError(f'{src} is empty.')
+    with _as_video_error(src):
+        if src.is_dir(): raise VideoError(f'{src} is a folder, not a file.')
+        if not src.exists(): raise VideoError(f'There is no file {src}.')
+        if not os.access(src, os.R_OK): raise VideoError(f'{src} may not be read.')
+        if src.is_file() and src.stat().st_size == 0: raise VideoError(f'{src} is empty.')
     return src
 
 def check_destination(
@@ -45,13 +53,14 @@ def check_destination(
 ) -> Path:
     "`dst` as a path. Raises `VideoError` if it cannot or should not be written."
     dst = Path(dst)
-    if dst.suffix.lower() not in suffixes:
-        raise VideoError(f"{dst} should end in one of {' '.join(suffixes)}: that is what bgblur writes.")
-    if not dst.parent.is_dir(): raise VideoError(f'There is no folder {dst.parent} to write {dst.name} into.')
-    if dst.is_dir(): raise VideoError(f'{dst} is a folder.')
-    if not dst.exists(): return dst
-    if dst.samefile(src): raise VideoError(f'{dst} is the source itself: give the result another name.')
-    if not overwrite: raise VideoError(f'{dst} exists: give another name, or allow to overwrite it (--overwrite).')
+    with _as_video_error(dst):
+        if dst.is_dir(): raise VideoError(f'{dst} is a folder.')
+        if dst.suffix.lower() not in suffixes:
+            raise VideoError(f"{dst} should end in one of {' '.join(suffixes)}: that is what bgblur writes.")
+        if not dst.parent.is_dir(): raise VideoError(f'There is no folder {dst.parent} to write {dst.name} into.')
+        if not dst.exists(): return dst
+        if dst.samefile(src): raise VideoError(f'{dst} is the source itself: give the result another name.')
+        if not overwrite: raise VideoError(f'{dst} exists: give another name, or allow to overwrite it (--overwrite).')
     return dst
 
 # %% ../nbs/04_video.ipynb #6e45c3d4
@@ -127,11 +136,19 @@ class VideoReader:
         return rate,round(Fraction(duration, av.time_base)*rate) if duration else None
 
     def __iter__(self):
-        "Frames (`av.VideoFrame`) and packets of sound (`av.Packet`). Raises `VideoError` where the file is damaged."
+        """Frames (`av.VideoFrame`) and packets of sound (`av.Packet`). Raises `VideoError` where decoding fails.
+        A file that just ends too early gives the frames it has: compare with `n_frames`."""
         try:
+            n = 0
             for packet in self.container.demux(self.video, *self.audio):
-                if packet.stream is self.video: yield from packet.decode()
-                elif packet.size: yield packet
+                if packet.stream is not self.video:
+                    if packet.size: yield packet
+                    continue
+                for frame in packet.decode():
+                    # a bare H.264 stream knows no times
+                    if frame.pts is None: frame.pts,frame.time_base = n,1/self.rate
+                    yield frame
+                    n += 1
         except av.error.FFmpegError as e: raise VideoError(f'{self.path} is damaged: {e.strerror}.') from e
 
     def __enter__(self): return self
@@ -153,17 +170,24 @@ class _SoundCopy:
 
 class _SoundToAac:
     "Decodes one sound track and encodes it as AAC."
-    def __init__(self, out, track): self.out,self.stream = out,out.add_stream('aac', rate=track.rate, layout=track.layout.name)
+    def __init__(self, out, track):
+        # AAC wants a named layout and one of its own rates; old formats have neither
+        layout = {1: 'mono', 6: '5.1'}.get(track.channels, 'stereo')
+        rate = track.rate if track.rate in (44100, 48000, 32000, 24000, 22050, 16000, 8000) else 48000
+        self.out,self.stream = out,out.add_stream('aac', rate=rate, layout=layout)
+        self.resampler = av.AudioResampler(format='fltp', layout=layout, rate=rate)
+
+    def _encode(self, frame):
+        for part in self.resampler.resample(frame): self.out.mux(self.stream.encode(part))
 
     def __call__(self, packet):
-        for frame in packet.decode(): self.out.mux(self.stream.encode(frame))
+        for frame in packet.decode(): self._encode(frame)
 
-    def close(self): self.out.mux(self.stream.encode())
+    def close(self):
+        self._encode(None)
+        self.out.mux(self.stream.encode())
 
-def _sound(out, track):
-    "Copy `track` if the container of `out` has a place for its codec, else AAC"
-    copies = track.codec_context.codec.canonical_name in out.supported_codecs
-    return (_SoundCopy if copies else _SoundToAac)(out, track)
+def _can_copy(out, track): return track.codec_context.codec.canonical_name in out.supported_codecs
 
 # %% ../nbs/04_video.ipynb #e38d9ddf
 class VideoWriter:
@@ -175,25 +199,40 @@ class VideoWriter:
         crf:int=18,             # quality of the picture, 0 (lossless) to 51; 18 looks like the source
         preset:str='veryfast',  # x264's trade of speed for size
     ):
-        flags = {'movflags': '+faststart'} if container != 'matroska' else {}
-        self.out = av.open(f'file:{path}', 'w', format=container, options=flags)
-        self.stream = self.out.add_stream('libx264', rate=reader.rate, options={'crf': str(crf), 'preset': preset})
-        self.source = reader.video
-        self.sound = {track: _sound(self.out, track) for track in reader.audio}
-        self.early = []       # sound that comes before the first frame, when the size is not known yet
+        self.path,self.container,self.reader = path,container,reader
+        self.options = {'crf': str(crf), 'preset': preset}
+        self.out,self.early = None,[]     # sound may come before the first frame, when the size is not known yet
 
     def write(self,
         img:np.ndarray,         # BGR uint8 `(H,W,3)`, all of one size
         like:av.VideoFrame,     # the frame it was made from
     ):
+        "Raises `VideoError` if the container takes neither the sound nor AAC in its place."
         frame = from_bgr(img, like)
-        if not self.stream.codec_context.is_open: self._start(frame, turned=like.rotation % 180 != 0)
+        if not self.out: self._start(frame, turned=like.rotation % 180 != 0)
         self.out.mux(self.stream.encode(frame))
         while self.early: self.copy(self.early.pop(0))
 
     def _start(self, frame, turned):
+        "Copy the sound if the container takes it. Some say that they do and fail at the header: then it becomes AAC."
+        try: self._open(frame, turned, copy=True)
+        except (av.error.FFmpegError, ValueError):
+            try: self._open(frame, turned, copy=False)
+            except (av.error.FFmpegError, ValueError) as e:
+                raise VideoError(f'The sound of {self.reader.path} fits no {self.container} file.') from e
+
+    def _open(self, frame, turned, copy):
+        flags = {'movflags': '+faststart'} if self.container != 'matroska' else {}
+        out = av.open(f'file:{self.path}', 'w', format=self.container, options=flags)
+        self.stream = out.add_stream('libx264', rate=self.reader.rate, options=self.options)
+        self._like(frame, turned)
+        self.sound = {t: (_SoundCopy if copy and _can_copy(out, t) else _SoundToAac)(out, t) for t in self.reader.audio}
+        out.start_encoding()
+        self.out = out
+
+    def _like(self, frame, turned):
         "The first frame says how large the picture is, and of what kind its colours are."
-        ctx,src = self.stream.codec_context,self.source.codec_context
+        ctx,src = self.stream.codec_context,self.reader.video.codec_context
         ctx.width,ctx.height,ctx.pix_fmt = frame.width,frame.height,'yuv420p'
         ctx.time_base = frame.time_base
         ctx.colorspace,ctx.color_range = frame.colorspace,frame.color_range
@@ -203,7 +242,7 @@ class VideoWriter:
     def copy(self,
         packet:av.Packet,       # sound from the reader
     ):
-        if self.stream.codec_context.is_open: self.sound[packet.stream](packet)
+        if self.out: self.sound[packet.stream](packet)
         else: self.early.append(packet)
 
     def close(self):
@@ -217,6 +256,7 @@ class Report:
     "What `blur_video` did."
     path: Path           # the result
     frames: int          # how many frames it has
+    expected: int        # how many the source says it has, None if it does not
     seconds: float       # how long the work took
     audio: str           # what became of the sound: 'copied', 'converted to AAC' or 'none'
     failures: int        # frames in which the net failed, which are blurred as a whole
@@ -225,6 +265,11 @@ class Report:
 
     @property
     def fps(self): return self.frames/self.seconds
+
+    @property
+    def truncated(self):
+        "Did the source end clearly before its time? Lengths are estimates, so a twentieth is allowed."
+        return bool(self.expected) and self.frames < .95*self.expected
 
     def __str__(self):
         s = f'{self.path}: {self.frames} frames in {self.seconds:.1f} s ({self.fps:.0f} a second), sound {self.audio}'
@@ -254,19 +299,21 @@ def blur_video(
     start,n,saved = perf_counter(),0,_Stills(stills_dir, stills, overwrite)
     with VideoReader(src) as reader, replacing(dst) as tmp, saved:
         writer = VideoWriter(tmp, FORMATS[dst.suffix.lower()], reader)
-        with tqdm(total=reader.n_frames, unit=' frames', desc=src.name, disable=not progress) as bar:
-            for item in reader:
-                if isinstance(item, av.Packet):
-                    writer.copy(item)
-                    continue
-                img = blurrer(to_bgr(item), item.time)
-                writer.write(img, item)
-                saved.add(n, img)
-                n += 1
-                bar.update()
-        if not n: raise VideoError(f'{src} has no frame that can be decoded.')
-        writer.close()
-    return Report(dst, n, perf_counter() - start, _audio_report(writer), getattr(blurrer, 'failures', 0),
+        try:
+            with tqdm(total=reader.n_frames, unit=' frames', desc=src.name, disable=not progress) as bar:
+                for item in reader:
+                    if isinstance(item, av.Packet):
+                        writer.copy(item)
+                        continue
+                    img = blurrer(to_bgr(item), item.time)
+                    writer.write(img, item)
+                    saved.add(n, img)
+                    n += 1
+                    bar.update()
+            if not n: raise VideoError(f'{src} has no frame that can be decoded.')
+            writer.close()
+        except (av.error.FFmpegError, OSError) as e: raise VideoError(f'{dst} cannot be written: {e.strerror}.') from e
+    return Report(dst, n, reader.n_frames, perf_counter() - start, _audio_report(writer), getattr(blurrer, 'failures', 0),
                   str(getattr(blurrer, 'last_error', None) or ''), saved.paths)
 
 # %% ../nbs/04_video.ipynb #c269b799
@@ -276,12 +323,23 @@ class _Stills:
         self.folder,self.every,self.overwrite,self.paths = folder,every,overwrite,[]
         if every < 0: raise VideoError(f'Stills are saved every n-th frame, n is 0 or more, not {every}.')
         if not every: return
-        if folder.exists() and not folder.is_dir(): raise VideoError(f'{folder} is a file, not a folder for stills.')
         if not overwrite and any(folder.glob('frame_*.jpg')):
             raise VideoError(f'{folder} has stills already: give another folder, or allow to overwrite (--overwrite).')
 
     def __enter__(self):
+        "Make the folder before the work begins: whether it can be written shows only then."
         self.tmp = tempfile.TemporaryDirectory(prefix='bgblur-')
+        self.made = [p for p in (self.folder, *self.folder.absolute().parents) if self.every and not p.exists()]
+        try:
+            if self.every: self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            self._undo()
+            raise VideoError(f'Stills cannot be written into {self.folder}: {e.strerror}.') from e
+
+    def _undo(self):
+        self.tmp.cleanup()
+        for p in self.made:
+            if p.is_dir(): p.rmdir()
 
     def add(self, n, img):
         "Keep `img`, frame number `n`, if its turn has come."
@@ -291,9 +349,8 @@ class _Stills:
         self.paths.append(self.folder/path.name)
 
     def __exit__(self, error, *args):
+        if error: return self._undo()
         with self.tmp:
-            if error or not self.paths: return
-            self.folder.mkdir(parents=True, exist_ok=True)
             for path in self.paths:
                 with replacing(path) as tmp: tmp.write_bytes((Path(self.tmp.name)/path.name).read_bytes())
 
@@ -301,8 +358,9 @@ def encode_image(
     img:np.ndarray,     # BGR uint8 `(H,W,3)`
     suffix:str,         # `.jpg`, `.png`, ...: the kind of file
 ) -> bytes:
-    "`img` as the bytes of an image file."
+    "`img` as the bytes of an image file. Raises `VideoError` if that kind cannot hold it."
     ok,buf = cv2.imencode(suffix, img, [cv2.IMWRITE_JPEG_QUALITY, 95] if suffix in ('.jpg', '.jpeg') else [])
+    if not ok: raise VideoError(f'A picture of {img.shape[1]}×{img.shape[0]} pixels cannot be written as {suffix}.')
     return buf.tobytes()
 
 # %% ../nbs/04_video.ipynb #fa9ce4e7

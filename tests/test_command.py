@@ -145,6 +145,36 @@ def test_stills(tmp_path):
     assert not (tmp_path/'b.mp4').exists()
 
 
+@pytest.mark.parametrize('stills_dir', ['there.mp4', 'there.mp4/x', '/proc/nope'])
+def test_unusable_stills_folder_is_said_before_the_work(bad, stills_dir):
+    one_sentence(bgblur('video', CLIP, '-o', 'a.mp4', '--stills', 5, '--stills-dir', stills_dir, cwd=bad), 'Stills cannot')
+    assert not (bad/'a.mp4').exists()
+
+
+def test_cut_off_clip_gives_what_it_has_and_says_so(tmp_path):
+    (tmp_path/'whole.mkv').write_bytes(b'')
+    assert bgblur('video', CLIP, '-o', tmp_path/'whole.mkv', '--overwrite', '-q').returncode == 0
+    (tmp_path/'cut.mkv').write_bytes((tmp_path/'whole.mkv').read_bytes()[:150_000])
+    result = bgblur('video', tmp_path/'cut.mkv', '-q')
+    assert result.returncode == 1 and 'ended early' in result.stderr
+    assert 20 < len(times(tmp_path/'cut-blurred.mkv')) < 230
+
+
+def test_bare_h264_gets_times(tmp_path, frames):
+    with av.open(str(tmp_path/'bare.h264'), 'w', format='h264') as out:
+        v = out.add_stream('libx264', rate=25)
+        v.height, v.width, v.pix_fmt = 300, 400, 'yuv420p'
+        for img in frames[:10]: out.mux(v.encode(av.VideoFrame.from_ndarray(img, format='bgr24')))
+        out.mux(v.encode())
+    assert bgblur('video', tmp_path/'bare.h264').returncode == 0
+    got = times(tmp_path/'bare-blurred.mp4')
+    assert len(got) == 10 and abs(got[-1] - got[0] - Fraction(9, 25)) < Fraction(1, 100)
+
+
+def test_name_too_long(tmp_path):
+    one_sentence(bgblur('video', CLIP, '-o', tmp_path/('n'*300 + '.mp4')))
+
+
 def test_says_what_it_does_unless_quiet(tmp_path):
     loud = bgblur('video', CLIP, '-o', tmp_path/'a.mp4')
     assert '250/250' in loud.stderr and '250 frames' in loud.stdout
@@ -172,15 +202,21 @@ def test_result_has_ordinary_rights(tmp_path, frames):
     assert (tmp_path/'a-blurred.mp4').stat().st_mode & 0o777 == 0o640
 
 
-def test_interrupt_leaves_nothing(tmp_path, frames):
+@pytest.mark.parametrize('kill', [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_leaves_nothing(tmp_path, frames, kill):
     src = write_clip(tmp_path/'long.mp4', frames*8)
     process = subprocess.Popen([str(BIN/'bgblur'), 'video', str(src)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not list(tmp_path.glob('.long*.part')): time.sleep(.01)
     time.sleep(1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(kill)
     _, err = process.communicate(timeout=20)
     assert process.returncode not in (0, 2) and 'Traceback' not in err
     assert list(tmp_path.iterdir()) == [src]
+
+
+def test_version():
+    import bgblur as package
+    assert bgblur('--version').stdout.strip() == package.__version__
 
 
 def test_models_are_listed():

@@ -40,6 +40,14 @@ def test_package_and_readme_agree_with_notebooks(tmp_path):
     assert run(BIN/'python', copy/'tools'/'readme.py', '--check').returncode == 0
 
 
+@pytest.mark.parametrize('path', [*ROOT.glob('*.md'), *ROOT.glob('*/README.md'), ROOT/'bgblur'/'weights'/'README.md', *NOTEBOOKS],
+                         ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(path):
+    text = path.read_text(encoding='utf-8')
+    links = [m for m in re.findall(r'\]\(([^)\s]+)\)', text) if not re.match('https?:|#', m)]
+    assert [m for m in links if not (path.parent/m).exists()] == []
+
+
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda p: p.stem)
 def test_readable_unrun(path):
     assert path.stat().st_size < 1_000_000

@@ -3,6 +3,7 @@
     python tools/readme.py            write README.md
     python tools/readme.py --check    exit 1 if README.md is not what the notebook says
 """
+import re
 import sys
 from pathlib import Path
 
@@ -18,9 +19,8 @@ def readme():
     nb.cells = [c for c in nb.cells if not c.source.startswith('#| hide')]
     nb.metadata.language_info = {'name': 'python'}
     text = MarkdownExporter().from_notebook_node(nb)[0].strip() + '\n'
-    for there, here in {'](images/': '](nbs/images/', '](../': '](', '](0': '](nbs/0', "'../": "'"}.items():
-        text = text.replace(there, here)
-    return text
+    text = re.sub(r'\]\((images/|\d\d_)', r'](nbs/\1', text)
+    return re.sub(r"(\]\(|')\.\./", r'\1', text)
 
 
 if __name__ == '__main__':
