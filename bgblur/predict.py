@@ -7,6 +7,7 @@ __all__ = ['MODELS', 'BgblurError', 'ModelError', 'check_frame', 'person_probabi
            'load_segmenter']
 
 # %% ../nbs/00_predict.ipynb #4ee09c2e
+import os
 import sys
 import warnings
 from functools import partial
@@ -106,7 +107,6 @@ def _first_line(e): return str(e).strip().split('\n')[0]
 
 def _session(path, threads):
     "An onnxruntime session for one net on the CPU. Spinning threads are off: they burn a core between frames."
-    import os
     import onnxruntime as ort
     opts = ort.SessionOptions()
     opts.intra_op_num_threads = threads or min(4, os.cpu_count() or 1)
