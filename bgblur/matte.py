@@ -93,7 +93,7 @@ def drop_blobs(
     share=.1,       # pieces with less than this share of the largest one's pixels above .5 go
 ) -> np.ndarray:    # float32 `(h,w)`: `p`, 0 at the pieces that went
     "Keep the people, drop what is small and hangs together with none."
-    n,labels = cv2.connectedComponents((p > .3).astype(np.uint8))
+    n,labels = cv2.connectedComponents((p > .1).astype(np.uint8))    # less is nothing, see `stretch`
     sure = np.bincount(labels.ravel(), weights=(p > .5).ravel(), minlength=n)
     small = [i for i in range(1, n) if sure[i] < share*sure[1:].max()]
     if not small: return p
