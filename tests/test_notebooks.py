@@ -40,7 +40,7 @@ def test_package_and_readme_agree_with_notebooks(tmp_path):
     assert run(BIN/'python', copy/'tools'/'readme.py', '--check').returncode == 0
 
 
-@pytest.mark.parametrize('path', [*ROOT.glob('*.md'), *ROOT.glob('*/README.md'), ROOT/'bgblur'/'weights'/'README.md', *NOTEBOOKS],
+@pytest.mark.parametrize('path', [*ROOT.glob('*.md'), *ROOT.glob('[!.]*/README.md'), ROOT/'bgblur'/'weights'/'README.md', *NOTEBOOKS],
                          ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_lead_somewhere(path):
     text = path.read_text(encoding='utf-8')
