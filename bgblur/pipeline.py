@@ -19,7 +19,8 @@ def _checked(p, shape):
     if p.shape != shape or p.dtype.kind not in 'fbu':
         raise BgblurError(f'Got {p.dtype} {p.shape} instead of a probability {shape}.')
     # written so that NaN fails, too
-    if not (p.min() >= -.01 and p.max() <= 1.01): raise BgblurError('Got numbers that are no probabilities, outside [0,1] or NaN.')
+    if not (p.min() >= -.01 and p.max() <= 1.01):
+        raise BgblurError('Got numbers that are no probabilities, outside [0,1] or NaN.')
     return np.clip(p, 0, 1, dtype=np.float32)
 
 # %% ../nbs/03_pipeline.ipynb #4846bdb9

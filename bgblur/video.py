@@ -242,10 +242,12 @@ class VideoWriter:
     def copy(self,
         packet:av.Packet,       # sound from the reader
     ):
+        "Pass one packet of sound on."
         if self.out: self.sound[packet.stream](packet)
         else: self.early.append(packet)
 
     def close(self):
+        "Finish the file."
         self.out.mux(self.stream.encode())
         for sound in self.sound.values(): sound.close()
         self.out.close()

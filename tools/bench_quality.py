@@ -15,8 +15,8 @@ import numpy as np
 import quality_data
 from tqdm import tqdm
 
-from bgblur.blur import blur, blur_background, composite, foreground, layers
-from bgblur.matte import Matte, refine, small_size
+from bgblur.blur import blur, blur_background, composite, foreground, layers, small_size
+from bgblur.matte import SIDE, Matte, refine
 from bgblur.metrics import boundary_f, dtssd, flicker, halo, iou, mad, trail
 from bgblur.predict import load_segmenter
 from bgblur.video import VideoReader, to_bgr
@@ -38,7 +38,7 @@ def thresholded(): return lambda frame, p: (p > .1).astype(np.float32)
 
 
 def refined():
-    return lambda frame, p: refine(frame, cv2.resize(p, small_size(*p.shape), interpolation=cv2.INTER_AREA))
+    return lambda frame, p: refine(frame, cv2.resize(p, small_size(*p.shape, SIDE), interpolation=cv2.INTER_AREA))
 
 
 # picture from frame and alpha
