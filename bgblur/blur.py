@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SIDE', 'blur', 'composite', 'masked_blur', 'two_colours', 'small_size', 'layers', 'blur_background', 'look_up',
-           'foreground']
+           'foreground', 'replace_background']
 
 # %% ../nbs/01_blur.ipynb #0ab70b6b
 import cv2, numpy as np
@@ -52,33 +52,33 @@ def masked_blur(
     if image.shape[:2] != mask.shape: image = cv2.resize(image, mask.shape[::-1])
     return composite(image, mask, blur(image, kernel_size))
 
-# %% ../nbs/01_blur.ipynb #44aa8986
-def _smooth(x): return cv2.blur(x, (3, 3), borderType=cv2.BORDER_REPLICATE)
-
+# %% ../nbs/01_blur.ipynb #421d4c81
 def _halve(x):
     h,w = x.shape[:2]
-    return cv2.resize(x, ((w+1)//2, (h+1)//2), interpolation=cv2.INTER_AREA).reshape((h+1)//2, (w+1)//2, *x.shape[2:])
+    return cv2.resize(x, ((w+1)//2, (h+1)//2), interpolation=cv2.INTER_AREA)
+
+def _mean(img, share):
+    "A picture of one colour: the mean of `img` where `share` is, the mean of all of it where there is none"
+    total,all_ = share[..., 0].sum(),img.mean((0, 1))
+    return np.full_like(img, ((img*share).sum((0, 1)) + all_)/(total + 1))
 
 def two_colours(
     img,            # BGR float32 `(h,w,3)`
     alpha,          # opacity of the person, float32 `(h,w)` in [0,1]
-    rounds=4,       # how often to smooth and correct at each size; small sizes get 10
+    rounds=4,       # how often to smooth and correct at each size; small sizes get 8
     weight=.03,     # how much the guess counts against the picture
 ) -> tuple:         # person and background, BGR float32 `(h,w,3)`, each defined everywhere
     "What the person and the background look like at each pixel, also where one hides the other."
     h,w = alpha.shape
-    if min(h, w) <= 2: fg = bg = np.broadcast_to(img.mean((0, 1)), img.shape).astype(np.float32)
-    else: fg,bg = (cv2.resize(x, (w, h)) for x in two_colours(_halve(img), _halve(alpha), rounds, weight))
-    a = cv2.merge([alpha]*3)
-    b = 1 - a
-    share = 1/(a*a + b*b + weight)
-    fg_share,bg_share = a*share,b*share
-    for _ in range(rounds if max(h, w) > 48 else 10):
-        fg,bg = _smooth(fg),_smooth(bg)
-        missing = img - a*fg - b*bg
-        fg += fg_share*missing
-        bg += bg_share*missing
-    return np.clip(fg, 0, 255),np.clip(bg, 0, 255)
+    share = np.stack([cv2.merge([a]*3) for a in (alpha, 1 - alpha)])
+    if min(h, w) <= 8: both = np.stack([_mean(img, s) for s in share])
+    else: both = np.stack([cv2.resize(x, (w, h)) for x in two_colours(_halve(img), _halve(alpha), rounds, weight)])
+    gain = share/((share**2).sum(0) + weight)
+    for _ in range(rounds if max(h, w) > 60 else 8):
+        for x in both: cv2.blur(x, (3, 3), dst=x, borderType=cv2.BORDER_REPLICATE)
+        mixed = share*both
+        both += gain*(img - mixed[0] - mixed[1])
+    return tuple(np.clip(both, 0, 255, out=both))
 
 # %% ../nbs/01_blur.ipynb #b2704a33
 SIDE = 120     # the shorter side of the small version, in pixels; smaller ones lose 0.5 dB and more of halo
@@ -95,10 +95,15 @@ def layers(
     frame,          # BGR uint8 `(H,W,3)`
     alpha,          # opacity of the person, float32 `(H,W)` in [0,1]
 ) -> tuple:         # person and background, BGR float32, `SIDE` pixels high (or wide) or the frame's size if that is less
-    "`two_colours` of a small version of `frame`."
+    "`two_colours` of a small version of `frame`. Far from the person both are the frame: nobody needs them there."
     size = small_size(*frame.shape[:2])
-    img,a = (shrink(x, size) for x in (frame, alpha))
-    return two_colours(img.astype(np.float32), a)
+    img,a = shrink(frame, size).astype(np.float32),shrink(alpha, size)
+    fg,bg = img.copy(),img
+    x,y,w,h = cv2.boundingRect((a > 0).view(np.uint8))
+    if not w: return fg,bg
+    box = np.s_[max(0, y-8):y+h+8, max(0, x-8):x+w+8]
+    fg[box],bg[box] = two_colours(img[box], a[box])
+    return fg,bg
 
 # %% ../nbs/01_blur.ipynb #b9a643ed
 def _sigma(kernel_size):
@@ -117,34 +122,57 @@ def blur_background(
     k = strength*min(h, w)/360
     sigma = _sigma(k)*min(bg.shape[:2])/min(h, w)
     if sigma >= 1.5:
-        small = np.rint(cv2.GaussianBlur(bg, (0, 0), sigma)).astype(np.uint8)
-        return cv2.resize(small, (w, h), interpolation=cv2.INTER_LINEAR)
-    full = cv2.resize(np.rint(bg).astype(np.uint8), (w, h), interpolation=cv2.INTER_LINEAR)
+        return cv2.resize(cv2.GaussianBlur(cv2.convertScaleAbs(bg), (0, 0), sigma), (w, h), interpolation=cv2.INTER_LINEAR)
+    full = cv2.resize(cv2.convertScaleAbs(bg), (w, h), interpolation=cv2.INTER_LINEAR)
     return blur(composite(full, np.minimum(1, 10*alpha), frame), max(1, k))
 
-# %% ../nbs/01_blur.ipynb #38b87024
+# %% ../nbs/01_blur.ipynb #6961a11e
 def look_up(
-    small,         # float32 `(h,w,C)`, C up to 4
-    where,         # pixels of a larger picture of `shape`, as flat indices `(N,)`
-    shape,         # height and width of the larger picture
-) -> np.ndarray:   # float32 `(N,C)`
-    "The values that `small`, enlarged to `shape`, has at some pixels, without enlarging all of it."
-    n,(h,w) = len(where),shape
-    cells = np.zeros(-(-n//1024)*1024, np.int64)     # remap wants a picture, and no side above 32767
+    where,         # pixels of a picture of `shape`, as flat indices `(N,)`
+    shape,         # height and width of that picture
+    *smalls,       # smaller pictures of one size, float32 `(h,w,C)`, C up to 4
+) -> list:         # float32 `(N,C)` for each
+    "The values that small pictures, enlarged to `shape`, have at some pixels, without enlarging all of them."
+    n,(h,w),(sh,sw) = len(where),shape,smalls[0].shape[:2]
+    cells = np.zeros(-(-n//1024)*1024, np.int32)     # remap wants a picture, and no side above 32767
     cells[:n] = where
-    y,x = (((c + .5)*s/t - .5).astype(np.float32).reshape(-1, 1024) for c,s,t in zip(np.divmod(cells, w), small.shape, shape))
-    return cv2.remap(small, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).reshape(len(cells), -1)[:n]
+    y = cells//w
+    x,y = (((c + .5)*(s/t) - .5).astype(np.float32).reshape(-1, 1024) for c,s,t in [(cells - y*w, sw, w), (y, sh, h)])
+    return [cv2.remap(s, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).reshape(len(cells), -1)[:n] for s in smalls]
+
+def _parts(alpha):
+    "Flat indices of the soft edge, and a mask of the person; what differs from 0 or 1 by less than 0.002 is no edge"
+    a = cv2.convertScaleAbs(alpha, alpha=255)
+    return np.flatnonzero(cv2.inRange(a, 1, 254).view(bool)),cv2.inRange(a, 255, 255)
+
+def _edge_colour(frame, alpha, fg, bg, edge):
+    "The person's colour at the flat indices `edge`, and alpha and the frame there (Forte 2021, last step)"
+    f,b = look_up(edge, alpha.shape, fg, bg)
+    a,img = alpha.reshape(-1)[edge, None],np.take(frame.reshape(-1, 3), edge, axis=0)
+    return np.clip(f + a*(img - b - a*(f - b)), 0, 255),a
 
 def foreground(
     frame,          # BGR uint8 `(H,W,3)`
     alpha,          # opacity of the person, float32 `(H,W)` in [0,1]
     fg, bg,         # the two colours, small, as `layers` returns them
-) -> np.ndarray:    # BGR uint8 `(H,W,3)`; `frame` itself where alpha is above .98 or below .02
-    "`frame` with the old background taken out of the person's soft edge (Forte 2021, last step)."
-    edge = np.flatnonzero((alpha > .02) & (alpha < .98))
-    out = frame.copy()
-    if not len(edge): return out
-    f,b = (look_up(c, edge, alpha.shape) for c in (fg, bg))
-    a,img = alpha.reshape(-1, 1)[edge],np.take(frame.reshape(-1, 3), edge, axis=0)
-    out.reshape(-1, 3)[edge] = np.clip(np.rint(f + a*(img - a*f - (1-a)*b)), 0, 255)
+) -> np.ndarray:    # BGR uint8 `(H,W,3)`; `frame` itself where alpha is 0 or 1
+    "`frame` with the old background taken out of the person's soft edge."
+    edge,out = _parts(alpha)[0],frame.copy()
+    if len(edge): out.reshape(-1, 3)[edge] = np.rint(_edge_colour(frame, alpha, fg, bg, edge)[0])
     return out
+
+# %% ../nbs/01_blur.ipynb #7003b6fb
+def replace_background(
+    frame,          # BGR uint8 `(H,W,3)`
+    alpha,          # opacity of the person, float32 `(H,W)` in [0,1]
+    fg, bg,         # the two colours, small, as `layers` returns them
+    new,            # the new background, BGR uint8 `(H,W,3)`; it is written upon
+) -> np.ndarray:    # `new`, with the person in it
+    "`composite(foreground(frame, alpha, fg, bg), alpha, new)`, in place."
+    edge,person = _parts(alpha)
+    new = cv2.copyTo(frame, person, new)
+    if len(edge):
+        f,a = _edge_colour(frame, alpha, fg, bg, edge)
+        behind = np.take(new.reshape(-1, 3), edge, axis=0)
+        new.reshape(-1, 3)[edge] = np.rint(behind + a*(f - behind))
+    return new

@@ -6,9 +6,10 @@
 __all__ = ['FORMATS', 'IMAGES', 'VideoError', 'check_source', 'check_destination', 'replacing', 'to_bgr', 'from_bgr',
            'VideoReader', 'VideoWriter', 'Report', 'blur_video', 'encode_image', 'blur_image']
 
-# %% ../nbs/04_video.ipynb #713129f6
+# %% ../nbs/04_video.ipynb #af4ae257
 import os
 import tempfile
+from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -278,6 +279,18 @@ class Report:
         if self.stills: s += f', {len(self.stills)} stills in {self.stills[0].parent}'
         return s
 
+def _frames(reader, writer, waiting):
+    "Frames and times for the blurrer. The sound is passed on, and what the writer will want to know waits."
+    for item in reader:
+        if isinstance(item, av.Packet): writer.copy(item)
+        else:
+            waiting.append(item)
+            yield to_bgr(item),item.time
+
+def _stream(blurrer, frames):
+    "A `Blurrer` sees a little of the future, a function one frame at a time."
+    return blurrer.stream(frames) if hasattr(blurrer, 'stream') else (blurrer(*f) for f in frames)
+
 def _audio_report(writer):
     kinds = {type(s) for s in writer.sound.values()}
     return 'none' if not kinds else 'converted to AAC' if _SoundToAac in kinds else 'copied'
@@ -286,7 +299,7 @@ def _audio_report(writer):
 def blur_video(
     src,                    # a video file
     dst,                    # the file to write: .mp4, .m4v, .mov or .mkv
-    blurrer=None,           # `(frame, seconds)` -> frame; None: `Blurrer()`
+    blurrer=None,           # a `Blurrer`, or any `(frame, seconds)` -> frame; None: `Blurrer()`
     stills:int=0,           # save every n-th frame as a JPEG; 0: none
     stills_dir=None,        # where to; None: beside `dst`, in `NAME-stills`
     overwrite:bool=False,   # may `dst` and the stills replace files of the same name?
@@ -303,12 +316,9 @@ def blur_video(
         writer = VideoWriter(tmp, FORMATS[dst.suffix.lower()], reader)
         try:
             with tqdm(total=reader.n_frames, unit=' frames', desc=src.name, disable=not progress) as bar:
-                for item in reader:
-                    if isinstance(item, av.Packet):
-                        writer.copy(item)
-                        continue
-                    img = blurrer(to_bgr(item), item.time)
-                    writer.write(img, item)
+                waiting = deque()
+                for img in _stream(blurrer, _frames(reader, writer, waiting)):
+                    writer.write(img, waiting.popleft())
                     saved.add(n, img)
                     n += 1
                     bar.update()
