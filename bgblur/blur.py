@@ -65,8 +65,8 @@ def _mean(img, share):
 def two_colours(
     img,            # BGR float32 `(h,w,3)`
     alpha,          # opacity of the person, float32 `(h,w)` in [0,1]
-    rounds=4,       # how often to smooth and correct at each size; small sizes get 8
-    weight=.03,     # how much the guess counts against the picture
+    rounds=5,       # how often to smooth and correct at each size; small sizes get 8
+    weight=.02,     # how much the guess counts against the picture
 ) -> tuple:         # person and background, BGR float32 `(h,w,3)`, each defined everywhere
     "What the person and the background look like at each pixel, also where one hides the other."
     h,w = alpha.shape

@@ -4,7 +4,8 @@
 
 Four clips with known alpha come from `quality_data.py`, which fetches its footage once. --clips names a folder of real
 clips to measure flicker on besides the sample clip, --mattes one of photographs NAME.jpg with true mattes NAME.png.
-Prints a table in Markdown: the ways people do it today, then ours with one part after the other switched on.
+Prints tables in Markdown: the ways people do it today, then ours with one part after the other switched on; and writes
+stills of the real clips, the tutorial's beside ours, to output/quality.
 """
 import argparse
 from itertools import islice
@@ -15,13 +16,15 @@ import numpy as np
 import quality_data
 from tqdm import tqdm
 
-from bgblur.blur import blur, blur_background, composite, foreground, layers, small_size
-from bgblur.matte import SIDE, Matte, refine
+from bgblur.blur import blur, blur_background, composite, layers, replace_background
+from bgblur.matte import Matte, Zoom, drop_blobs, fill_holes, fit, refine, small_size
 from bgblur.metrics import boundary_f, dtssd, flicker, halo, iou, mad, trail
-from bgblur.predict import load_segmenter
-from bgblur.video import VideoReader, to_bgr
+from bgblur.pipeline import work_size
+from bgblur.predict import load_segmenter, shrink
+from bgblur.video import VideoReader, encode_image, to_bgr
 
 SAMPLE = Path(__file__).parent.parent/'sample_data'/'testclip.mp4'
+SHEETS = Path('output/quality')
 EVERY = 5      # pictures are judged at every fifth frame, alpha over time at all of them
 STRENGTH = 61
 
@@ -29,16 +32,39 @@ STRENGTH = 61
 def kernel(frame): return STRENGTH*min(frame.shape[:2])/360
 
 
-# alpha from frame and probability: functions that make a fresh one for each clip
-
-def net_alone(): return lambda frame, p: p
+def work(frame): return shrink(frame, work_size(*frame.shape[:2]))
 
 
-def thresholded(): return lambda frame, p: (p > .1).astype(np.float32)
+def enlarged(alpha, frame): return cv2.resize(alpha, frame.shape[1::-1])
 
 
-def refined():
-    return lambda frame, p: refine(frame, cv2.resize(p, small_size(*p.shape, SIDE), interpolation=cv2.INTER_AREA))
+def small(p, frame): return fit(p, small_size(*frame.shape[:2]))
+
+
+# a clip's alphas from its frames, and the probabilities of the net: as it is usually asked, and as we ask it
+
+def net_alone(frames, usual, ours): return [enlarged(p, f) for f, p in zip(frames, usual)]
+
+
+def thresholded(frames, usual, ours): return [(a > .1).astype(np.float32) for a in net_alone(frames, usual, ours)]
+
+
+def larger(frames, usual, ours): return net_alone(frames, ours, ours)
+
+
+def refined(frames, usual, ours, before=lambda p: p):
+    return [enlarged(refine(work(f), before(small(p, f))), f) for f, p in zip(frames, ours)]
+
+
+def cleaned(frames, usual, ours): return refined(frames, usual, ours, lambda p: drop_blobs(fill_holes(p)))
+
+
+def steady(frames, usual, ours, ahead=0):
+    matte, seen = Matte(ahead=ahead), [(work(f), p) for f, p in zip(frames, ours)]
+    return [enlarged(matte(*seen[i], None, seen[i+1:i+1+ahead]), f) for i, f in enumerate(frames)]
+
+
+def with_future(frames, usual, ours): return steady(frames, usual, ours, 2)
 
 
 # picture from frame and alpha
@@ -52,17 +78,19 @@ def background_alone(frame, alpha):
 
 def both_colours(frame, alpha):
     fg, bg = layers(frame, alpha)
-    return composite(foreground(frame, alpha, fg, bg), alpha, blur_background(frame, alpha, bg, STRENGTH))
+    return replace_background(frame, alpha, fg, bg, blur_background(frame, alpha, bg, STRENGTH))
 
 
 ROWS = {
     "MediaPipe's usual script": (thresholded, whole_blurred),
     'the tutorial': (net_alone, whole_blurred),
-    '+ person kept out of the blur': (net_alone, background_alone),
-    '+ colour of the edge': (net_alone, both_colours),
+    '+ the net sees more': (larger, whole_blurred),
+    '+ person kept out of the blur': (larger, background_alone),
+    '+ colour of the edge': (larger, both_colours),
     '+ edge refined': (refined, both_colours),
-    '+ blobs dropped': (lambda: Matte(hold=0), both_colours),
-    '+ held where still (**bgblur**)': (Matte, both_colours),
+    '+ blobs and holes': (cleaned, both_colours),
+    '+ held where still (bgblur, live)': (steady, both_colours),
+    '+ two frames ahead (**bgblur**, files)': (with_future, both_colours),
 }
 
 
@@ -73,30 +101,57 @@ def ideal(clip, i):
 
 def score(clip, make, picture):
     "IoU, MAD, boundary F, dtSSD, trail and halo of one way on one clip."
-    matte, truth, some = make(), clip['alpha'], range(0, len(clip['frames']), EVERY)
-    alphas = [matte(f, p) for f, p in zip(clip['frames'], clip['p'])]
+    truth, some = clip['alpha'], range(0, len(clip['frames']), EVERY)
+    alphas = make(clip['frames'], clip['usual'], clip['ours'])
     stills = [[m(alphas[i], truth[i]) for i in some] for m in (iou, mad, boundary_f)]
     halos = [halo(picture(clip['frames'][i], alphas[i]), ideal(clip, i), truth[i]) for i in some]
     return *np.mean(stills, 1), dtssd(alphas, truth), trail(alphas, truth), np.mean(halos)
 
 
-def flickers(clip, make):
-    matte = make()
-    return flicker([matte(f, p) for f, p in zip(clip['frames'], clip['p'])], clip['frames'])
+def flickers(clip, make): return flicker(make(clip['frames'], clip['usual'], clip['ours']), clip['frames'])
 
 
-def real_clip(path, seg, n):
+def probabilities(frames):
+    "What the net says: asked at 256x256, as is usual, and in the frame's own shape."
+    seg, usual = load_segmenter(), load_segmenter()
+    usual.fixed = (256, 256)
+    return {'usual': [usual.small(f) for f in frames], 'ours': [seg.small(f) for f in frames]}
+
+
+def real_clip(path, n):
     with VideoReader(path) as reader: frames = [to_bgr(f) for f in islice(reader, n)]
-    return {'frames': frames, 'p': [seg(f) for f in frames]}
+    return {'frames': frames, **probabilities(frames)}
 
 
-def photographs(folder, seg):
+def photographs(folder):
     "One clip of a single frame for each photograph with a matte"
     for path in sorted(Path(folder).glob('*.jpg')):
         matte = cv2.imread(str(path.with_suffix('.png')), cv2.IMREAD_UNCHANGED)
         if matte is None: continue
-        frame = cv2.imread(str(path))
-        yield frame, seg(frame), (matte if matte.ndim == 2 else matte[..., -1])/np.float32(255)
+        frames = [cv2.imread(str(path))]
+        yield {'frames': frames, **probabilities(frames)}, (matte if matte.ndim == 2 else matte[..., -1])/np.float32(255)
+
+
+def wide_scores(clips):
+    "IoU, MAD and boundary F of the net alone where the person fills a third of a wide frame: at 256x256, larger, zoomed in."
+    ways = {'the net alone, 256×256': [], '+ the net sees more': [], '+ zoomed in on the person': []}
+    for clip in clips:
+        zoom = Zoom(load_segmenter().small)
+        for i in range(0, len(clip['frames']), EVERY):
+            frame, truth = quality_data.wide(clip, i)
+            p = probabilities([frame])
+            for way, q in zip(ways.values(), (p['usual'][0], p['ours'][0], zoom(frame, i/25))):
+                q = enlarged(q, frame)
+                way.append([m(q, truth) for m in (iou, mad, boundary_f)])
+    return {name: np.mean(v, 0) for name, v in ways.items()}
+
+
+def sheet(clip, some=(.1, .3, .5, .7, .9)):
+    "Some frames of a clip at their full size: as they are, the tutorial's way, ours."
+    frames = clip['frames']
+    old, new = (make(**clip) for make in (net_alone, with_future))
+    return np.vstack([np.hstack([frames[i], whole_blurred(frames[i], old[i]), both_colours(frames[i], new[i])])
+                      for i in (int(s*len(frames)) for s in some)])
 
 
 def table(head, rows):
@@ -106,25 +161,30 @@ def table(head, rows):
 
 
 def main(args):
-    seg = load_segmenter()
     clips = list(tqdm(quality_data.clips(frames=args.frames), total=4, desc='ground truth'))
-    for clip in clips: clip['p'] = [seg(f) for f in clip['frames']]
-    real = [real_clip(SAMPLE, seg, args.frames)]
-    if args.clips: real += [real_clip(p, seg, args.frames) for p in sorted(Path(args.clips).iterdir())]
-    result = {}
+    for clip in clips: clip.update(probabilities(clip['frames']))
+    real = {'sample': real_clip(SAMPLE, args.frames)}
+    if args.clips: real |= {p.stem: real_clip(p, args.frames) for p in sorted(Path(args.clips).iterdir())}
+    result, flickering = {}, {}
     for name, (make, picture) in tqdm(ROWS.items(), desc='ways'):
         values = np.mean([score(c, make, picture) for c in clips], 0)
-        result[name] = *values, np.mean([flickers(c, make) for c in real])
+        flickering[name] = [flickers(c, make) for c in real.values()]
+        result[name] = *values, flickering[name][0]
     table(['IoU', 'MAD', 'boundary F 2 px', 'dtSSD', 'trail', 'halo dB', 'flicker'], result)
     true = {n: [np.mean([halo(f(c['frames'][i], c['alpha'][i]), ideal(c, i), c['alpha'][i]) for c in clips
                          for i in range(0, args.frames, EVERY)])]
             for n, f in [('the tutorial', whole_blurred), ('person kept out', background_alone), ('bgblur', both_colours)]}
     table(['halo dB with the true alpha'], true)
+    table(['IoU', 'MAD', 'boundary F 2 px'], wide_scores(clips))
+    SHEETS.mkdir(parents=True, exist_ok=True)
+    for name, clip in real.items(): (SHEETS/f'{name}.jpg').write_bytes(encode_image(sheet(clip), '.jpg'))
+    print(f'Stills beside the tutorial\'s, at full size: {SHEETS}/*.jpg\n')
+    if args.clips: table([f'flicker: {name}' for name in real], flickering)
     if args.mattes:
-        stills = list(photographs(args.mattes, seg))
+        stills = list(photographs(args.mattes))
         table(['IoU', 'MAD', 'boundary F 2 px'], {
-            name: np.mean([[m(make()(f, p), g) for m in (iou, mad, boundary_f)] for f, p, g in stills], 0)
-            for name, make in [('net alone', net_alone), ('edge refined', refined), ('bgblur', Matte)]})
+            name: np.mean([[m(make(**c)[0], g) for m in (iou, mad, boundary_f)] for c, g in stills], 0)
+            for name, make in [('net alone', net_alone), ('+ sees more', larger), ('bgblur', steady)]})
 
 
 if __name__ == '__main__':

@@ -191,12 +191,13 @@ def camera(photo, n, view):
 
 
 def clips(cache=CACHE, n=4, frames=60):
-    """The first `n` of the clips, each a dict: `name`, and lists with an entry for every frame: `frames` (BGR uint8),
+    """The first `n` of the clips, each a dict: `name`, `photo`, `mirrored`, and lists with an entry for every frame: `frames` (BGR uint8),
     and what they are made of: `alpha` (float32), `fg` and `bg` (BGR uint8)."""
     paths = fetch(cache)
     for start, photo, scale, mirrored in STRETCHES[:n]:
         picture = cv2.imdecode(np.fromfile(paths[photo], np.uint8), cv2.IMREAD_COLOR)
-        clip = {'name': f'{start}-{Path(photo).stem}', 'frames': [], 'alpha': [], 'fg': [], 'bg': []}
+        clip = {'name': f'{start}-{Path(photo).stem}', 'photo': paths[photo], 'mirrored': mirrored,
+                'frames': [], 'alpha': [], 'fg': [], 'bg': []}
         alphas, fgs = keyed(paths, start, frames)
         place = scale, mirrored, alphas.max((0, 2)).argmax()
         for i, (alpha, fg) in enumerate(zip(alphas, fgs)):
@@ -207,6 +208,19 @@ def clips(cache=CACHE, n=4, frames=60):
             img = (a[..., None]*f + (1-a[..., None])*b).round().astype(np.uint8)
             for part, value in zip(('frames', 'alpha', 'fg', 'bg'), (img, a, f, b)): clip[part].append(value)
         yield clip
+
+
+def wide(clip, i, size=(1280, 720)):
+    "`(frame, alpha)`: frame `i` with the person as large as he is, in a corner of a wide picture of the same place."
+    W2, H2 = size
+    photo = cv2.imdecode(np.fromfile(clip['photo'], np.uint8), cv2.IMREAD_COLOR)
+    scale = max(W2/photo.shape[1], H2/photo.shape[0])
+    img = cv2.resize(photo, None, fx=scale, fy=scale)[:H2, :W2]
+    # his shoulder is cut at one side, which must stay at the border
+    x = 0 if clip['mirrored'] else W2-W
+    alpha, fg = np.zeros((H2, W2), np.float32), np.zeros_like(img)
+    alpha[H2-H:, x:x+W], fg[H2-H:, x:x+W] = clip['alpha'][i], clip['fg'][i]
+    return (alpha[..., None]*fg + (1-alpha[..., None])*img).round().astype(np.uint8), alpha
 
 
 def sheet(clip, some):
