@@ -27,7 +27,8 @@ class ModelError(BgblurError):
 def check_frame(
     frame,   # what somebody calls a frame
 ):
-    "Raise `BgblurError` unless `frame` is BGR uint8 `(H,W,3)` with at least one pixel."
+    "Raise `BgblurError` unless `frame` is BGR uint8 `(H,W,3)` with at least one pixel (or a `pipeline.Yuv`)."
+    if hasattr(frame, 'shrunk'): return
     if not isinstance(frame, np.ndarray): raise BgblurError(f'A frame is a numpy array, not {type(frame).__name__}.')
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.size == 0:
         raise BgblurError(f'A frame is BGR uint8 of shape (H, W, 3), not {frame.dtype} of shape {frame.shape}.')
@@ -60,14 +61,15 @@ def net_size(
 
 # %% ../nbs/00_predict.ipynb #6c633095
 def shrink(
-    img,            # any picture, `(H,W)` or `(H,W,C)`
+    img,            # any picture, `(H,W)` or `(H,W,C)`, or a `pipeline.Yuv`
     size,           # width and height of the result, at most those of `img`
 ) -> np.ndarray:    # like `img`, of that size
-    "Halve by area mean as long as possible, then bilinear: several times quicker than by area mean in one step."
+    "By area mean, but halving first, and bilinear if little is left: several times quicker than in one step."
+    if hasattr(img, 'shrunk'): return img.shrunk(size)
     w,h = size
     while img.shape[0] >= 2*h and img.shape[1] >= 2*w and img.shape[0] % 2 == img.shape[1] % 2 == 0:
         img = cv2.resize(img, (img.shape[1]//2, img.shape[0]//2), interpolation=cv2.INTER_AREA)
-    near = img.shape[0] < 2*h and img.shape[1] < 2*w     # bilinear misses no pixel
+    near = img.shape[0] < 1.6*h and img.shape[1] < 1.6*w     # bilinear takes every pixel about as much
     return cv2.resize(img, size, interpolation=cv2.INTER_LINEAR if near else cv2.INTER_AREA)
 
 # %% ../nbs/00_predict.ipynb #09f2272a

@@ -4,7 +4,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from bgblur.blur import masked_blur
+from bgblur.blur import Colour, Picture, composite, lens_blur, masked_blur
 from bgblur.pipeline import Blurrer
 from bgblur.predict import load_segmenter
 from bgblur.video import VideoReader, encode_image, to_bgr
@@ -32,6 +32,20 @@ def zoom(img, y=70, x=70, h=195, w=260):
     return cv2.resize(img[y:y+h, x:x+w], None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
 
 
+def squares(h, w, side=16):
+    "What people know as transparent"
+    light = np.add.outer(np.arange(h)//side, np.arange(w)//side) % 2
+    return cv2.merge([np.where(light, 255, 200).astype(np.uint8)]*3)
+
+
+def backgrounds(frame, segmenter):
+    "The man with a lens's blur, a picture, a colour, and nothing behind him."
+    rocket = Picture(ROOT/'sample_data'/'rocket.jpg')
+    some = [Blurrer(segmenter, background=b)(frame) for b in (lens_blur, rocket, Colour('#3c7a57'))]
+    person = Blurrer(segmenter).cutout(frame)
+    return np.hstack([*some, composite(np.ascontiguousarray(person[..., :3]), person[..., 3]/255, squares(*frame.shape[:2]))])
+
+
 if __name__ == '__main__':
     with VideoReader(ROOT/'sample_data'/'testclip.mp4') as reader: frames = [to_bgr(f) for f in reader]
     blurrer = Blurrer()
@@ -42,6 +56,7 @@ if __name__ == '__main__':
         'matte': np.vstack([np.hstack([zoom(img) for img in (f, r, blurrer(f))]) for f, r in zip(some, rough)]),
         'sheet': sheet([(tutorial(frames[n]), streamed[n]) for n in (0, 40, 90, 150, 185, 195, 200, 205, 215, 245)]),
         'before-after': np.hstack([frames[130], blurrer(frames[130])]),
+        'backgrounds': backgrounds(frames[130], blurrer.segmenter),
         'predict': np.hstack([frames[130], grey(blurrer.alpha(frames[130]))]),
         'video': np.vstack([np.hstack(some), np.hstack([blurrer(f) for f in some])]),
     }
