@@ -26,6 +26,7 @@ import traitlets
 from fastcore.docments import docments
 
 import bgblur.blur
+import bgblur.video
 from .blur import blur_background
 from .matte import Matte
 from .pipeline import Blurrer
@@ -220,11 +221,12 @@ def _is_background(f):
     return names[:3] == ['frame', 'alpha', 'bg'] and (isinstance(f, type) or len(names) > 3)
 
 def find_backgrounds(
-    module=bgblur.blur,   # where to look
+    *modules,             # where to look; none: `bgblur.blur` and `bgblur.video`
 ) -> dict:                # name: function or class
-    "Everything public in `module` that works as a background."
-    found = {k: f for k,f in vars(module).items() if not k.startswith('_') and getattr(f, '__module__', '') == module.__name__}
-    return {k.lower().removesuffix('_background').replace('_', ' '): f for k,f in found.items() if callable(f) and _is_background(f)}
+    "Everything public that works as a background: `blur_background` as 'blur', and so on."
+    found = {k: f for m in modules or (bgblur.blur, bgblur.video) for k,f in vars(m).items()
+             if getattr(f, '__module__', '') == m.__name__ and not k.startswith('_') and callable(f) and _is_background(f)}
+    return {re.sub('_(background|blur)$', '', k.lower()): f for k,f in found.items()}
 
 # %% ../nbs/05_explore.ipynb #9256caf9
 class _Timed:
@@ -407,7 +409,11 @@ class Explorer:
         f,given = self._part('background')
         matte,matte_given = self._part('matte')
         chosen = {**given, **matte_given, **self._changed(self.own)}
-        if f is not blur_background: chosen['background'] = chosen.pop(next(iter(given), ''), None) if isinstance(f, type) else self.choice['background'].value
+        if f is not blur_background:
+            name = self.choice['background'].value
+            first = next(iter(self.controls['background', name].items()), None) if isinstance(f, type) else None
+            # a colour or a picture is named by what it is made of
+            chosen = {'background': first[1].value if first else name} | {k: v for k,v in chosen.items() if not first or k != first[0]}
         if matte is not Matte: chosen['matte'] = self.choice['matte'].value
         has = {k: f"--{k.replace('_', '-')}" in known for k in chosen}
         said = [f"--{k.replace('_', '-')}" + ('' if v is True else f' {quote(str(v))}') for k,v in chosen.items() if has[k]]

@@ -46,7 +46,11 @@ def notebooks(folder):
 
 
 def lab(folder, **env):
-    "JupyterLab on `folder`, without a token"
+    "JupyterLab on `folder`, without a token, with settings of its own: it is not to ask about Jupyter's news"
+    news = folder/'.lab'/'@jupyterlab'/'apputils-extension'/'notification.jupyterlab-settings'
+    news.parent.mkdir(parents=True)
+    news.write_text('{"fetchNews": "false"}')
+    env = {'JUPYTERLAB_SETTINGS_DIR': folder/'.lab', 'JUPYTERLAB_WORKSPACES_DIR': folder/'.workspaces'} | env
     return server([sys.executable, '-m', 'jupyter', 'lab', '--allow-root', '--no-browser', '--ip=127.0.0.1', '--IdentityProvider.token=',
                    '--LabApp.expose_app_in_browser=True', f'--ServerApp.root_dir={folder}', '--port='], '/lab', **env)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT/'tests'))
-from browser import app, chromium, explorer, lab, move, notebooks, run_explorer, upload  # noqa: E402
+from browser import SHOW_CELL, app, chromium, explorer, lab, move, notebooks, run_explorer, upload  # noqa: E402
 
 
 def save(name, png, width=900):
@@ -22,17 +22,18 @@ def save(name, png, width=900):
 
 
 def in_lab():
-    with tempfile.TemporaryDirectory() as tmp, lab(notebooks(Path(tmp))) as (_, url), chromium(1240, 1000) as page:
+    with tempfile.TemporaryDirectory() as tmp, lab(notebooks(Path(tmp))) as (_, url), chromium(1240, 1060) as page:
         run_explorer(page, url)
         page.evaluate("() => jupyterapp.commands.execute('application:toggle-left-area')")
-        page.get_by_role('button', name='No', exact=True).click()    # to Jupyter's news
         box, _ = explorer(page)
         box.locator('select').first.select_option('refined')
         move(box, 'frame', times=25)
         move(box, 'strength', times=5)
         box.get_by_role('button', name='Python').click()
         page.wait_for_timeout(2000)
-        save('explorer', box.screenshot())
+        page.evaluate(SHOW_CELL, 'ex = explore(clip)')
+        page.wait_for_timeout(1000)
+        save('explorer', page.screenshot())
 
 
 def as_page():
