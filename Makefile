@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 RESULT := output/testclip-blurred
 
-.PHONY: demo test lab readme bench-quality clean libraries browser
+.PHONY: demo test lab app train readme bench-quality clean libraries browser
 
 demo: $(VENV)/base
 	@mkdir -p output
@@ -17,6 +17,15 @@ test: $(VENV)/dev browser
 
 lab: $(VENV)/dev
 	$(BIN)/jupyter lab nbs
+
+# The explorer as a page, on this computer alone: make app PORT=8866
+PORT ?= 8866
+app: $(VENV)/dev
+	$(BIN)/python tools/app.py $(PORT)
+
+# Your own pictures, and a check on other people: ARGS='FOLDER -o output/mine --people FOLDER'
+train: $(VENV)/dev
+	$(BIN)/python tools/train.py $(ARGS)
 
 readme: $(VENV)/dev
 	$(BIN)/python tools/pictures.py

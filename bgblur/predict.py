@@ -54,10 +54,11 @@ def person_probability(
 # %% ../nbs/00_predict.ipynb #ad443d5e
 def net_size(
     h:int, w:int,        # height and width of the frame, in pixels
+    side=304,            # how many pixels the net sees: those of a square with this side
 ) -> tuple[int,int]:     # height and width at which the net sees it, multiples of 32
-    "About 304×304 pixels in the frame's own shape, between 1:4 and 4:1."
+    "About `side`×`side` pixels in the frame's own shape, between 1:4 and 4:1."
     r = np.clip(w/h, 1/4, 4)**.5
-    return tuple(max(1, round(side/32))*32 for side in (304/r, 304*r))
+    return tuple(max(1, round(s/32))*32 for s in (side/r, side*r))
 
 # %% ../nbs/00_predict.ipynb #6c633095
 def shrink(
@@ -88,6 +89,8 @@ class OnnxSegmenter:
             raise ModelError(f'{self.path.name} takes {[i.shape for i in ins]} and returns {[o.shape for o in outs]}, '
                              'not one float picture (1, 3, h, w) and one probability (1, 1, h, w).')
         self.fixed = shape[2:] if all(isinstance(s, int) for s in shape[2:]) else None
+        side = self.session.get_modelmeta().custom_metadata_map.get('side', '304')
+        self.side = min(1024, max(64, int(side))) if side.isdecimal() else 304     # see `net_size`; files may say their own
 
     def __call__(self,
         frame,          # BGR uint8 `(H,W,3)`
@@ -100,7 +103,7 @@ class OnnxSegmenter:
     ) -> np.ndarray:    # the same at the size at which the net sees the frame, float32 `(h,w)`
         "Saves those who need no more the time to enlarge it. Raises what `__call__` raises."
         check_frame(frame)
-        h,w = self.fixed or net_size(*frame.shape[:2])
+        h,w = self.fixed or net_size(*frame.shape[:2], self.side)
         small = shrink(frame, (w, h))
         x = cv2.cvtColor(small, cv2.COLOR_BGR2RGB).transpose(2, 0, 1)[None]
         try: p = self.session.run(None, {self.input: np.multiply(x, 1/255, dtype=np.float32)})[0]

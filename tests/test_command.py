@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from conftest import BIN, CLIP, ROOT, bgblur, sound, times, write_clip
 
+from bgblur.pipeline import Blurrer
+from bgblur.video import VideoReader, blur_video, to_bgr
+
 LEARNER = ROOT/'sample_data'/'models'/'person.pkl'
 
 
@@ -137,6 +140,33 @@ def test_colours_stay(tmp_path):
             assert (abs(x.to_ndarray().astype(int) - y.to_ndarray()) > 2).mean() < .05
 
 
+@pytest.mark.parametrize('space, colour_range', [(5, 1), (1, 1), (9, 1), (1, 2)], ids=['601', '709', '2020', '709 full'])
+def test_planes_look_like_bgr(tmp_path, frames, space, colour_range):
+    "Working in the file's own planes gives what working in BGR gives, whatever the kind of colours"
+    src = tmp_path/'src.mp4'
+    with av.open(str(src), 'w') as out:
+        v = out.add_stream('libx264', rate=25, options={'crf': '5'})
+        v.width, v.height, v.pix_fmt = 400, 300, 'yuv420p'
+        v.codec_context.colorspace, v.codec_context.color_range = space, colour_range
+        for img in frames[:4]:
+            out.mux(v.encode(av.VideoFrame.from_ndarray(img, format='bgr24').reformat(
+                format='yuv420p', dst_colorspace=space, dst_color_range=colour_range)))
+        out.mux(v.encode())
+    results = []
+    for planes in (True, False):
+        blurrer = Blurrer()
+        assert blurrer.takes_planes
+        blurrer.takes_planes = planes
+        blur_video(src, tmp_path/f'{planes}.mp4', blurrer, progress=False)
+        with VideoReader(tmp_path/f'{planes}.mp4') as reader: results.append([to_bgr(f) for f in reader])
+        assert not blurrer.failures and reader.video.codec_context.colorspace == space
+    for a, b, img in zip(*results, frames):
+        apart = cv2.absdiff(a, b)
+        assert apart.mean() < 1 and np.quantile(apart, .999) < 12
+        # and the person's colours are those of the source
+        assert cv2.absdiff(a, img)[150:200, 180:220].mean() < 4
+
+
 def test_stills(tmp_path):
     result = bgblur('video', CLIP, '-o', tmp_path/'a.mp4', '--stills', 100, '--stills-dir', tmp_path/'s')
     assert result.returncode == 0
@@ -212,6 +242,30 @@ def test_interrupt_leaves_nothing(tmp_path, frames, kill):
     _, err = process.communicate(timeout=20)
     assert process.returncode not in (0, 2) and 'Traceback' not in err
     assert list(tmp_path.iterdir()) == [src]
+
+
+def test_main_person_only(tmp_path, frames):
+    "Of two people side by side, the larger one stays sharp, the other one only if all are wanted."
+    a, b = frames[0], cv2.copyMakeBorder(cv2.resize(frames[0], (240, 180)), 120, 0, 80, 80, cv2.BORDER_REPLICATE)
+    two = np.hstack([a, b])
+    cv2.imwrite(str(tmp_path/'two.png'), two)
+    face = np.s_[200:230, 590:610]      # of the smaller one
+    changed = {}
+    for who in ('all', 'main'):
+        assert bgblur('image', tmp_path/'two.png', '-o', tmp_path/f'{who}.png', '--people', who).returncode == 0
+        changed[who] = cv2.absdiff(cv2.imread(str(tmp_path/f'{who}.png')), two)
+    assert changed['all'][face].max() == 0 and changed['main'][face].mean() > 3
+    assert changed['main'][130:200, 180:220].max() == 0
+
+
+def test_edge_widens_the_person(tmp_path, frames):
+    cv2.imwrite(str(tmp_path/'me.png'), frames[0])
+    alphas = {}
+    for edge in (-8, 0, 8):
+        assert bgblur('image', tmp_path/'me.png', '-b', 'none', '-o', tmp_path/f'{edge}.png', '--edge', edge).returncode == 0
+        alphas[edge] = cv2.imread(str(tmp_path/f'{edge}.png'), cv2.IMREAD_UNCHANGED)[..., 3].astype(int)
+    assert (alphas[-8] <= alphas[0]).all() and (alphas[0] <= alphas[8]).all()
+    assert alphas[-8].sum() < .98*alphas[0].sum() and alphas[8].sum() > 1.02*alphas[0].sum()
 
 
 def test_version():

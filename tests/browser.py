@@ -1,0 +1,114 @@
+"Debian's Chromium before JupyterLab and before the page of `make app`; for the tests and for tools/screenshots.py."
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
+
+import numpy as np
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).parent.parent
+
+
+@contextmanager
+def server(command, path='/', **env):
+    "`command` with a free port as its last argument; gives the process and the address of `path` once it answers"
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        port = s.getsockname()[1]
+    process = subprocess.Popen([*map(str, command[:-1]), f'{command[-1]}{port}'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                               env=os.environ | {k: str(v) for k, v in env.items()})
+    try:
+        for _ in range(240):
+            try: urlopen(f'http://127.0.0.1:{port}/static/favicon.ico', timeout=60).close()
+            except HTTPError: break    # it answers; what it says to a browser is the tests' business
+            except (URLError, ConnectionError): time.sleep(.5)
+            else: break
+            assert process.poll() is None, f'{command} ended with {process.returncode}'
+        yield process, f'http://127.0.0.1:{port}{path}'
+    finally:
+        process.terminate()
+        try: process.wait(20)
+        except subprocess.TimeoutExpired: process.kill()
+
+
+def notebooks(folder):
+    "A copy of what 05_explore.ipynb needs, in which it may be run and saved"
+    for name in ('nbs', 'sample_data', 'bgblur', 'settings.ini'):
+        (shutil.copytree if (ROOT/name).is_dir() else shutil.copy)(ROOT/name, folder/name)
+    return folder
+
+
+def lab(folder, **env):
+    "JupyterLab on `folder`, without a token, with settings of its own: it is not to ask about Jupyter's news"
+    news = folder/'.lab'/'@jupyterlab'/'apputils-extension'/'notification.jupyterlab-settings'
+    news.parent.mkdir(parents=True)
+    news.write_text('{"fetchNews": "false"}')
+    env = {'JUPYTERLAB_SETTINGS_DIR': folder/'.lab', 'JUPYTERLAB_WORKSPACES_DIR': folder/'.workspaces'} | env
+    return server([sys.executable, '-m', 'jupyter', 'lab', '--allow-root', '--no-browser', '--ip=127.0.0.1', '--IdentityProvider.token=',
+                   '--LabApp.expose_app_in_browser=True', f'--ServerApp.root_dir={folder}', '--port='], '/lab', **env)
+
+
+def app(**env):
+    "The page of `make app`"
+    return server([sys.executable, ROOT/'tools'/'app.py', ''], **env)
+
+
+@contextmanager
+def chromium(width=1300, height=900):
+    "A page in Chromium"
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path='/usr/bin/chromium', args=['--no-sandbox', '--disable-background-networking'])
+        page = browser.new_page(viewport={'width': width, 'height': height})
+        yield page
+        browser.close()
+
+
+SHOW_CELL = '''start => {
+    const nb = jupyterapp.shell.currentWidget.content;
+    const i = nb.widgets.findIndex(w => w.model.sharedModel.source.startsWith(start));
+    nb.activeCellIndex = i;
+    return nb.scrollToItem(i, 'start');
+}'''
+
+
+def run_explorer(page, url):
+    "Open 05_explore.ipynb in JupyterLab, run all of it, and scroll to the explorer"
+    page.goto(f'{url}/tree/nbs/05_explore.ipynb')
+    page.wait_for_function('() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === "idle"', timeout=120_000)
+    page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.evaluate(SHOW_CELL, 'ex = explore(clip)')
+    page.locator('.widget-hslider', has_text='frame').first.wait_for(timeout=60_000)
+    page.wait_for_timeout(1000)    # the last pictures are on their way
+
+
+def explorer(page):
+    "The widget with a frame slider, and its canvas"
+    box = page.locator('.widget-hslider', has_text='frame').first.locator('xpath=ancestor::div[contains(@class, "widget-vbox")][2]')
+    return box, box.locator('canvas')
+
+
+def halves(canvas):
+    "The left and the right half of what a canvas shows, RGB uint8"
+    rgba = canvas.evaluate('c => [c.width, c.height, ...c.getContext("2d").getImageData(0, 0, c.width, c.height).data]')
+    img = np.uint8(rgba[2:]).reshape(rgba[1], rgba[0], 4)[..., :3]
+    return img[:, :rgba[0]//2 - 10], img[:, rgba[0]//2 + 10:]
+
+
+def move(box, name, key='PageUp', times=4):
+    "Move the slider `name` by the keyboard"
+    handle = box.locator('.widget-slider', has_text=name).first.locator('.noUi-handle')
+    handle.focus()
+    for _ in range(times): handle.press(key)
+
+
+def upload(page, path):
+    "Give a file to the page of `make app`"
+    with page.expect_file_chooser() as chooser: page.get_by_role('button', name='Picture or clip').click()
+    chooser.value.set_files(path)

@@ -1,0 +1,109 @@
+"The explorer in a real browser: in JupyterLab, and as the page of `make app`."
+import time
+
+import cv2
+import numpy as np
+import psutil
+import pytest
+from browser import app, chromium, explorer, halves, lab, move, notebooks, run_explorer, upload
+from conftest import CLIP, ROOT
+
+from bgblur.pipeline import Blurrer
+
+PICTURE = ROOT/'sample_data'/'training'/'images'/'012.jpg'
+
+
+def until(true, seconds=20):
+    "Wait for something that happens in another process"
+    end = time.monotonic() + seconds
+    while not true() and time.monotonic() < end: time.sleep(.2)
+    return true()
+
+
+def different(a, b): return cv2.absdiff(a, b).mean() > 2
+
+
+def test_explorer_in_jupyterlab(tmp_path):
+    with lab(notebooks(tmp_path)) as (_, url), chromium() as page:
+        run_explorer(page, url)
+        assert page.locator('.jp-RenderedText[data-mime-type="application/vnd.jupyter.stderr"]').count() == 0
+        box, canvas = explorer(page)
+        before, after = halves(canvas)
+        move(box, 'frame')
+        assert until(lambda: different(halves(canvas)[0], before) and different(halves(canvas)[1], after))
+        # drag the divider to the left end: all of the picture is now what was right of it, the map blurred
+        area = canvas.bounding_box()
+        y = area['y'] + area['height']/2
+        before = halves(canvas)[0]
+        page.mouse.move(area['x'] + area['width']/2, y)
+        page.mouse.down()
+        page.mouse.move(area['x'] + 2, y, steps=5)
+        page.mouse.up()
+        assert until(lambda: different(halves(canvas)[0], before))
+        # the weakest blur is none: the map is back
+        move(box, 'strength', 'Home', 1)
+        assert until(lambda: not different(halves(canvas)[0], before))
+        box.get_by_role('button', name='Python').click()
+        assert until(lambda: 'strength=1)' in box.locator('textarea').input_value())
+
+
+@pytest.fixture(scope='module')
+def served(tmp_path_factory):
+    "The page of `make app`: its server, its address, and its folder for temporary files"
+    tmp = tmp_path_factory.mktemp('tmp')
+    with app(TMPDIR=tmp) as (process, url): yield process, url, tmp
+
+
+def open_page(page, url):
+    page.goto(url)
+    page.get_by_role('button', name='Picture or clip').wait_for(timeout=60_000)
+
+
+def result(page, folder):
+    page.get_by_role('button', name='Make the result').click()
+    link = page.locator('a.bgblur-download')
+    link.wait_for(timeout=60_000)
+    with page.expect_download() as download: link.click()
+    path = folder/download.value.suggested_filename
+    download.value.save_as(path)
+    return path
+
+
+def kernels(process): return [c for c in psutil.Process(process.pid).children(recursive=True) if 'ipykernel' in ' '.join(c.cmdline())]
+
+
+def test_page_blurs_a_picture_and_keeps_nothing(served, tmp_path):
+    process, url, tmp = served
+    with chromium() as page:
+        open_page(page, url)
+        upload(page, PICTURE)
+        page.locator('canvas').wait_for(timeout=30_000)
+        out = result(page, tmp_path)
+        assert out.name == '012-blurred.jpg'
+        assert cv2.absdiff(cv2.imread(str(out)), Blurrer()(cv2.imread(str(PICTURE)))).mean() < 2
+        assert list(tmp.glob('bgblur-*')) == [] and len(kernels(process)) == 1
+        page.close()
+        assert until(lambda: not kernels(process), 60)
+
+
+def test_page_takes_a_clip_and_refuses_with_a_sentence(served, tmp_path):
+    with chromium() as page:
+        open_page(page, served[1])
+        bad = tmp_path/'me.jpg'
+        bad.write_text('hello')
+        upload(page, bad)
+        page.get_by_text('me.jpg is not a picture that OpenCV can read.').wait_for(timeout=30_000)
+        large = tmp_path/'large.bmp'    # more than the 10 MB that a message may have if nobody says otherwise
+        cv2.imwrite(str(large), np.zeros((2400, 4400, 3), np.uint8))
+        upload(page, large)
+        page.get_by_text('large.bmp has 32 MB: at most 30 can be taken here.').wait_for(timeout=30_000)
+        upload(page, CLIP)
+        page.locator('canvas').wait_for(timeout=60_000)
+        out = result(page, tmp_path)
+        assert out.name == 'testclip-blurred.mp4' and cv2.VideoCapture(str(out)).get(cv2.CAP_PROP_FRAME_COUNT) == 250
+
+
+def test_page_is_for_this_computer_only(served):
+    process, url, _ = served
+    listening = [c.laddr.ip for c in psutil.Process(process.pid).net_connections() if c.status == 'LISTEN' and str(c.laddr.port) in url]
+    assert listening == ['127.0.0.1']
