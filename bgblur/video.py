@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 from collections import deque
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -466,12 +466,14 @@ def blur_video(
             with tqdm(total=reader.n_frames, unit=' frames', desc=src.name, disable=not progress) as bar:
                 waiting,sound = deque(),deque()
                 planes = getattr(blurrer, 'takes_planes', False) and not transparent
-                for img in _stream(blurrer, _frames(reader, waiting, sound, planes), transparent):
-                    while sound: writer.copy(sound.popleft())
-                    writer.write(img, waiting.popleft())
-                    saved.add(n, img)
-                    n += 1
-                    bar.update()
+                # closing: the threads must be done with the reader before it goes, also when something fails
+                with closing(_stream(blurrer, _frames(reader, waiting, sound, planes), transparent)) as pictures:
+                    for img in pictures:
+                        while sound: writer.copy(sound.popleft())
+                        writer.write(img, waiting.popleft())
+                        saved.add(n, img)
+                        n += 1
+                        bar.update()
             if not n: raise VideoError(f'{src} has no frame that can be decoded.')
             while sound: writer.copy(sound.popleft())
             writer.close()

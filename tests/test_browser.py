@@ -69,7 +69,12 @@ def result(page, folder):
     return path
 
 
-def kernels(process): return [c for c in psutil.Process(process.pid).children(recursive=True) if 'ipykernel' in ' '.join(c.cmdline())]
+def is_kernel(process):
+    try: return 'ipykernel' in ' '.join(process.cmdline())
+    except psutil.Error: return False    # it has just ended
+
+
+def kernels(process): return [c for c in psutil.Process(process.pid).children(recursive=True) if is_kernel(c)]
 
 
 def test_page_blurs_a_picture_and_keeps_nothing(served, tmp_path):
