@@ -315,7 +315,9 @@ class Review:
         if self.labels[self.i].strokes: self.labels[self.i].strokes.pop()
         self.show()
 
-    def _repr_mimebundle_(self, **kwargs): return self.widget._repr_mimebundle_(**kwargs)
+    def _repr_mimebundle_(self, **kwargs):
+        from bgblur.explore import with_picture
+        return with_picture(self.widget._repr_mimebundle_(**kwargs), self.canvas)
 
 # %% ../nbs/06_learner.ipynb #fca622b8
 def save_labels(
