@@ -4,10 +4,9 @@
 
 # %% auto #0
 __all__ = ['SIDE', 'Conv', 'SqueezeExcite', 'InvertedResidual', 'Up', 'PersonNet', 'person_net', 'to_onnx', 'TwoClasses',
-           'differing', 'frames_of', 'largest_piece', 'fill_holes', 'Label', 'prelabel', 'Review', 'save_labels',
-           'create_mask', 'labelled', 'CameraNoise', 'webcam_tfms', 'webcam_dls', 'PersonLoss', 'person_iou',
-           'person_edge', 'person_learner', 'worst_first', 'Gently', 'fine_tune_gently', 'pairs_in', 'judge',
-           'learner_to_onnx', 'tutorial_learner']
+           'differing', 'frames_of', 'Label', 'prelabel', 'Review', 'save_labels', 'create_mask', 'labelled',
+           'CameraNoise', 'webcam_tfms', 'webcam_dls', 'PersonLoss', 'person_iou', 'person_edge', 'person_learner',
+           'worst_first', 'Gently', 'fine_tune_gently', 'pairs_in', 'judge', 'learner_to_onnx', 'tutorial_learner']
 
 # %% ../nbs/06_learner.ipynb #30dd04d9
 import time
@@ -24,6 +23,7 @@ from fastai.vision.all import (Callback, CrossEntropyLossFlat, DataBlock, Hue, I
                                unet_learner)
 from torch import nn
 
+from .matte import drop_blobs, fill_holes
 from .metrics import boundary_f, iou
 from .predict import BgblurError, ModelError, _person_class, load_segmenter, net_size
 
@@ -196,21 +196,6 @@ def frames_of(
             if i % every == 0: yield img
     finally: camera.release()
 
-# %% ../nbs/06_learner.ipynb #2540156f
-def largest_piece(
-    mask,             # bool `(H,W)`
-) -> np.ndarray:      # bool `(H,W)`
-    "Only the largest piece that hangs together."
-    n,labels,stats,_ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-    return mask if n < 3 else labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()
-
-def fill_holes(
-    mask,             # bool `(H,W)`
-) -> np.ndarray:      # bool `(H,W)`
-    "Also what is surrounded by the mask."
-    outlines,_ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(np.zeros(mask.shape, np.uint8), outlines, -1, 1, cv2.FILLED).astype(bool)
-
 # %% ../nbs/06_learner.ipynb #231f5fbc
 class Label:
     "A picture and its mask: the net's answer, mended."
@@ -233,9 +218,9 @@ class Label:
     @property
     def mask(self):
         "uint8 `(H,W)`: 0 background, 1 person"
-        mask = self.p > self.threshold
-        if self.largest: mask = largest_piece(mask)
-        if self.fill: mask = fill_holes(mask)
+        mask = (self.p > self.threshold).astype(np.float32)
+        if self.largest: mask = drop_blobs(mask, share=1)
+        if self.fill: mask = fill_holes(mask, share=1)
         mask = mask.astype(np.uint8)
         for points,radius,erase in self.strokes:
             cv2.polylines(mask, [points], False, 0 if erase else 1, 2*radius + 1)

@@ -120,7 +120,7 @@ def fill_holes(
 ) -> np.ndarray:    # float32 `(h,w)`: `p`, 1 in the holes
     "Fill the small holes inside of people. A gap that reaches the picture's border is no hole."
     n,labels,stats,_ = cv2.connectedComponentsWithStats((p <= .5).astype(np.uint8), connectivity=4)
-    if n < 3: return p
+    if n < 2: return p
     x,y,w,h,area = stats.T
     inside = (x > 0) & (y > 0) & (x + w < p.shape[1]) & (y + h < p.shape[0])
     hole = inside & (area < share*(p.size - area[1:].sum()))
