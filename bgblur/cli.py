@@ -204,8 +204,7 @@ def live(
 ):
     """Blur or replace the background of a camera, live.
 
-    In the window: + and - change the strength, b the background, p shows alpha, o the original beside, n numbers, h help,
-    q ends. With --to both they change the virtual camera, too; alpha and the original are shown in the window alone."""
+    In the window, h shows what the keys do. With --to both they act on the virtual camera, too."""
     from bgblur.live import BACKGROUNDS, Live, Settings, cameras
     from bgblur.predict import BgblurError
     if list_:

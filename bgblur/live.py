@@ -21,8 +21,8 @@ from pathlib import Path
 from threading import Condition, Event, Thread
 from time import monotonic, sleep
 
-import av
 import cv2, numpy as np
+import av    # after OpenCV, see `Window`
 
 from .blur import cover
 from .matte import Matte
@@ -580,6 +580,7 @@ class Live:
             for sink in self.sinks: sink.open(self.size, self.source.rate)
             self.watched = monotonic()
             self._idle()
+            self._tell(self.watched)
             self.capture.start()
             while self.step(): pass
         finally:
@@ -600,13 +601,16 @@ class Live:
 # %% ../nbs/08_live.ipynb #b60fdd74
 def _check_display():
     "Raise `BgblurError` if no window can be opened."
+    order = [name for name in sys.modules if name in ('av', 'cv2')]
+    if _LINUX and order[0] == 'av':
+        raise BgblurError('OpenCV opens no window if PyAV was imported before it: import cv2 first, at the top of your program.')
     if _LINUX and not (os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')):
         raise BgblurError('There is no display to open a window on: say where else to show the result (--to virtual), '
                           'or use a notebook.')
-    tried = subprocess.run([sys.executable, '-c', "import cv2; cv2.namedWindow('bgblur')"], capture_output=True, text=True)
+    tried = subprocess.run([sys.executable, '-c', "import cv2; cv2.namedWindow('a try')"], capture_output=True, text=True)
     if 'not implemented' in tried.stderr:
         raise BgblurError('This OpenCV has no windows: pip uninstall opencv-python-headless, pip install opencv-python.')
-    if tried.returncode: raise BgblurError('No window can be opened on this display: is it there, and may you use it?')
+    if tried.returncode: raise BgblurError('No window can be opened on this display: it is not there, or you may not use it.')
 
 class Window(Sink):
     "Shows pictures on the screen. Keys as in `HELP`; closing it ends the loop."

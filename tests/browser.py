@@ -61,10 +61,10 @@ def app(**env):
 
 
 @contextmanager
-def chromium(width=1300, height=900):
+def chromium(width=1300, height=900, options=()):
     "A page in Chromium"
     with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path='/usr/bin/chromium', args=['--no-sandbox', '--disable-background-networking'])
+        browser = p.chromium.launch(executable_path='/usr/bin/chromium', args=['--no-sandbox', '--disable-background-networking', *options])
         page = browser.new_page(viewport={'width': width, 'height': height})
         yield page
         browser.close()

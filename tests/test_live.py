@@ -1,0 +1,258 @@
+"The live path: the command with a file for a camera, its window, and the notebook widget in a browser with a file for a camera."
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import cv2
+import nbformat
+import numpy as np
+import pytest
+from browser import chromium, lab
+from conftest import BIN, CLIP, bgblur, write_clip
+
+NO_DISPLAY = {k: v for k, v in os.environ.items() if k not in ('DISPLAY', 'WAYLAND_DISPLAY')}
+MAP = np.s_[60:190, 5:75]     # on the wall of the sample clip, in a frame of 400x300
+FACE = np.s_[110:200, 165:230]
+
+
+def detail(img, part=MAP):
+    "How much there is to see in a part of a picture"
+    return cv2.Laplacian(cv2.cvtColor(img[part], cv2.COLOR_BGR2GRAY), cv2.CV_32F).std()
+
+
+def one_sentence(result, *words):
+    lines = result.stderr.strip().split('\n')
+    assert result.returncode == 2 and len(lines) == 1 and lines[0].startswith('bgblur: ') and lines[0].endswith('.'), result
+    for word in words: assert word in lines[0], lines
+
+
+def until(true, seconds=20):
+    "Wait for something that happens in another process"
+    end = time.monotonic() + seconds
+    while not (result := true()) and time.monotonic() < end: time.sleep(.1)
+    return result
+
+
+@pytest.fixture
+def ends():
+    "Starts processes, and ends those that are still there afterwards"
+    started = []
+
+    def start(*args, **kwargs):
+        started.append(subprocess.Popen([str(a) for a in args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs))
+        return started[-1]
+    yield start
+    for process in started: process.kill()
+
+
+def test_measures_a_file_without_showing_it(tmp_path):
+    "Longer than the clip is: it begins anew"
+    result = bgblur('live', '--source', write_clip(tmp_path/'short.mp4', [np.full((120, 160, 3), 90, np.uint8)]*10, audio=None),
+                    '--size', '320x180', '--rate', 30, '--to', 'none', '--seconds', 2)
+    assert result.returncode == 0, result.stderr
+    for words in ('short.mp4, 320x180', 'a second', 'dropped', 'processing', 'latency', 'first third', 'memory'): assert words in result.stdout
+    assert int(result.stdout.split(': ')[1].split()[0]) > 10
+
+
+def test_once_shows_each_frame_at_most_once(tmp_path, frames):
+    result = bgblur('live', '--source', write_clip(tmp_path/'a.mp4', frames[:10], audio=None), '--once', '--to', 'none')
+    words = result.stdout.split('\n')[0].split()
+    assert result.returncode == 0 and int(words[words.index('frames') - 1]) + int(words[words.index('dropped') - 1]) == 10
+    quiet = bgblur('live', '--source', tmp_path/'a.mp4', '--once', '--to', 'none', '-q')
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, '', '')
+
+
+@pytest.mark.parametrize('kill, code', [(signal.SIGINT, 0), (signal.SIGTERM, 128 + signal.SIGTERM)])
+def test_ctrl_c_ends_with_the_report(ends, kill, code):
+    process = ends(BIN/'bgblur', 'live', '--source', CLIP, '--to', 'none')
+    assert process.stderr.readline() == 'bgblur: waiting for testclip.mp4\n'
+    time.sleep(1)
+    process.send_signal(kill)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (code, '') and ('frames in' in out) == (code == 0)
+
+
+def test_what_cannot_be_had_is_said_in_one_sentence(tmp_path):
+    source = ['live', '--source', CLIP]
+    one_sentence(bgblur(*source, env=NO_DISPLAY), 'no display', '--to virtual')
+    one_sentence(bgblur(*source, env=NO_DISPLAY | {'DISPLAY': ':987'}), 'No window')
+    one_sentence(bgblur('live', '--source', tmp_path/'no.mp4'), 'no file')
+    one_sentence(bgblur('live', '--camera', '987', '--to', 'none'), 'No picture from camera 987')
+    one_sentence(bgblur(*source, '--to', 'virtual', '--device', '/dev/video987'), 'no virtual camera', '/dev/video987')
+    (tmp_path/'pyvirtualcam.py').write_text('raise ImportError')
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get('PYTHONPATH')]))
+    one_sentence(bgblur(*source, '--to', 'virtual', env=os.environ | {'PYTHONPATH': path}), "pip install 'bgblur[live]'")
+    assert bgblur('live', '--size', 'big').returncode == bgblur('live', '--once').returncode == 2
+
+
+# -- the window, on a display without a screen
+
+@contextmanager
+def display(folder, size=(1000, 700)):
+    "A display, and a function that takes a picture of it, BGR uint8. Xvfb keeps the display in a file, in the format of xwd"
+    r, w = os.pipe()
+    server = subprocess.Popen(['Xvfb', '-displayfd', str(w), '-screen', '0', f'{size[0]}x{size[1]}x24', '-fbdir', str(folder)],
+                              pass_fds=[w], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.close(w)
+
+    def picture():
+        data = (folder/'Xvfb_screen0').read_bytes()
+        header = np.frombuffer(data[:100], '>u4')
+        rows = np.frombuffer(data, np.uint8, offset=int(header[0] + 12*header[19]), count=int(header[12]*header[5]))
+        return rows.reshape(header[5], -1, 4)[:, :header[4], :3].copy()
+    try:
+        with os.fdopen(r) as f: yield f':{f.readline().strip()}', picture
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+@pytest.mark.skipif(not (shutil.which('Xvfb') and shutil.which('xdotool')), reason='needs Xvfb and xdotool')
+def test_window_and_its_keys(tmp_path, frames, ends):
+    with display(tmp_path) as (name, picture):
+        env = os.environ | {'DISPLAY': name}
+
+        def xdotool(*args): return subprocess.run(['xdotool', *args], env=env, capture_output=True, text=True, check=False).stdout.strip()
+
+        def window(): return next(iter(xdotool('search', '--name', '^bgblur$').split()), None)
+
+        def shown():
+            x, y, w, h = (int(v.split('=')[1]) for v in xdotool('getwindowgeometry', '--shell', window()).split('\n')[1:5])
+            return cv2.resize(picture()[y:y+h, x:x+w], (400, 300))
+        process = ends(BIN/'bgblur', 'live', '--source', CLIP, '--strength', 101, env=env)
+        assert until(window)
+        assert until(lambda: detail(shown(), FACE) > .7*detail(frames[0], FACE))
+        assert detail(shown()) < .5*detail(frames[0])
+        xdotool('windowfocus', '--sync', window())
+        xdotool('key', '--delay', '120', *['minus']*20)       # no blur at all; OpenCV remembers the last key only
+        assert until(lambda: detail(shown()) > .7*detail(frames[0]))
+        xdotool('key', 'p')
+        assert until(lambda: np.median(shown()[FACE]) == 255 and np.median(shown()[MAP]) == 0)
+        xdotool('key', 'q')
+        out, err = process.communicate(timeout=20)
+        assert (process.returncode, err) == (0, 'bgblur: waiting for testclip.mp4\n') and 'frames in' in out
+
+
+# -- a real virtual camera
+
+def loopback():
+    "The first device of v4l2loopback, if there is one"
+    names = Path('/sys/devices/virtual/video4linux').glob('video*')
+    return next((f'/dev/{p.name}' for p in names if os.access(f'/dev/{p.name}', os.W_OK)), None)
+
+
+@pytest.mark.skipif(not loopback(), reason='needs v4l2loopback')
+def test_real_virtual_camera(ends, frames):
+    process = ends(BIN/'bgblur', 'live', '--source', CLIP, '--to', 'virtual', '--device', loopback(), '--no-rest')
+    camera = cv2.VideoCapture()
+    assert until(lambda: camera.isOpened() or camera.open(loopback(), cv2.CAP_V4L2))
+    img = [camera.read()[1] for _ in range(40)][-1]
+    camera.release()
+    assert img.shape == frames[0].shape and detail(img) < .5*detail(frames[0]) and detail(img, FACE) > .5*detail(frames[0], FACE)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+
+
+# -- the notebook widget
+
+CELLS = [f'''from bgblur.live import live
+here = live({str(CLIP)!r})
+here''', '''browser = live('browser', size=(400, 300))
+browser''']
+
+# keeps what is drawn on the page's live pictures: the very first ones, too
+WATCH = '''() => {
+    const draw = CanvasRenderingContext2D.prototype.drawImage;
+    window.drawn = [];
+    CanvasRenderingContext2D.prototype.drawImage = function(...args) {
+        draw.apply(this, args);
+        if (this.canvas.isConnected && this.canvas.className === 'bgblur-live' && drawn.length < 40) drawn.push(this.canvas.toDataURL());
+    };
+}'''
+
+
+def camera_file(path, imgs):
+    "A file that Chromium plays as a camera"
+    with av.open(str(path), 'w', format='mjpeg') as out:
+        v = out.add_stream('mjpeg', rate=25, options={'qscale': '3'})
+        v.height, v.width, v.pix_fmt = 300, 400, 'yuvj420p'
+        for img in imgs: out.mux(v.encode(av.VideoFrame.from_ndarray(img, format='bgr24')))
+        out.mux(v.encode())
+    return path
+
+
+def on(canvas):
+    "What a canvas shows, BGR uint8"
+    rgba = canvas.evaluate('c => [c.width, c.height, ...c.getContext("2d").getImageData(0, 0, c.width, c.height).data]')
+    img = cv2.cvtColor(np.uint8(rgba[2:]).reshape(rgba[1], rgba[0], 4), cv2.COLOR_RGBA2BGR)
+    return img if img.shape[:2] == (300, 400) else np.zeros((300, 400, 3), np.uint8)
+
+
+def decoded(url):
+    import base64
+    return cv2.imdecode(np.frombuffer(base64.b64decode(url.split(',')[1]), np.uint8), cv2.IMREAD_COLOR)
+
+
+def run_cell(page, n):
+    page.evaluate('n => { jupyterapp.shell.currentWidget.content.activeCellIndex = n; jupyterapp.commands.execute("notebook:run-cell"); }', n)
+
+
+def slide(box, key, times):
+    handle = box.locator('.widget-slider', has_text='strength').locator('.noUi-handle')
+    handle.focus()
+    for _ in range(times): handle.press(key)
+
+
+def test_widget_in_jupyterlab(tmp_path, frames):
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in CELLS])
+    nb.metadata.kernelspec = {'name': 'python3', 'display_name': 'python3', 'language': 'python'}
+    nbformat.write(nb, tmp_path/'live.ipynb')
+    clip = camera_file(tmp_path/'camera.mjpeg', frames[:60])
+    fake = ['--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream', f'--use-file-for-fake-video-capture={clip}']
+    with lab(tmp_path) as (_, url), chromium(options=fake) as page:
+        page.add_init_script(f'({WATCH})()')
+        page.goto(f'{url}/tree/live.ipynb')
+        page.wait_for_function('() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === "idle"', timeout=120_000)
+
+        def widget(n):
+            canvas = page.locator('canvas.bgblur-live').nth(n)
+            canvas.wait_for(timeout=60_000)
+            return canvas, canvas.locator('xpath=ancestor::div[contains(@class, "widget-vbox")][1]')
+        # the kernel's camera (a file): the person sharp, the map blurred, and it moves
+        run_cell(page, 0)
+        here, controls = widget(0)
+        assert until(lambda: detail(on(here), FACE) > .6*detail(frames[0], FACE)), detail(on(here), FACE)
+        assert detail(on(here)) < .5*detail(frames[0])
+        before = on(here)
+        assert until(lambda: cv2.absdiff(on(here), before)[FACE].mean() > 1)
+        assert until(lambda: ' fps, ' in controls.inner_text())
+        # the browser's camera ends the kernel's
+        run_cell(page, 1)
+        canvas, box = widget(1)
+        assert until(lambda: detail(on(canvas), FACE) > .6*detail(frames[0], FACE)), box.inner_text()
+        assert controls.get_by_role('button', name='Start').count() == 1 and box.get_by_role('button', name='Stop').count() == 1
+        assert detail(on(canvas)) < .5*detail(frames[0])
+        # no blur at all, and back
+        slide(box, 'Home', 1)
+        assert until(lambda: detail(on(canvas)) > .7*detail(frames[0])), detail(on(canvas))
+        slide(box, 'End', 1)
+        assert until(lambda: detail(on(canvas)) < .3*detail(frames[0]))
+        box.locator('select').first.select_option('alpha')
+        assert until(lambda: np.median(on(canvas)[FACE]) > 250 and np.median(on(canvas)[MAP]) < 5)
+        # nothing of it was ever bare, and the page has no video element, seen or unseen
+        early = [decoded(url) for url in page.evaluate('drawn')]
+        assert len(early) > 10
+        for img in early: assert img.shape != (300, 400, 3) or detail(img) < .6*detail(frames[0])
+        assert page.locator('video').count() == 0
+        # Stop lets the camera go, and the picture stays
+        box.get_by_role('button', name='Stop').click()
+        assert until(lambda: box.get_by_role('button', name='Start').count() == 1)
+        still = on(canvas)
+        time.sleep(1)
+        assert (on(canvas) == still).all()
