@@ -264,7 +264,7 @@ class Camera:
 BACKGROUNDS = ('blur', 'lens', 'grey')
 #: what is shown to the person alone
 PREVIEWS = ('result', 'alpha', 'original')
-HELP = '+ - strength   b background   p alpha   o original   n numbers   h help   q end'
+HELP = '+ - strength | b background | p alpha | o original | n numbers | h help | q end'
 
 @dataclass(frozen=True)
 class Settings:
@@ -321,12 +321,12 @@ def write_on(
     img,               # BGR uint8 `(H,W,3)`
     lines,             # lines of text
 ) -> np.ndarray:       # a copy
-    "Text in the upper left corner, small, white with a dark rim. OpenCV writes ASCII only."
+    "Text in the upper left corner, small, white with a dark rim."
     img,scale = img.copy(),max(.4, min(img.shape[:2])/900)
     for i,line in enumerate(lines):
-        at = round(10*scale), round((i + 1)*32*scale)
-        for colour,width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-            cv2.putText(img, line, at, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, max(1, round(width*scale*1.5)), cv2.LINE_AA)
+        x,y = round(12*scale),round((i + 1)*32*scale)
+        for dx,dy in ((-1, 0), (1, 0), (0, -1), (0, 1), (0, 0)):
+            cv2.putText(img, line, (x + dx, y + dy), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0) if dx or dy else (255, 255, 255), 1, cv2.LINE_AA)
     return img
 
 def card(
@@ -870,21 +870,24 @@ class LiveWidget:
         self.source,self.blurrer = source(self.screen) if callable(source) else source,blurrer or Blurrer()
         self.live,self.thread,self.error,self.told = None,None,'',0.
         self.strength = w.FloatSlider(settings.strength, min=1, max=245, step=5, description='strength')
-        self.background = w.Combobox(value=settings.background, options=backgrounds, description='background', continuous_update=False,
-                                     tooltip='one of these, a colour, or the path of a picture or video')
+        known = settings.background in backgrounds
+        self.background = w.Dropdown(options=backgrounds, value=settings.background if known else backgrounds[0], description='background')
+        self.other = w.Text(value='' if known else settings.background, description='or', continuous_update=False,
+                            placeholder='a colour, or the path of a picture or video')
         self.preview = w.Dropdown(value=settings.preview, options=PREVIEWS, description='show')
         self.button = w.ToggleButton(value=False, description='Start', icon='video-camera')
         self.camera = w.Dropdown(options=[('camera', '')], layout={'display': 'none'})
         self.text = w.HTML()
-        for c in (self.strength, self.background, self.preview): c.observe(self._change, 'value')
+        for c in (self.strength, self.background, self.other, self.preview): c.observe(self._change, 'value')
         self.button.observe(lambda c: self.start() if c.new else self.stop(), 'value')
         self.camera.observe(lambda c: setattr(self.screen.view, 'camera', c.new or ''), 'value')
         self.screen.view.observe(self._list, 'cameras')
-        self.widget = w.VBox([self.screen.view, w.HBox([self.button, self.text]), self.strength, self.background, self.preview, self.camera])
+        self.widget = w.VBox([self.screen.view, w.HBox([self.button, self.text]), self.strength,
+                              self.background, self.other, self.preview, self.camera])
 
     def settings(self) -> Settings:
         "What the controls say."
-        return Settings(self.strength.value, self.background.value, self.preview.value)
+        return Settings(self.strength.value, self.other.value.strip() or self.background.value, self.preview.value)
 
     def _change(self, _):
         try:

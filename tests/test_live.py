@@ -1,20 +1,17 @@
 "The live path: the command with a file for a camera, its window, and the notebook widget in a browser with a file for a camera."
+import base64
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
-import av
 import cv2
-import nbformat
 import numpy as np
 import pytest
-from browser import chromium, lab
 from conftest import BIN, CLIP, bgblur, write_clip
+from stage import display, live_notebook, live_widget, run_cell
 
 NO_DISPLAY = {k: v for k, v in os.environ.items() if k not in ('DISPLAY', 'WAYLAND_DISPLAY')}
 MAP = np.s_[60:190, 5:75]     # on the wall of the sample clip, in a frame of 400x300
@@ -93,26 +90,6 @@ def test_what_cannot_be_had_is_said_in_one_sentence(tmp_path):
 
 # -- the window, on a display without a screen
 
-@contextmanager
-def display(folder, size=(1000, 700)):
-    "A display, and a function that takes a picture of it, BGR uint8. Xvfb keeps the display in a file, in the format of xwd"
-    r, w = os.pipe()
-    server = subprocess.Popen(['Xvfb', '-displayfd', str(w), '-screen', '0', f'{size[0]}x{size[1]}x24', '-fbdir', str(folder)],
-                              pass_fds=[w], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    os.close(w)
-
-    def picture():
-        data = (folder/'Xvfb_screen0').read_bytes()
-        header = np.frombuffer(data[:100], '>u4')
-        rows = np.frombuffer(data, np.uint8, offset=int(header[0] + 12*header[19]), count=int(header[12]*header[5]))
-        return rows.reshape(header[5], -1, 4)[:, :header[4], :3].copy()
-    try:
-        with os.fdopen(r) as f: yield f':{f.readline().strip()}', picture
-    finally:
-        server.terminate()
-        server.wait(10)
-
-
 @pytest.mark.skipif(not (shutil.which('Xvfb') and shutil.which('xdotool')), reason='needs Xvfb and xdotool')
 def test_window_and_its_keys(tmp_path, frames, ends):
     with display(tmp_path) as (name, picture):
@@ -161,46 +138,15 @@ def test_real_virtual_camera(ends, frames):
 
 # -- the notebook widget
 
-CELLS = [f'''from bgblur.live import live
-here = live({str(CLIP)!r})
-here''', '''browser = live('browser', size=(400, 300))
-browser''']
-
-# keeps what is drawn on the page's live pictures: the very first ones, too
-WATCH = '''() => {
-    const draw = CanvasRenderingContext2D.prototype.drawImage;
-    window.drawn = [];
-    CanvasRenderingContext2D.prototype.drawImage = function(...args) {
-        draw.apply(this, args);
-        if (this.canvas.isConnected && this.canvas.className === 'bgblur-live' && drawn.length < 40) drawn.push(this.canvas.toDataURL());
-    };
-}'''
-
-
-def camera_file(path, imgs):
-    "A file that Chromium plays as a camera"
-    with av.open(str(path), 'w', format='mjpeg') as out:
-        v = out.add_stream('mjpeg', rate=25, options={'qscale': '3'})
-        v.height, v.width, v.pix_fmt = 300, 400, 'yuvj420p'
-        for img in imgs: out.mux(v.encode(av.VideoFrame.from_ndarray(img, format='bgr24')))
-        out.mux(v.encode())
-    return path
+def decoded(url):
+    "The picture in a data URL, BGR uint8; nothing, if it has another size than the camera's"
+    img = cv2.imdecode(np.frombuffer(base64.b64decode(url.split(',')[1]), np.uint8), cv2.IMREAD_COLOR)
+    return img if img.shape == (300, 400, 3) else np.zeros((300, 400, 3), np.uint8)
 
 
 def on(canvas):
-    "What a canvas shows, BGR uint8"
-    rgba = canvas.evaluate('c => [c.width, c.height, ...c.getContext("2d").getImageData(0, 0, c.width, c.height).data]')
-    img = cv2.cvtColor(np.uint8(rgba[2:]).reshape(rgba[1], rgba[0], 4), cv2.COLOR_RGBA2BGR)
-    return img if img.shape[:2] == (300, 400) else np.zeros((300, 400, 3), np.uint8)
-
-
-def decoded(url):
-    import base64
-    return cv2.imdecode(np.frombuffer(base64.b64decode(url.split(',')[1]), np.uint8), cv2.IMREAD_COLOR)
-
-
-def run_cell(page, n):
-    page.evaluate('n => { jupyterapp.shell.currentWidget.content.activeCellIndex = n; jupyterapp.commands.execute("notebook:run-cell"); }', n)
+    "What a canvas shows"
+    return decoded(canvas.evaluate('c => c.toDataURL()'))
 
 
 def slide(box, key, times):
@@ -210,46 +156,35 @@ def slide(box, key, times):
 
 
 def test_widget_in_jupyterlab(tmp_path, frames):
-    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in CELLS])
-    nb.metadata.kernelspec = {'name': 'python3', 'display_name': 'python3', 'language': 'python'}
-    nbformat.write(nb, tmp_path/'live.ipynb')
-    clip = camera_file(tmp_path/'camera.mjpeg', frames[:60])
-    fake = ['--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream', f'--use-file-for-fake-video-capture={clip}']
-    with lab(tmp_path) as (_, url), chromium(options=fake) as page:
-        page.add_init_script(f'({WATCH})()')
-        page.goto(f'{url}/tree/live.ipynb')
-        page.wait_for_function('() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === "idle"', timeout=120_000)
+    with live_notebook(tmp_path, frames[:60]) as page:
+        def never_bare():
+            "Were all pictures since the last question hidden?"
+            pictures = [decoded(url) for url in page.evaluate('drawn.splice(0)')]
+            return len(pictures) > 1 and all(detail(img) < .6*detail(frames[0]) for img in pictures)
 
-        def widget(n):
-            canvas = page.locator('canvas.bgblur-live').nth(n)
-            canvas.wait_for(timeout=60_000)
-            return canvas, canvas.locator('xpath=ancestor::div[contains(@class, "widget-vbox")][1]')
         # the kernel's camera (a file): the person sharp, the map blurred, and it moves
         run_cell(page, 0)
-        here, controls = widget(0)
+        here, controls = live_widget(page, 0)
         assert until(lambda: detail(on(here), FACE) > .6*detail(frames[0], FACE)), detail(on(here), FACE)
         assert detail(on(here)) < .5*detail(frames[0])
         before = on(here)
         assert until(lambda: cv2.absdiff(on(here), before)[FACE].mean() > 1)
         assert until(lambda: ' fps, ' in controls.inner_text())
+        assert never_bare()
         # the browser's camera ends the kernel's
         run_cell(page, 1)
-        canvas, box = widget(1)
+        canvas, box = live_widget(page, 1)
         assert until(lambda: detail(on(canvas), FACE) > .6*detail(frames[0], FACE)), box.inner_text()
-        assert controls.get_by_role('button', name='Start').count() == 1 and box.get_by_role('button', name='Stop').count() == 1
-        assert detail(on(canvas)) < .5*detail(frames[0])
+        assert until(lambda: controls.get_by_role('button', name='Start').count() == box.get_by_role('button', name='Stop').count() == 1)
+        # no video element on the page, seen or unseen
+        assert never_bare() and page.locator('video').count() == 0
         # no blur at all, and back
         slide(box, 'Home', 1)
         assert until(lambda: detail(on(canvas)) > .7*detail(frames[0])), detail(on(canvas))
         slide(box, 'End', 1)
         assert until(lambda: detail(on(canvas)) < .3*detail(frames[0]))
-        box.locator('select').first.select_option('alpha')
+        box.locator('select').nth(1).select_option('alpha')
         assert until(lambda: np.median(on(canvas)[FACE]) > 250 and np.median(on(canvas)[MAP]) < 5)
-        # nothing of it was ever bare, and the page has no video element, seen or unseen
-        early = [decoded(url) for url in page.evaluate('drawn')]
-        assert len(early) > 10
-        for img in early: assert img.shape != (300, 400, 3) or detail(img) < .6*detail(frames[0])
-        assert page.locator('video').count() == 0
         # Stop lets the camera go, and the picture stays
         box.get_by_role('button', name='Stop').click()
         assert until(lambda: box.get_by_role('button', name='Start').count() == 1)

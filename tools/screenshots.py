@@ -1,7 +1,10 @@
-"""Take the pictures of the explorer, in JupyterLab and as a page: python tools/screenshots.py
+"""Take the pictures of the explorer, in JupyterLab and as a page, and of the live picture: python tools/screenshots.py [NAME ...]
 
-Writes nbs/images/explorer.jpg and nbs/images/app.jpg. Needs Debian's chromium.
+Writes explorer.jpg, app.jpg, live-widget.jpg and live-window.jpg in nbs/images, or those that are named.
+Needs Debian's chromium, xvfb and xdotool.
 """
+import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -12,6 +15,7 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT/'tests'))
 from browser import SHOW_CELL, app, chromium, explorer, lab, move, notebooks, run_explorer, upload  # noqa: E402
+from stage import display, live_notebook, live_widget, run_cell  # noqa: E402
 
 
 def save(name, png, width=900):
@@ -47,6 +51,29 @@ def as_page():
         save('app', page.screenshot())
 
 
+def live_in_lab():
+    clip, imgs = cv2.VideoCapture(str(ROOT/'sample_data'/'testclip.mp4')), []
+    while (img := clip.read()[1]) is not None: imgs.append(img)
+    with tempfile.TemporaryDirectory() as tmp, live_notebook(Path(tmp), imgs, 1000, 780) as page:
+        page.evaluate("() => jupyterapp.commands.execute('application:toggle-left-area')")
+        run_cell(page, 1)
+        live_widget(page, 0)
+        page.wait_for_timeout(6000)
+        save('live-widget', page.screenshot(clip={'x': 40, 'y': 160, 'width': 920, 'height': 540}))
+
+
+def live_in_window():
+    with tempfile.TemporaryDirectory() as tmp, display(Path(tmp)) as (name, picture):
+        env = os.environ | {'DISPLAY': name}
+        live = subprocess.Popen([Path(sys.executable).parent/'bgblur', 'live', '--source', ROOT/'sample_data'/'testclip.mp4', '--size', '640x480'], env=env)
+        for keys in (['sleep', '6'], ['search', '--name', '^bgblur$', 'windowfocus'], ['key', 'h'], ['sleep', '2']):
+            subprocess.run(['xdotool', *keys], env=env, check=True)
+        save('live-window', cv2.imencode('.png', picture()[:480, :640])[1].tobytes())
+        live.terminate()
+        live.wait()
+
+
+PICTURES = {'explorer': in_lab, 'app': as_page, 'live-widget': live_in_lab, 'live-window': live_in_window}
+
 if __name__ == '__main__':
-    in_lab()
-    as_page()
+    for name in sys.argv[1:] or PICTURES: PICTURES[name]()

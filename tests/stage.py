@@ -1,0 +1,82 @@
+"What the live path needs and a machine in a rack lacks: a display, and a camera for Chromium. For the tests and tools/screenshots.py."
+import os
+import shutil
+import subprocess
+from contextlib import contextmanager
+
+import cv2
+import nbformat
+import numpy as np
+from browser import chromium, lab
+from conftest import CLIP
+
+
+@contextmanager
+def display(folder, size=(1000, 700)):
+    "A display, and a function that takes a picture of it, BGR uint8. Xvfb keeps the display in a file, in the format of xwd"
+    r, w = os.pipe()
+    server = subprocess.Popen(['Xvfb', '-displayfd', str(w), '-screen', '0', f'{size[0]}x{size[1]}x24', '-fbdir', str(folder)],
+                              pass_fds=[w], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.close(w)
+
+    def picture():
+        data = (folder/'Xvfb_screen0').read_bytes()
+        header = np.frombuffer(data[:100], '>u4')
+        rows = np.frombuffer(data, np.uint8, offset=int(header[0] + 12*header[19]), count=int(header[12]*header[5]))
+        return rows.reshape(header[5], -1, 4)[:, :header[4], :3].copy()
+    try:
+        with os.fdopen(r) as f: yield f':{f.readline().strip()}', picture
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def camera_file(path, imgs):
+    "A file that Chromium plays as a camera"
+    path.write_bytes(b''.join(cv2.imencode('.jpg', img)[1].tobytes() for img in imgs))
+    return path
+
+
+CELLS = ['''from bgblur.live import live
+here = live('testclip.mp4')
+here''', '''from bgblur.live import live
+browser = live('browser', size=(400, 300))
+browser''']
+
+
+# keeps what is drawn on the page's live pictures: the very first ones, too
+WATCH = '''() => {
+    const draw = CanvasRenderingContext2D.prototype.drawImage;
+    window.drawn = [];
+    CanvasRenderingContext2D.prototype.drawImage = function(...args) {
+        draw.apply(this, args);
+        if (this.canvas.isConnected && this.canvas.className === 'bgblur-live' && drawn.length < 40) drawn.push(this.canvas.toDataURL());
+    };
+}'''
+
+
+@contextmanager
+def live_notebook(folder, imgs, width=1300, height=900):
+    "A notebook of `CELLS` in JupyterLab in Chromium, which plays `imgs` as its camera"
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in CELLS])
+    nb.metadata.kernelspec = {'name': 'python3', 'display_name': 'python3', 'language': 'python'}
+    nbformat.write(nb, folder/'live.ipynb')
+    shutil.copy(CLIP, folder)
+    clip = camera_file(folder/'camera.mjpeg', imgs)
+    fake = ['--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream', f'--use-file-for-fake-video-capture={clip}']
+    with lab(folder) as (_, url), chromium(width, height, fake) as page:
+        page.add_init_script(f'({WATCH})()')
+        page.goto(f'{url}/tree/live.ipynb')
+        page.wait_for_function('() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === "idle"', timeout=120_000)
+        yield page
+
+
+def run_cell(page, n):
+    page.evaluate('n => { jupyterapp.shell.currentWidget.content.activeCellIndex = n; jupyterapp.commands.execute("notebook:run-cell"); }', n)
+
+
+def live_widget(page, n):
+    "The picture of the `n`th widget, and the box around it"
+    canvas = page.locator('canvas.bgblur-live').nth(n)
+    canvas.wait_for(timeout=60_000)
+    return canvas, canvas.locator('xpath=ancestor::div[contains(@class, "widget-vbox")][1]')
