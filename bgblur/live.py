@@ -27,7 +27,7 @@ import av    # after OpenCV, see `Window`
 from .blur import cover
 from .matte import Matte
 from .pipeline import Blurrer
-from .predict import BgblurError, check_frame
+from .predict import BgblurError
 from .video import VideoReader, find_background, to_bgr
 
 # %% ../nbs/08_live.ipynb #dd51ddbf

@@ -44,13 +44,20 @@ browser = live('browser', size=(400, 300))
 browser''']
 
 
-# keeps what is drawn on the page's live pictures: the very first ones, too
+# keeps what is drawn on the page's live pictures, the very first ones, too, and the cameras that were opened
 WATCH = '''() => {
     const draw = CanvasRenderingContext2D.prototype.drawImage;
     window.drawn = [];
+    window.opened = [];
     CanvasRenderingContext2D.prototype.drawImage = function(...args) {
         draw.apply(this, args);
         if (this.canvas.isConnected && this.canvas.className === 'bgblur-live' && drawn.length < 40) drawn.push(this.canvas.toDataURL());
+    };
+    const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    navigator.mediaDevices.getUserMedia = async constraints => {
+        const stream = await open(constraints);
+        opened.push(...stream.getTracks());
+        return stream;
     };
 }'''
 

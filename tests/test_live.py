@@ -178,6 +178,7 @@ def test_widget_in_jupyterlab(tmp_path, frames):
         assert until(lambda: controls.get_by_role('button', name='Start').count() == box.get_by_role('button', name='Stop').count() == 1)
         # no video element on the page, seen or unseen
         assert never_bare() and page.locator('video').count() == 0
+        assert page.evaluate('opened.map(track => track.readyState)') == ['live']
         # no blur at all, and back
         slide(box, 'Home', 1)
         assert until(lambda: detail(on(canvas)) > .7*detail(frames[0])), detail(on(canvas))
@@ -188,6 +189,7 @@ def test_widget_in_jupyterlab(tmp_path, frames):
         # Stop lets the camera go, and the picture stays
         box.get_by_role('button', name='Stop').click()
         assert until(lambda: box.get_by_role('button', name='Start').count() == 1)
+        assert until(lambda: page.evaluate('opened.map(track => track.readyState)') == ['ended'])
         still = on(canvas)
         time.sleep(1)
         assert (on(canvas) == still).all()
