@@ -876,7 +876,7 @@ class LiveWidget:
                             placeholder='a colour, or the path of a picture or video')
         self.preview = w.Dropdown(value=settings.preview, options=PREVIEWS, description='show')
         self.button = w.ToggleButton(value=False, description='Start', icon='video-camera')
-        self.camera = w.Dropdown(options=[('camera', '')], layout={'display': 'none'})
+        self.camera = w.Dropdown(options=[("the browser's choice", '')], description='camera', layout={'display': 'none'})
         self.text = w.HTML()
         for c in (self.strength, self.background, self.other, self.preview): c.observe(self._change, 'value')
         self.button.observe(lambda c: self.start() if c.new else self.stop(), 'value')
@@ -896,7 +896,9 @@ class LiveWidget:
         except BgblurError as e: self._say(str(e))
 
     def _list(self, change):
-        self.camera.options,self.camera.layout.display = change.new,'' if len(change.new) > 1 else 'none'
+        # the first option stays, and chosen: otherwise the list itself would choose another camera
+        self.camera.options = [self.camera.options[0], *map(tuple, change.new)]
+        self.camera.layout.display = '' if len(change.new) > 1 else 'none'
 
     def _say(self, error):
         self.error = error
