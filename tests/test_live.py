@@ -81,7 +81,7 @@ def test_what_cannot_be_had_is_said_in_one_sentence(tmp_path):
     one_sentence(bgblur(*source, env=NO_DISPLAY | {'DISPLAY': ':987'}), 'No window')
     one_sentence(bgblur('live', '--source', tmp_path/'no.mp4'), 'no file')
     one_sentence(bgblur('live', '--camera', '987', '--to', 'none'), 'No picture from camera 987')
-    one_sentence(bgblur(*source, '--to', 'virtual', '--device', '/dev/video987'), 'no virtual camera', '/dev/video987')
+    one_sentence(bgblur(*source, '--to', 'virtual', '--virtual-device', '/dev/video987'), 'no virtual camera', '/dev/video987')
     (tmp_path/'pyvirtualcam.py').write_text('raise ImportError')
     path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get('PYTHONPATH')]))
     one_sentence(bgblur(*source, '--to', 'virtual', env=os.environ | {'PYTHONPATH': path}), "pip install 'bgblur[live]'")
@@ -126,7 +126,7 @@ def loopback():
 
 @pytest.mark.skipif(not loopback(), reason='needs v4l2loopback')
 def test_real_virtual_camera(ends, frames):
-    process = ends(BIN/'bgblur', 'live', '--source', CLIP, '--to', 'virtual', '--device', loopback(), '--no-rest')
+    process = ends(BIN/'bgblur', 'live', '--source', CLIP, '--to', 'virtual', '--virtual-device', loopback(), '--no-rest')
     camera = cv2.VideoCapture()
     assert until(lambda: camera.isOpened() or camera.open(loopback(), cv2.CAP_V4L2))
     img = [camera.read()[1] for _ in range(40)][-1]
