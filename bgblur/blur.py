@@ -103,9 +103,9 @@ def small_size(
     h:int, w:int,       # of the frame
     side=SIDE,          # of the small version: its shorter side, in pixels
 ) -> tuple[int,int]:    # width and height of the small version, as OpenCV wants them
-    "The frame's shape, `side` pixels on the shorter side, but never larger than the frame."
-    k = max(1, min(h, w)/side)
-    return max(1, round(w/k)),max(1, round(h/k))
+    "About the frame's shape, `side` pixels on the shorter side, both even; a frame that is small already stays as it is."
+    k = min(h, w)/side
+    return (w,h) if k <= 1 else (2*round(w/k/2),2*round(h/k/2))
 
 def layers(
     frame,          # BGR uint8 `(H,W,3)`

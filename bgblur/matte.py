@@ -25,8 +25,8 @@ def edge_planes(
     img,            # BGR float32 `(h,w,3)` in [0,1]
     p,              # probability, float32 `(h,w)` in [0,1]
     band,           # uint8 `(h,w)`, not 0 where the planes are wanted
-    radius=4,       # of the window, in pixels
-    eps=1e-4,       # flattens the planes where colours hardly differ
+    radius=2,       # of the window, in pixels
+    eps=5e-5,       # flattens the planes where colours hardly differ
 ) -> np.ndarray:    # float32 `(h,w,4)`: slopes for B, G, R, and the offset; alpha = slopes*BGR + offset
     "Guided filter with a colour guide (He, Sun and Tang 2010), solved only near `band`."
     planes,(x,y,w,h),r = np.zeros((*p.shape, 4), np.float32),cv2.boundingRect(band),2*radius + 1
@@ -87,14 +87,15 @@ def refine(
     if small is None: small = shrink(frame, p.shape[::-1])
     band = edge_band(p)
     alpha = cv2.resize(stretch(p), (w, h), interpolation=cv2.INTER_LINEAR)
-    edge = np.flatnonzero(cv2.resize(band, (w, h), interpolation=cv2.INTER_NEAREST) > 0)
+    edge = np.flatnonzero(cv2.resize(band, (w, h), interpolation=cv2.INTER_LINEAR) > 0)
     if not len(edge): return alpha
-    planes = look_up(np.divmod(edge.astype(np.int32), np.int32(w)), (h, w), edge_planes(small*np.float32(1/255), p, band))[0]
+    half = [cv2.resize(x, ((p.shape[1]+1)//2, (p.shape[0]+1)//2), interpolation=cv2.INTER_AREA) for x in (small, p, band)]
+    planes = look_up(np.divmod(edge.astype(np.int32), np.int32(w)), (h, w), edge_planes(half[0]*np.float32(1/255), *half[1:]))[0]
     bgr = np.take(frame.reshape(-1, 3), edge, axis=0)*np.float32(1/255)
     rough = alpha.reshape(-1)[edge]
     fine = stretch(np.einsum('ij,ij->i', planes[:, :3], bgr) + planes[:, 3])
     alpha.reshape(-1)[edge] = np.clip(fine, np.maximum(rough - LIMIT, 0), np.minimum(rough + LIMIT, 1))
-    return cv2.GaussianBlur(alpha, (3, 3), 0)    # the grain of the picture is no edge
+    return cv2.GaussianBlur(alpha, (3, 3), 0, dst=alpha)    # the grain of the picture is no edge
 
 # %% ../nbs/02_matte.ipynb #abcf1dc4
 def drop_blobs(

@@ -211,8 +211,9 @@ class Blurrer:
         threads=True,       # work on several frames at once, each step in a thread of its own, see `prefetch`
     ):                      # generator of pictures, one for each frame, in their order
         "A clip, with as many frames of the future as the matte wants. Holds no more than a few frames."
-        line = prefetch if threads else iter
-        seen = line((f, t, *self._see(f, t)) for f,t in line(frames))
+        def line(items, n=1): return prefetch(items, n) if threads else items
+        # one more seen than needed: the net takes long for some frames, and no time for others
+        seen = line(((f, t, *self._see(f, t)) for f,t in line(frames)), 2)
         return line(self._finished(seen, self._cut if transparent else self._finish))
 
     def _finished(self, seen, finish):

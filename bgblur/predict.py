@@ -123,6 +123,7 @@ def _first_line(e): return str(e).strip().split('\n')[0]
 def _session(path, threads):
     "An onnxruntime session for one net on the CPU. Spinning threads are off: they burn a core between frames."
     import os
+    os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')    # or some versions report to their maker over the network
     import onnxruntime as ort
     opts = ort.SessionOptions()
     opts.intra_op_num_threads = threads or min(4, os.cpu_count() or 1)
