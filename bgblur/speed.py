@@ -452,7 +452,7 @@ def speed_table(
     return table(['frames per second', 'the tutorial', 'MediaPipe script', 'bgblur', 'decode + encode alone',
                   'bgblur : tutorial', 'bgblur : script', 'its time : decode + encode', 'its peak memory'], rows)
 
-# %% ../nbs/07_speed.ipynb #390c77c8
+# %% ../nbs/07_speed.ipynb #2f946a61
 def start_table(
     measured,       # what `make bench` wrote
 ) -> str:
@@ -460,4 +460,4 @@ def start_table(
     start,memory = measured.get('start', {}),measured.get('memory', {})
     rows = [[name, f'{np.median(start[k]):.2f} s'] for k,name in
             [('help', '`bgblur --help`'), ('first frame', '`bgblur video`, from the start to the first frame written')] if k in start]
-    return table(['', ''], [*rows, *([f'peak memory at frame {int(n):,}', f'{mb:.0f} MB'] for n,mb in memory.items())])
+    return table(['', 'measured'], [*rows, *([f'peak memory at frame {int(n):,}', f'{mb:.0f} MB'] for n,mb in memory.items())])

@@ -26,9 +26,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from bgblur.pipeline import Blurrer
-from bgblur.speed import (COMMAND, WAYS, alternate, measure, peak_memory, speed_table, stage_table, start_table, table, take,
-                          with_blurrer)
+from bgblur.speed import COMMAND, WAYS, alternate, measure, speed_table, stage_table, start_table, table, take
 from bgblur.video import VideoReader, to_bgr
 
 ROOT = Path(__file__).parent.parent
@@ -158,29 +156,25 @@ def start(args, measured):
     measured['start'] = found
 
 
-class Counting(Blurrer):
-    "Notes the most memory that was held when a frame with one of these numbers was done."
-    at, seen = (500, 10_000), {}
-
-    def stream(self, frames, transparent=False, threads=True):
-        for i, img in enumerate(super().stream(frames, transparent, threads), 1):
-            if i in self.at: self.seen[i] = peak_memory()
-            yield img
-
-
+# the most memory that was held when a frame with one of the given numbers was done
 MEMORY = """
 import json, sys
-sys.path.insert(0, sys.argv[1])
-from bench import Counting, peak_memory, with_blurrer
+from bgblur.speed import Blurrer, peak_memory, with_blurrer
+at, held = json.loads(sys.argv[1]), {}
+class Counting(Blurrer):
+    def stream(self, frames, transparent=False):
+        for i, img in enumerate(super().stream(frames, transparent), 1):
+            if i in at: held[i] = peak_memory()
+            yield img
 frames, seconds = with_blurrer(Counting(), *sys.argv[3:])
-print(json.dumps(dict(frames=frames, seconds=seconds, memory=peak_memory(), stages=Counting.seen)))
+print(json.dumps(dict(frames=frames, seconds=seconds, memory=peak_memory(), stages=held)))
 """
 
 
 def memory(args, measured):
-    clip = beginning(enlarged(args.clips, 640, 360), max(Counting.at))
-    done = measure('memory', clip, result(clip, 'memory'), (sys.executable, '-c', MEMORY, ROOT/'tools'))
-    measured['memory'] = done.stages
+    at = [int(n) for n in args.at.split(',')]
+    clip = beginning(enlarged(args.clips, 640, 360), max(at))
+    measured['memory'] = measure('memory', clip, result(clip, 'memory'), (sys.executable, '-c', MEMORY, json.dumps(at))).stages
 
 
 def machine():
@@ -208,6 +202,7 @@ if __name__ == '__main__':
     parser.add_argument('--ways', default=','.join(RIVALS), help='which ways are measured at each size')
     parser.add_argument('--rounds', type=int, default=3, help='how often each is measured')
     parser.add_argument('--frames', type=int, default=250, help='of each clip; slow ways take fewer')
+    parser.add_argument('--at', default='500,10000', help='numbers of the frames at which memory is noted')
     parser.add_argument('--clips', type=Path, default=ROOT/'output'/'bench', metavar='FOLDER', help='where the clips are kept')
     parser.add_argument('--json', type=Path, default=JSON, metavar='FILE', help='where to write')
     args = parser.parse_args()
