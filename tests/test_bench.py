@@ -45,8 +45,10 @@ def test_bad_clip(there, src, word):
     assert not list((there/'tmp').iterdir())
 
 
-@pytest.mark.parametrize('args', [['me.mp4', '--frames', '0'], ['me.mp4', '--rounds', '0'], []])
-def test_bad_arguments(there, args): assert in_folder(there, *args).returncode == 2
+@pytest.mark.parametrize('args, word', [(['--frames', '0'], '--frames'), (['--rounds', '0'], '--rounds')])
+def test_bad_arguments(there, args, word):
+    result = in_folder(there, 'me.mp4', *args)
+    assert result.returncode == 2 and word in result.stderr and 'greater than' in result.stderr
 
 
 def test_make_bench_measures_each_part(tmp_path):

@@ -33,11 +33,11 @@ ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT/'sample_data'/'testclip.mp4'
 JSON = ROOT/'nbs'/'bench.json'
 MEDIAPIPE = ROOT/'.venv-mediapipe'
+SECONDS = 10    # length of the sample clip
 PARTS = ('sizes', 'steps', 'start', 'memory')
 RIVALS = ('tutorial', 'mediapipe', 'bgblur', 'floor', 'floor of the result')
 # how many frames the slow ways get; the others get --frames
 FEW = {'tutorial': 8, 'small net': 50, 'no predict': 100, 'parts': 8}
-NOISE = 2.    # standard deviation in grey levels: makes 5 Mbit/s at 720 lines, as recordings of webcams have
 
 
 def noisy(frame, noise, rng):
@@ -49,13 +49,13 @@ def noisy(frame, noise, rng):
     return av.VideoFrame.from_ndarray(planes, format='yuv420p')
 
 
-def enlarged(folder, w, h):
+def enlarged(args, w, h):
     "The sample clip cut to 16:9 and enlarged, with noise, which enlarging took away. It is made once. Returns its path."
-    path, rng = folder/f'{w}x{h}.mp4', np.random.default_rng(0)
+    path, rng = args.clips/f'{w}x{h}-noise-{args.noise:g}.mp4', np.random.default_rng(0)
     if path.exists(): return path
-    folder.mkdir(parents=True, exist_ok=True)
-    noise = np.int8(np.clip(rng.normal(0, NOISE, (h + 64, w + 64)), -100, 100))
-    tmp = folder/f'making-{path.name}'
+    args.clips.mkdir(parents=True, exist_ok=True)
+    noise = np.int8(np.clip(rng.normal(0, args.noise, (h + 64, w + 64)), -100, 100))
+    tmp = args.clips/f'making-{path.name}'
     with VideoReader(SAMPLE) as reader, av.open(str(tmp), 'w') as out:
         stream = out.add_stream('libx264', rate=25, options={'crf': '18', 'preset': 'veryfast'})
         stream.width, stream.height, stream.pix_fmt = w, h, 'yuv420p'
@@ -103,16 +103,17 @@ def way_table(found):
 def sizes(args, measured):
     measured['sizes'] = measured.get('sizes', {})
     for size in args.sizes.split(','):
-        clip = enlarged(args.clips, *map(int, size.split('x')))
+        clip = enlarged(args, *map(int, size.split('x')))
         found = alternate(rivals(args, clip), args.rounds)
         by_stage = run('stages', clip, args.frames).stages
-        measured['sizes'][size] = {'runs': {way: [vars(r) for r in rs] for way, rs in found.items()}, 'stages': by_stage}
+        measured['sizes'][size] = {'runs': {way: [vars(r) for r in rs] for way, rs in found.items()}, 'stages': by_stage,
+                                   'noise': args.noise, 'mbit': clip.stat().st_size*8/SECONDS/1e6}
         print(f'{size}, {args.rounds} rounds\n\n{way_table(found)}\n\n{stage_table(by_stage)}\n', flush=True)
     print(speed_table(measured))
 
 
 def steps(args, measured):
-    clip = enlarged(args.clips, 640, 360)
+    clip = enlarged(args, 640, 360)
     ways = {way: partial(run, way, clip, args.frames) for way in WAYS if way not in ('stages', 'parts')}
     found = alternate(ways, args.rounds)
     measured['steps'] = {way: [r.fps for r in rs] for way, rs in found.items()}
@@ -148,7 +149,7 @@ def help_seconds():
 
 
 def start(args, measured):
-    clip = beginning(enlarged(args.clips, 1280, 720), 25)
+    clip = beginning(enlarged(args, 1280, 720), 25)
     found = {'help': [], 'first frame': []}
     for _ in range(max(5, args.rounds)):
         found['help'].append(help_seconds())
@@ -173,7 +174,7 @@ print(json.dumps(dict(frames=frames, seconds=seconds, memory=peak_memory(), stag
 
 def memory(args, measured):
     at = [int(n) for n in args.at.split(',')]
-    clip = beginning(enlarged(args.clips, 640, 360), max(at))
+    clip = beginning(enlarged(args, 640, 360), max(at))
     measured['memory'] = measure('memory', clip, result(clip, 'memory'), (sys.executable, '-c', MEMORY, json.dumps(at))).stages
 
 
@@ -202,6 +203,7 @@ if __name__ == '__main__':
     parser.add_argument('--ways', default=','.join(RIVALS), help='which ways are measured at each size')
     parser.add_argument('--rounds', type=int, default=3, help='how often each is measured')
     parser.add_argument('--frames', type=int, default=250, help='of each clip; slow ways take fewer')
+    parser.add_argument('--noise', type=float, default=1.75, help='of the clips, standard deviation in grey levels')
     parser.add_argument('--at', default='500,10000', help='numbers of the frames at which memory is noted')
     parser.add_argument('--clips', type=Path, default=ROOT/'output'/'bench', metavar='FOLDER', help='where the clips are kept')
     parser.add_argument('--json', type=Path, default=JSON, metavar='FILE', help='where to write')
