@@ -383,7 +383,7 @@ def peak_memory() -> float:     # in MB (1e6 bytes); on Windows NaN
     except OSError: pass
     try: import resource
     except ImportError: return float('nan')
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1e6    # macOS counts bytes
 
 # %% ../nbs/07_speed.ipynb #b43b5f4c
 STEPS = {'tutorial': tutorial, 'small net': small_net, 'no predict': no_predict, 'onnxruntime': onnx,
