@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['app', 'Source', 'Output', 'Background', 'Wrap', 'People', 'Edge', 'Strength', 'Model', 'Trust', 'Overwrite', 'Quiet',
-           'default_name', 'video', 'image', 'models', 'main']
+           'default_name', 'video', 'image', 'bench', 'models', 'main']
 
 # %% ../nbs/09_cli.ipynb #a3e2b4df
 import os
@@ -135,6 +135,19 @@ def image(
     if not quiet: typer.echo(dst)
     if blurrer.failures:
         typer.echo(f'bgblur: the net failed, so the whole picture is hidden: {blurrer.last_error}', err=True)
+
+# %% ../nbs/09_cli.ipynb #515c0caa
+@app.command()
+def bench(
+    src:Source,
+    frames:Annotated[int, typer.Option(min=10, help='How many frames of SRC; a shorter clip is repeated.')]=250,
+    rounds:Annotated[int, typer.Option(min=1, help='How often each is measured.')]=3,
+):
+    """Measure how fast bgblur is on a clip, against decoding and encoding alone, and stage by stage.
+
+    Writes nothing but to a temporary folder, which it removes."""
+    from bgblur.speed import bench as measure
+    typer.echo(measure(src, frames, rounds))
 
 # %% ../nbs/09_cli.ipynb #c496cc1f
 @app.command()
