@@ -31,10 +31,10 @@ def _checked(p, shape=None):
 # %% ../nbs/03_pipeline.ipynb #f6d58bdf
 def work_size(
     h:int, w:int,       # of the frame
-    lines=480,          # halve while the shorter side has this many pixels
+    lines=480,          # halve again while the shorter side has this many pixels
 ) -> tuple[int,int]:    # width and height at which alpha is found
-    "The frame's size, or a half, a quarter... of it."
-    k = 1
+    "The frame's size, from 320 lines on a half of it, or a quarter..."
+    k = 2 if min(h, w) >= 320 else 1
     while min(h, w)//k >= max(2, lines): k *= 2
     return w//k,h//k
 
@@ -107,7 +107,7 @@ class Blurrer:
         background=None,   # `(frame, alpha, bg)` -> BGR uint8 `(H,W,3)`, see `blur_background`; None: that
         zoom=True,         # show the segmenter the people instead of the whole frame, see `Zoom`
         skip=2.5,          # change of the picture up to which the segmenter is not asked again, see `Skip`; 0: always ask
-        lines=480,         # alpha is found on the frame halved while it has this many lines, see `work_size`
+        lines=480,         # alpha is found on the frame halved, and halved again while it has this many lines, see `work_size`
         wrap=None,         # light of the background on the person's edge, 0 to 1; None: `background.wrap`, or 0
     ):
         "Raises `BgblurError` for a `wrap` outside [0,1]."
@@ -211,10 +211,10 @@ class Blurrer:
         threads=True,       # work on several frames at once, each step in a thread of its own, see `prefetch`
     ):                      # generator of pictures, one for each frame, in their order
         "A clip, with as many frames of the future as the matte wants. Holds no more than a few frames."
-        def line(items, n=1): return prefetch(items, n) if threads else items
+        def line(items, n): return prefetch(items, n) if threads else items
         # one more seen than needed: the net takes long for some frames, and no time for others
-        seen = line(((f, t, *self._see(f, t)) for f,t in line(frames)), 2)
-        return line(self._finished(seen, self._cut if transparent else self._finish))
+        seen = line(((f, t, *self._see(f, t)) for f,t in frames), 2)
+        return line(self._finished(seen, self._cut if transparent else self._finish), 1)
 
     def _finished(self, seen, finish):
         waiting = deque(islice(seen, 1 + getattr(self.matte, 'ahead', 0)))
