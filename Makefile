@@ -4,8 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 RESULT := output/testclip-blurred
+MEDIAPIPE := .venv-mediapipe
 
-.PHONY: demo test lab app train readme bench-quality clean libraries browser
+.PHONY: demo test lab app train readme bench bench-quality clean libraries browser
 
 demo: $(VENV)/base
 	@mkdir -p output
@@ -27,9 +28,21 @@ app: $(VENV)/dev
 train: $(VENV)/dev
 	$(BIN)/python tools/train.py $(ARGS)
 
+# What `make bench` measured comes into the notebooks here, and from there into README.md
 readme: $(VENV)/dev
+	$(BIN)/python tools/rerun.py 07_speed index
 	$(BIN)/python tools/pictures.py
 	$(BIN)/python tools/readme.py
+
+# Some of it, or quicker: ARGS='--only steps --rounds 1 --frames 50'; the memory of a long clip, too: ARGS=--long
+bench: $(VENV)/dev $(MEDIAPIPE)/ready
+	$(BIN)/python tools/bench.py $(ARGS)
+
+# MediaPipe wants another numpy and another OpenCV. Where it cannot be installed it is left out.
+$(MEDIAPIPE)/ready: | libraries
+	$(PYTHON) -m venv $(MEDIAPIPE)
+	$(MEDIAPIPE)/bin/python -m pip --disable-pip-version-check install -q mediapipe==0.10.21 \
+	&& touch $@ || echo "MediaPipe 0.10.21 cannot be installed with $$($(PYTHON) --version)."
 
 # Give it folders of your own with ARGS='--clips FOLDER --mattes FOLDER'
 bench-quality: $(VENV)/dev

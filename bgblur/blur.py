@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['SIDE', 'RADIUS', 'COLOURS', 'blur', 'composite', 'masked_blur', 'two_colours', 'small_size', 'layers', 'small_blur',
-           'blur_background', 'look_up', 'foreground', 'replace_background', 'disc', 'light_tables', 'through_lens',
-           'lens_blur', 'to_colour', 'Colour', 'cover', 'Picture', 'light_wrap', 'cut_out']
+           'blur_background', 'look_up', 'Seam', 'foreground', 'replace_background', 'disc', 'light_tables',
+           'through_lens', 'lens_blur', 'to_colour', 'Colour', 'cover', 'Picture', 'light_wrap', 'cut_out']
 
 # %% ../nbs/01_blur.ipynb #4bed4e3e
 import re
 from functools import cache
+from math import ceil
 
 import cv2, numpy as np
 
@@ -64,25 +65,36 @@ def _halve(x):
 def _mean(img, share):
     "A picture of one colour: the mean of `img` where `share` is, and a little of the mean of all of it"
     total = share.ravel() @ img.reshape(-1, 3)
-    return np.full_like(img, (total + cv2.mean(img)[:3])/(share.sum() + 1))
+    mean = (total + cv2.mean(img)[:3])/(share.sum() + 1)
+    return cv2.merge([np.full(share.shape, c, np.float32) for c in mean])
+
+def _shares(alpha): return np.stack([cv2.merge([a]*3) for a in (alpha, 1 - alpha)])
+
+def _rest(img, share, both):
+    "What the two colours leave of `img`"
+    mixed = share*both
+    return img - mixed[0] - mixed[1]
+
+def _settle(img, share, both, rounds, weight):
+    "Smooth both colours and give them what they leave of `img`, again and again; `both` is written on"
+    gain = share/(share[0]**2 + share[1]**2 + weight)
+    for _ in range(rounds):
+        for x in both: cv2.blur(x, (3, 3), dst=x, borderType=cv2.BORDER_REPLICATE)
+        both += gain*_rest(img, share, both)
+    return np.clip(both, 0, 255, out=both)
 
 def two_colours(
     img,            # BGR float32 `(h,w,3)`
     alpha,          # opacity of the person, float32 `(h,w)` in [0,1]
     rounds=5,       # how often to smooth and correct at each size; small sizes get 8
     weight=.02,     # how much the guess counts against the picture
-) -> tuple:         # person and background, BGR float32 `(h,w,3)`, each defined everywhere
+) -> np.ndarray:    # person and background, BGR float32 `(2,h,w,3)`, each defined everywhere
     "What the person and the background look like at each pixel, also where one hides the other."
     h,w = alpha.shape
-    share = np.stack([cv2.merge([a]*3) for a in (alpha, 1 - alpha)])
+    share = _shares(alpha)
     if min(h, w) <= 8: both = np.stack([_mean(img, s[..., 0]) for s in share])
     else: both = np.stack([cv2.resize(x, (w, h)) for x in two_colours(_halve(img), _halve(alpha), rounds, weight)])
-    gain = share/(share[0]**2 + share[1]**2 + weight)
-    for _ in range(rounds if max(h, w) > 60 else 8):
-        for x in both: cv2.blur(x, (3, 3), dst=x, borderType=cv2.BORDER_REPLICATE)
-        mixed = share*both
-        both += gain*(img - mixed[0] - mixed[1])
-    return tuple(np.clip(both, 0, 255, out=both))
+    return _settle(img, share, both, rounds if max(h, w) > 60 else 8, weight)
 
 # %% ../nbs/01_blur.ipynb #b2704a33
 SIDE = 120     # the shorter side of the small version, in pixels; smaller ones lose 0.5 dB and more of halo
@@ -91,13 +103,14 @@ def small_size(
     h:int, w:int,       # of the frame
     side=SIDE,          # of the small version: its shorter side, in pixels
 ) -> tuple[int,int]:    # width and height of the small version, as OpenCV wants them
-    "The frame's shape, `side` pixels on the shorter side, but never larger than the frame."
-    k = max(1, min(h, w)/side)
-    return max(1, round(w/k)),max(1, round(h/k))
+    "About the frame's shape, `side` pixels on the shorter side, both even; a frame that is small already stays as it is."
+    k = min(h, w)/side
+    return (w,h) if k <= 1 else (2*round(w/k/2),2*round(h/k/2))
 
 def layers(
     frame,          # BGR uint8 `(H,W,3)`
-    alpha,          # opacity of the person, float32 `(H,W)` in [0,1]
+    alpha,          # opacity of the person, float32, of the frame's size or smaller, in [0,1]
+    last=None,      # the result for the frame before, if there was one
 ) -> tuple:         # person and background, BGR float32, `SIDE` pixels high (or wide) or the frame's size if that is less
     "`two_colours` of a small version of `frame`. Far from the person the background is the frame, his colour his mean."
     size = small_size(*frame.shape[:2])
@@ -106,11 +119,19 @@ def layers(
     x,y,w,h = cv2.boundingRect((a > 0).view(np.uint8))
     if not w: return fg,bg
     box = np.s_[max(0, y-8):y+h+8, max(0, x-8):x+w+8]
-    h,w = a[box].shape
-    # halving even sizes is several times quicker
-    img,a = (cv2.copyMakeBorder(x[box], 0, -h % 16, 0, -w % 16, cv2.BORDER_REPLICATE) for x in (bg, a))
-    fg[box],bg[box] = (x[:h, :w] for x in two_colours(img, a))
+    before = np.stack([x[box] for x in last]) if last and last[0].shape == bg.shape else None
+    fg[box],bg[box] = _small_colours(bg[box], a[box], before)
     return fg,bg
+
+def _small_colours(img, a, before):
+    "`two_colours`, or those of the frame before once more settled if they still explain the picture"
+    if before is not None:
+        share = _shares(a)
+        if abs(_rest(img, share, before)).mean() < 12: return _settle(img, share, before, 2, .02)
+    h,w = a.shape
+    # halving even sizes is several times quicker
+    img,a = (cv2.copyMakeBorder(x, 0, -h % 16, 0, -w % 16, cv2.BORDER_REPLICATE) for x in (img, a))
+    return two_colours(img, a)[:, :h, :w]
 
 # %% ../nbs/01_blur.ipynb #b9a643ed
 def _sigma(kernel_size):
@@ -124,7 +145,16 @@ def small_blur(
 ):                    # BGR uint8, of the size of `bg`; None if so weak a blur needs more pixels
     "The background blurred, but not yet enlarged."
     sigma = _sigma(strength*min(shape)/360)*min(bg.shape[:2])/min(shape)
-    return cv2.GaussianBlur(cv2.convertScaleAbs(bg), (0, 0), sigma) if sigma >= 1.5 else None
+    return cv2.convertScaleAbs(_smooth(bg, sigma)) if sigma >= 1.5 else None
+
+def _smooth(img, sigma):
+    "A Gaussian blur, or from 3 pixels on three means, several times quicker: their squared widths add up to its own"
+    if sigma < 3: return cv2.GaussianBlur(img, (0, 0), sigma)
+    d = (4*sigma**2 + 1)**.5
+    wide = 2*ceil((d - 1)/2) + 1
+    narrow = round(3*(wide**2 - d**2)/(wide**2 - (wide - 2)**2))
+    for k in (wide,)*(3 - narrow) + (wide - 2,)*narrow: img = cv2.blur(img, (k, k))
+    return img
 
 def blur_background(
     frame,            # BGR uint8 `(H,W,3)`
@@ -142,53 +172,87 @@ def blur_background(
 
 # %% ../nbs/01_blur.ipynb #6961a11e
 def look_up(
-    where,         # pixels of a picture of `shape`, as flat indices `(N,)`
+    at,            # rows and columns of pixels of a picture of `shape`, int `(N,)` each
     shape,         # height and width of that picture
-    *smalls,       # smaller pictures of one size, float32 `(h,w,C)`, C up to 4
-) -> list:         # float32 `(N,C)` for each
+    *smalls,       # smaller pictures of one size, float32 `(h,w)` or `(h,w,C)`, C up to 4
+) -> list:         # float32 `(N,)` or `(N,C)` for each
     "The values that small pictures, enlarged to `shape`, have at some pixels, without enlarging all of them."
-    n,(h,w),(sh,sw) = len(where),shape,smalls[0].shape[:2]
-    cells = np.zeros(-(-n//1024)*1024, np.int32)     # remap wants a picture, and no side above 32767
-    cells[:n] = where
-    y = cells//w
-    x,y = (((c + .5)*(s/t) - .5).astype(np.float32).reshape(-1, 1024) for c,s,t in [(cells - y*w, sw, w), (y, sh, h)])
-    return [cv2.remap(s, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).reshape(len(cells), -1)[:n] for s in smalls]
+    n,(h,w),(sh,sw) = len(at[0]),shape,smalls[0].shape[:2]
+    places = np.zeros((2, -(-n//1024), 1024), np.float32)     # remap wants a picture, and no side above 32767
+    for place,i,s,t in zip(places, at[::-1], (sw, sh), (w, h)): place.reshape(-1)[:n] = i*np.float32(s/t) + np.float32(s/t/2 - .5)
+    return [cv2.remap(s, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).reshape(-1, *s.shape[2:])[:n] for s in smalls]
 
-def _parts(alpha):
-    "Flat indices of the soft edge, and a mask of the person; what differs from 0 or 1 by less than 0.002 is no edge"
-    a = cv2.convertScaleAbs(alpha, alpha=255)
-    return np.flatnonzero(cv2.inRange(a, 1, 254).view(bool)),cv2.inRange(a, 255, 255)
+def _around(alpha, shape):
+    "The rectangle outside of which `alpha` is 0, in its own pixels and in those of `shape`"
+    (h,w),(H,W) = alpha.shape,shape
+    if H % h or W % w: return np.s_[0:h, 0:w],np.s_[0:H, 0:W]     # the rectangle could begin between two pixels
+    x,y,bw,bh = cv2.boundingRect((alpha > 0).view(np.uint8))
+    ends = (max(0, y-1), min(h, y+bh+1)),(max(0, x-1), min(w, x+bw+1))
+    return tuple(slice(*e) for e in ends),tuple(slice(a*k, b*k) for (a,b),k in zip(ends, (H//h, W//w)))
 
-def _edge_colour(frame, alpha, fg, bg, edge):
-    "The person's colour at the flat indices `edge`, and alpha and the frame there (Forte 2021, last step)"
-    f,b = look_up(edge, alpha.shape, fg, bg)
-    a,img = alpha.reshape(-1)[edge, None],np.take(frame.reshape(-1, f.shape[1]), edge, axis=0)
-    return np.clip(f + a*(img - b - a*(f - b)), 0, 255),a
+class Seam:
+    "Where a frame shows the person (`solid`), and where it shows both (`edge`); outside of `box` it shows neither."
+    def __init__(self,
+        alpha,          # opacity of the person, float32 in [0,1], of the frame's size or another
+        shape,          # height and width of the frame
+    ):
+        if alpha.shape[0] > shape[0]: alpha = shrink(alpha, shape[::-1])
+        self.shape,(inner,self.box) = shape,_around(alpha, shape)
+        (top,left),(h,w) = zip(*((s.start, s.stop - s.start) for s in self.box))
+        alpha = cv2.resize(alpha[inner], (w, h))
+        # what differs from 0 or 1 by less than 0.002 is no edge
+        steps = cv2.convertScaleAbs(alpha, alpha=255)
+        self.solid = cv2.inRange(steps, 255, 255)
+        self.edge = np.flatnonzero(cv2.inRange(steps, 1, 254).view(bool))     # counted in the box
+        self.a = alpha.reshape(-1)[self.edge]
+        ys,xs = np.divmod(self.edge.astype(np.int32), np.int32(w))
+        self.at = ys + top,xs + left
+
+    def colours(self,
+        planes,         # of the frame, in the box: B, G, R, or others, uint8 `(h,w)` each
+        fg, bg,         # the two colours, small, as `layers` returns them, in the same planes
+    ) -> list:          # float32 `(N,)` in [0,255] for each plane
+        "The person's colour at the edge (Forte 2021, last step)."
+        small = look_up(self.at, self.shape, *fg, *bg)
+        own = [p.reshape(-1)[self.edge] for p in planes]
+        return [np.clip(f + self.a*(o - b - self.a*(f - b)), 0, 255) for o,f,b in zip(own, small, small[len(fg):])]
+
+    def over(self,
+        planes,         # of the frame, in the box: B, G, R, or others, uint8 `(h,w)` each
+        fg, bg,         # the two colours, small, as `layers` returns them, in the same planes
+        new,            # the new background in the box, like `planes`
+    ) -> list:          # `new` with the person before it, plane by plane
+        out = [cv2.copyTo(p, self.solid, n.copy()) for p,n in zip(planes, new)]
+        if not len(self.edge): return out
+        for o,f in zip(out, self.colours(planes, fg, bg)):
+            behind = o.reshape(-1)[self.edge]
+            o.reshape(-1)[self.edge] = np.rint(behind + self.a*(f - behind))
+        return out
 
 def foreground(
     frame,          # BGR uint8 `(H,W,3)`
-    alpha,          # opacity of the person, float32 `(H,W)` in [0,1]
+    alpha,          # opacity of the person, float32, of the frame's size or smaller, in [0,1]
     fg, bg,         # the two colours, small, as `layers` returns them
 ) -> np.ndarray:    # BGR uint8 `(H,W,3)`; `frame` itself where alpha is 0 or 1
     "`frame` with the old background taken out of the person's soft edge."
-    edge,out = _parts(alpha)[0],frame.copy()
-    if len(edge): out.reshape(-1, 3)[edge] = np.rint(_edge_colour(frame, alpha, fg, bg, edge)[0])
+    seam,out = Seam(alpha, frame.shape[:2]),frame.copy()
+    if not len(seam.edge): return out
+    planes = cv2.split(frame[seam.box])
+    for p,f in zip(planes, seam.colours(planes, cv2.split(fg), cv2.split(bg))): p.reshape(-1)[seam.edge] = np.rint(f)
+    out[seam.box] = cv2.merge(planes)
     return out
 
 # %% ../nbs/01_blur.ipynb #7003b6fb
 def replace_background(
-    frame,          # BGR uint8 `(H,W,3)`, or any number of channels
-    alpha,          # opacity of the person, float32 `(H,W)` in [0,1]
-    fg, bg,         # the two colours, small, as `layers` returns them, with the channels of `frame`
+    frame,          # BGR uint8 `(H,W,3)`
+    alpha,          # opacity of the person, float32, of the frame's size or smaller, in [0,1]
+    fg, bg,         # the two colours, small, as `layers` returns them
     new,            # the new background, like `frame`
 ) -> np.ndarray:    # like `frame`
     "`composite(foreground(frame, alpha, fg, bg), alpha, new)`."
-    edge,person = _parts(alpha)
-    out = cv2.copyTo(frame, person, new.copy())
-    if len(edge):
-        f,a = _edge_colour(frame, alpha, fg, bg, edge)
-        behind = np.take(new.reshape(-1, f.shape[1]), edge, axis=0)
-        out.reshape(-1, f.shape[1])[edge] = np.rint(behind + a*(f - behind))
+    seam,out = Seam(alpha, frame.shape[:2]),new.copy()
+    frame,fg,bg,new = (cv2.split(x) for x in (frame[seam.box], fg, bg, new[seam.box]))
+    out[seam.box] = cv2.merge(seam.over(frame, fg, bg, new))
     return out
 
 # %% ../nbs/01_blur.ipynb #8430442d
@@ -326,7 +390,7 @@ def light_wrap(
     lit = np.flatnonzero((alpha > 0) & (cv2.resize(light.max(-1), (w, h)) > .5))
     out = fg.copy()
     if not len(lit): return out
-    f,l = np.take(fg.reshape(-1, 3), lit, axis=0),look_up(lit, (h, w), light)[0]
+    f,l = np.take(fg.reshape(-1, 3), lit, axis=0),look_up(np.divmod(lit, w), (h, w), light)[0]
     out.reshape(-1, 3)[lit] = np.rint(f + l - f*l/255)
     return out
 

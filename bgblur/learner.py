@@ -76,7 +76,7 @@ class Up(nn.Module):
         self.mix,self.look = Conv(nf, nf),Conv(nf, nf, 3, groups=nf)
 
     def forward(self, x, skip):
-        x = self.narrow(F.interpolate(x, scale_factor=2, mode='bilinear'))
+        x = F.interpolate(self.narrow(x), scale_factor=2, mode='bilinear')
         x = F.relu(self.mix(skip*self.gate(skip + x) + x))
         return x + F.relu(self.look(x))
 
@@ -134,12 +134,25 @@ def to_onnx(
     axes = {0: 'n', 2: 'h', 3: 'w'}
     torch.onnx.export(_Probability(net).eval(), torch.rand(1, 3, 256, 256), str(path), dynamo=False, opset_version=17,
                       input_names=['image'], output_names=['person'], dynamic_axes={'image': axes, 'person': axes})
-    if side:
-        import onnx
-        model = onnx.load(path)
-        onnx.helper.set_model_props(model, {'side': str(side)})
-        onnx.save(model, path)
+    import onnx
+    model = onnx.load(path)
+    _fold_pads(model.graph)
+    if side: onnx.helper.set_model_props(model, {'side': str(side)})
+    onnx.save(model, path)
     return Path(path)
+
+def _fold_pads(graph):
+    "Let the convolutions pad for themselves, as ONNX can and PyTorch cannot: see `Conv`"
+    made = {n.output[0]: n for n in graph.node}
+    for conv in graph.node:
+        pad = made.get(conv.input[0]) if conv.op_type == 'Conv' else None
+        if not pad or pad.op_type != 'Pad': continue
+        at = {a.name: a.ints for a in conv.attribute}
+        total = at['kernel_shape'][0] - at['strides'][0]
+        at['pads'][:] = [total//2]*2 + [total - total//2]*2
+        conv.input[0] = pad.input[0]
+    while unused := [n for n in graph.node if not {*n.output} & {*(o.name for o in graph.output), *(i for m in graph.node for i in m.input)}]:
+        for n in unused: graph.node.remove(n)
 
 # %% ../nbs/06_learner.ipynb #9f3b576c
 class TwoClasses(nn.Module):

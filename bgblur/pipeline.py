@@ -12,8 +12,9 @@ from itertools import islice
 
 import cv2, numpy as np
 
-from .blur import blur_background, composite, cut_out, foreground, layers, light_wrap, replace_background, small_blur
-from .matte import Matte, Zoom, fit
+from .blur import (
+    Seam, blur_background, composite, cut_out, foreground, layers, light_wrap, replace_background, small_blur, small_size)
+from .matte import Matte, Skip, Zoom, fit
 from .predict import BgblurError, check_frame, load_segmenter, shrink
 
 # %% ../nbs/03_pipeline.ipynb #c59dde8f
@@ -30,10 +31,10 @@ def _checked(p, shape=None):
 # %% ../nbs/03_pipeline.ipynb #f6d58bdf
 def work_size(
     h:int, w:int,       # of the frame
-    lines=480,          # halve while the shorter side has this many pixels
+    lines=480,          # halve again while the shorter side has this many pixels
 ) -> tuple[int,int]:    # width and height at which alpha is found
-    "The frame's size, or a half, a quarter... of it."
-    k = 1
+    "The frame's size, from 320 lines on a half of it, or a quarter..."
+    k = 2 if min(h, w) >= 320 else 1
     while min(h, w)//k >= max(2, lines): k *= 2
     return w//k,h//k
 
@@ -82,17 +83,20 @@ class Yuv:
         ys,xs = (slice(s.start//2, (s.stop + 1)//2) for s in part)
         return Yuv(self.y[2*ys.start:2*ys.stop, 2*xs.start:2*xs.stop], self.u[ys, xs], self.v[ys, xs], self.matrix)
 
+    def grey(self,
+        size,             # width and height
+    ) -> np.ndarray:      # uint8 of that size, `(h,w)`
+        return fit(self.y, size)
+
+    def merged(self,
+        size,             # width and height
+    ) -> np.ndarray:      # YUV uint8 of that size, `(h,w,3)`
+        return cv2.merge([fit(x, size) for x in (self.y, self.u, self.v)])
+
     def shrunk(self,
         size,             # width and height
-    ) -> np.ndarray:      # BGR uint8 of that size
-        return cv2.transform(cv2.merge([fit(x, size) for x in (self.y, self.u, self.v)]), self.matrix)
-
-    def planes_of(self,
-        bgr,              # BGR `(h,w,3)`, as `shrunk` returns it, or float
-    ) -> list:            # Y `(h,w)`, and U and V `(h,w,2)`, float32
-        m = np.linalg.inv(self.matrix[:, :3])
-        y,u,v = cv2.split(cv2.transform(np.float32(bgr), np.hstack([m, -m @ self.matrix[:, 3:]])))
-        return [y,cv2.merge([u, v])]
+    ) -> np.ndarray:      # BGR uint8 of that size, `(h,w,3)`
+        return cv2.transform(self.merged(size), self.matrix)
 
 # %% ../nbs/03_pipeline.ipynb #4846bdb9
 class Blurrer:
@@ -102,7 +106,8 @@ class Blurrer:
         matte=None,        # `(frame, probability, seconds)` -> alpha `(H,W)` in [0,1]; None: `Matte()`
         background=None,   # `(frame, alpha, bg)` -> BGR uint8 `(H,W,3)`, see `blur_background`; None: that
         zoom=True,         # show the segmenter the people instead of the whole frame, see `Zoom`
-        lines=480,         # alpha is found on the frame halved while it has this many lines, see `work_size`
+        skip=2.5,          # change of the picture up to which the segmenter is not asked again, see `Skip`; 0: always ask
+        lines=480,         # alpha is found on the frame halved, and halved again while it has this many lines, see `work_size`
         wrap=None,         # light of the background on the person's edge, 0 to 1; None: `background.wrap`, or 0
     ):
         "Raises `BgblurError` for a `wrap` outside [0,1]."
@@ -110,6 +115,7 @@ class Blurrer:
         self.matte = matte or Matte()
         self.background = background or blur_background
         self.look = Zoom(self._probability, getattr(self.matte, 'people', 'all')) if zoom else self._whole
+        if skip: self.look = Skip(self.look, skip)
         self.lines = lines
         self.wrap = getattr(self.background, 'wrap', 0) if wrap is None else wrap
         self.strength = _strength(self.background)
@@ -119,7 +125,7 @@ class Blurrer:
 
     def reset(self):
         "Forget the clip so far: call it between clips."
-        self.failures,self.last_error = 0,None
+        self.failures,self.last_error,self.colours = 0,None,None
         for part in (self.matte, self.look, self.background):
             if hasattr(part, 'reset'): part.reset()
 
@@ -152,23 +158,26 @@ class Blurrer:
         if isinstance(frame, Yuv): return self._finish_planes(frame, work, alpha)
         # a background that moves goes by the clip's time
         if hasattr(self.background, 'at'): self.background.at(time)
-        fg,bg = layers(work, alpha)
-        alpha = _enlarge(alpha, frame)
-        new = self.background(frame, alpha, bg)
+        fg,bg = self._layers(work, alpha)
+        full = _enlarge(alpha, frame)
+        new = self.background(frame, full, bg)
         if not self.wrap: return replace_background(frame, alpha, fg, bg, new)
-        return composite(light_wrap(foreground(frame, alpha, fg, bg), alpha, new, self.wrap), alpha, new)
+        return composite(light_wrap(foreground(frame, alpha, fg, bg), full, new, self.wrap), full, new)
 
     def _finish_planes(self, frame, work, alpha):
-        fg,bg = layers(work, alpha)
-        small = [frame.planes_of(x) for x in (fg, bg, small_blur(frame.shape[:2], bg, self.strength))]
-        planes = []
-        for plane,f,b,new in zip((frame.y, cv2.merge([frame.u, frame.v])), *small):
-            size = plane.shape[1::-1]
-            new = cv2.resize(cv2.convertScaleAbs(new), size, interpolation=cv2.INTER_LINEAR)
-            planes.append(replace_background(plane, fit(alpha, size), f, b, new))
-        return Yuv(planes[0], *cv2.split(planes[1]), frame.matrix)
+        "Blurring and blending are the same sums in Y, U and V as in B, G and R"
+        fg,bg = self._layers(frame.merged(small_size(*frame.shape[:2])), alpha)
+        blurred = small_blur(frame.shape[:2], bg, self.strength)
+        planes = zip(*(cv2.split(x) for x in (fg, bg, blurred)))
+        y,*uv = ((plane, *small) for plane,small in zip((frame.y, frame.u, frame.v), planes))
+        return Yuv(*_before(alpha, [y]), *_before(alpha, uv), frame.matrix)
 
-    def _cut(self, frame, time, work, alpha): return cut_out(frame, _enlarge(alpha, frame), *layers(work, alpha))
+    def _layers(self, img, alpha):
+        "`layers` that begin with those of the frame before"
+        self.colours = layers(img, alpha, self.colours)
+        return self.colours
+
+    def _cut(self, frame, time, work, alpha): return cut_out(frame, _enlarge(alpha, frame), *self._layers(work, alpha))
 
     def alpha(self,
         frame,          # BGR uint8 `(H,W,3)`
@@ -202,9 +211,10 @@ class Blurrer:
         threads=True,       # work on several frames at once, each step in a thread of its own, see `prefetch`
     ):                      # generator of pictures, one for each frame, in their order
         "A clip, with as many frames of the future as the matte wants. Holds no more than a few frames."
-        line = prefetch if threads else iter
-        seen = line((f, t, *self._see(f, t)) for f,t in line(frames))
-        return line(self._finished(seen, self._cut if transparent else self._finish))
+        def line(items, n): return prefetch(items, n) if threads else items
+        # one more seen than needed: the net takes long for some frames, and no time for others
+        seen = line(((f, t, *self._see(f, t)) for f,t in frames), 2)
+        return line(self._finished(seen, self._cut if transparent else self._finish), 1)
 
     def _finished(self, seen, finish):
         waiting = deque(islice(seen, 1 + getattr(self.matte, 'ahead', 0)))
@@ -213,6 +223,14 @@ class Blurrer:
             ahead = [(w, q) for _,_,w,q in waiting if q is not None]
             yield finish(frame, time, work, self._alpha(work, p, time, ahead))
             waiting.extend(islice(seen, 1))
+
+def _before(alpha, planes):
+    "For each of some `planes` of one size, `(frame, fg, bg, new)` with all but the frame small: the person before `new`"
+    frame,fg,bg,new = zip(*planes)
+    seam,out = Seam(alpha, frame[0].shape),[cv2.resize(n, frame[0].shape[::-1]) for n in new]
+    here,behind = ([np.ascontiguousarray(p[seam.box]) for p in ps] for ps in (frame, out))
+    for plane,part in zip(out, seam.over(here, fg, bg, behind)): plane[seam.box] = part
+    return out
 
 def _enlarge(alpha, frame):
     return alpha if alpha.shape == frame.shape[:2] else cv2.resize(alpha, frame.shape[1::-1])

@@ -12,6 +12,7 @@ import warnings
 from functools import partial
 from importlib.resources import files
 from importlib.util import find_spec
+from math import log2
 from pathlib import Path
 
 import cv2, numpy as np
@@ -54,7 +55,7 @@ def person_probability(
 # %% ../nbs/00_predict.ipynb #ad443d5e
 def net_size(
     h:int, w:int,        # height and width of the frame, in pixels
-    side=304,            # how many pixels the net sees: those of a square with this side
+    side=336,            # how many pixels the net sees: those of a square with this side
 ) -> tuple[int,int]:     # height and width at which the net sees it, multiples of 32
     "About `side`×`side` pixels in the frame's own shape, between 1:4 and 4:1."
     r = np.clip(w/h, 1/4, 4)**.5
@@ -65,32 +66,36 @@ def shrink(
     img,            # any picture, `(H,W)` or `(H,W,C)`, or a `pipeline.Yuv`
     size,           # width and height of the result, at most those of `img`
 ) -> np.ndarray:    # like `img`, of that size
-    "By area mean, but halving first, and bilinear if little is left: several times quicker than in one step."
+    "About by area mean: halved as often as its sides are even, then bilinear to a power of two of `size`, and halved again."
     if hasattr(img, 'shrunk'): return img.shrunk(size)
     w,h = size
-    while img.shape[0] >= 2*h and img.shape[1] >= 2*w and img.shape[0] % 2 == img.shape[1] % 2 == 0:
-        img = cv2.resize(img, (img.shape[1]//2, img.shape[0]//2), interpolation=cv2.INTER_AREA)
-    near = img.shape[0] < 1.6*h and img.shape[1] < 1.6*w     # bilinear takes every pixel about as much
-    return cv2.resize(img, size, interpolation=cv2.INTER_LINEAR if near else cv2.INTER_AREA)
+    while img.shape[0] >= 2*h and img.shape[1] >= 2*w and img.shape[0] % 2 == img.shape[1] % 2 == 0: img = _halved(img)
+    # up to 1.6 times the size bilinear takes every pixel about as much
+    kx,ky = (2**max(0, round(log2(a/b) - .2)) for a,b in ((img.shape[1], w), (img.shape[0], h)))
+    img = cv2.resize(img, (kx*w, ky*h), interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(img, size, interpolation=cv2.INTER_AREA) if kx*ky > 1 else img
+
+def _halved(img): return cv2.resize(img, (img.shape[1]//2, img.shape[0]//2), interpolation=cv2.INTER_AREA)
 
 # %% ../nbs/00_predict.ipynb #09f2272a
 class OnnxSegmenter:
     "A segmenter that runs an ONNX file: RGB in [0,1] `(1,3,h,w)` to person probability `(1,1,h,w)`."
     def __init__(self,
         path,               # the `.onnx` file
-        threads:int=None,   # threads for one frame; None: one for each core, four at most
+        threads:int=None,   # threads for one frame; None: one for every second core, four at most
+        device='cpu',       # 'cpu', or 'cuda' for an Nvidia GPU (not tried by us so far)
     ):
-        "Raises `ModelError` if `path` is not such a net."
+        "Raises `ModelError` if `path` is not such a net, or there is no such device."
         self.path = Path(path)
-        self.session = _session(self.path, threads)
+        self.session = _session(self.path, threads, device)
         ins,outs = self.session.get_inputs(),self.session.get_outputs()
         self.input,shape = ins[0].name,ins[0].shape
         if len(ins) != 1 or len(outs) != 1 or len(shape) != 4 or shape[1] != 3 or ins[0].type != 'tensor(float)':
             raise ModelError(f'{self.path.name} takes {[i.shape for i in ins]} and returns {[o.shape for o in outs]}, '
                              'not one float picture (1, 3, h, w) and one probability (1, 1, h, w).')
         self.fixed = shape[2:] if all(isinstance(s, int) for s in shape[2:]) else None
-        side = self.session.get_modelmeta().custom_metadata_map.get('side', '304')
-        self.side = min(1024, max(64, int(side))) if side.isdecimal() else 304     # see `net_size`; files may say their own
+        side = self.session.get_modelmeta().custom_metadata_map.get('side', '336')
+        self.side = min(1024, max(64, int(side))) if side.isdecimal() else 336     # see `net_size`; files may say their own
 
     def __call__(self,
         frame,          # BGR uint8 `(H,W,3)`
@@ -114,17 +119,24 @@ class OnnxSegmenter:
             raise ModelError(f'{self.path.name} returned numbers that are no probabilities, outside [0,1] or NaN.')
         return np.clip(p[0, 0], 0, 1)
 
+def _check_device(device, cuda, package):
+    if device not in ('cpu', 'cuda'): raise ModelError(f"The device is 'cpu' or 'cuda', not {device!r}.")
+    if device == 'cuda' and not cuda: raise ModelError(f'No Nvidia GPU can be used here: it takes one, its driver, and {package} with CUDA.')
+
 def _first_line(e): return str(e).strip().split('\n')[0]
 
-def _session(path, threads):
-    "An onnxruntime session for one net on the CPU. Spinning threads are off: they burn a core between frames."
+def _session(path, threads, device):
+    "An onnxruntime session for one net. Spinning threads are off: they burn a core between frames."
     import os
+    os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')    # or some versions report to their maker over the network
     import onnxruntime as ort
+    _check_device(device, 'CUDAExecutionProvider' in ort.get_available_providers(), 'onnxruntime-gpu')
+    providers = ['CUDAExecutionProvider']*(device == 'cuda') + ['CPUExecutionProvider']
     opts = ort.SessionOptions()
-    opts.intra_op_num_threads = threads or min(4, os.cpu_count() or 1)
+    opts.intra_op_num_threads = threads or min(4, max(1, (os.cpu_count() or 1)//2))    # the other half has the rest to do
     opts.add_session_config_entry('session.intra_op.allow_spinning', '0')
     opts.log_severity_level = 3
-    try: return ort.InferenceSession(str(path), opts, providers=['CPUExecutionProvider'])
+    try: return ort.InferenceSession(str(path), opts, providers=providers)
     except Exception as e: raise ModelError(f'{path.name} is not a net that onnxruntime can open: {_first_line(e)}') from e
 
 # %% ../nbs/00_predict.ipynb #8e6bc1fe
@@ -133,20 +145,30 @@ MODELS = {'person': 'people at a webcam: MediaPipe Selfie Segmentation (Google, 
 
 def load_segmenter(
     spec='person',       # 'person', the path of an `.onnx` or `.pkl` file, or a fastai `Learner`
-    threads:int=None,    # threads for one frame (ONNX only); None: one for each core, four at most
+    threads:int=None,    # threads for one frame (ONNX only); None: one for every second core, four at most
     trust:bool=False,    # open a `.pkl`, which runs the code inside it
+    device='cpu',        # 'cpu', or 'cuda' for an Nvidia GPU (not tried by us so far)
 ):                       # a segmenter: BGR uint8 `(H,W,3)` -> person probability `(H,W)` in [0,1]
-    "Open a segmenter. Raises `ModelError` if there is none, it does not open, or a `.pkl` is not trusted."
-    if hasattr(spec, 'predict'): return partial(person_probability, spec)
-    if spec in MODELS: return OnnxSegmenter(files('bgblur')/'weights'/f'{spec}.onnx', threads)
+    "Open a segmenter. Raises `ModelError` if there is none, it does not open, a `.pkl` is not trusted, or there is no such device."
+    if hasattr(spec, 'predict'): return partial(person_probability, _to_device(spec, device))
+    if spec in MODELS: return OnnxSegmenter(files('bgblur')/'weights'/f'{spec}.onnx', threads, device)
     path = Path(spec)
     kind = path.suffix.lower()
     if kind not in ('.onnx', '.pkl'):
         raise ModelError(f"There is no model called '{spec}': use {' or '.join(MODELS)}, "
                          'or the path of an .onnx or .pkl file.')
     if not path.is_file(): raise ModelError(f'There is no model file {path}.')
-    if kind == '.onnx': return OnnxSegmenter(path, threads)
-    return partial(person_probability, _open_learner(path, trust))
+    if kind == '.onnx': return OnnxSegmenter(path, threads, device)
+    return partial(person_probability, _to_device(_open_learner(path, trust), device))
+
+def _to_device(learn, device):
+    "`learn`, net and data, on `device`; on the CPU it stays where it is"
+    if device == 'cpu': return learn
+    import torch
+    _check_device(device, torch.cuda.is_available(), 'torch')
+    learn.model.to(device)
+    learn.dls.to(device)
+    return learn
 
 # %% ../nbs/00_predict.ipynb #e71df8fb
 _EXTRA = "needs fastai and torch: pip install 'bgblur[learner]'"

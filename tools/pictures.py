@@ -1,4 +1,5 @@
-"""Make the pictures in nbs/images from the sample clip: python tools/pictures.py"""
+"""Make the pictures in nbs/images from the sample clip, and the chart from nbs/bench.json: python tools/pictures.py"""
+import json
 from pathlib import Path
 
 import cv2
@@ -7,6 +8,7 @@ import numpy as np
 from bgblur.blur import Colour, Picture, composite, lens_blur, masked_blur
 from bgblur.pipeline import Blurrer
 from bgblur.predict import load_segmenter
+from bgblur.speed import bars
 from bgblur.video import VideoReader, encode_image, to_bgr
 
 ROOT = Path(__file__).parent.parent
@@ -46,7 +48,16 @@ def backgrounds(frame, segmenter):
     return np.hstack([*some, composite(np.ascontiguousarray(person[..., :3]), person[..., 3]/255, squares(*frame.shape[:2]))])
 
 
+def chart():
+    "The steps of 07_speed, in frames per second"
+    steps = json.loads((ROOT/'nbs'/'bench.json').read_text())['steps']
+    fps = {name: float(np.median(runs)) for name, runs in steps.items()}
+    floor = fps.pop('floor')
+    return bars(fps, floor)
+
+
 if __name__ == '__main__':
+    (ROOT/'nbs'/'images'/'speed.png').write_bytes(chart())
     with VideoReader(ROOT/'sample_data'/'testclip.mp4') as reader: frames = [to_bgr(f) for f in reader]
     blurrer = Blurrer()
     streamed = list(blurrer.stream((f, n/25) for n, f in enumerate(frames)))

@@ -13,10 +13,16 @@ from nbconvert import MarkdownExporter
 ROOT = Path(__file__).parent.parent
 
 
+def shown(cell):
+    "`cell`, or only the Markdown it returned if it says so"
+    if not cell.source.startswith('#| echo: false'): return cell
+    return nbformat.v4.new_markdown_cell('\n\n'.join(o.data['text/markdown'] for o in cell.outputs), id=cell.id)
+
+
 def readme():
-    "The notebook as Markdown; hidden cells left out, links made relative to the project's top."
+    "The notebook as Markdown; hidden cells and what hides its code left out, links made relative to the project's top."
     nb = nbformat.read(ROOT/'nbs'/'index.ipynb', as_version=4)
-    nb.cells = [c for c in nb.cells if not c.source.startswith('#| hide')]
+    nb.cells = [shown(c) for c in nb.cells if not c.source.startswith('#| hide')]
     nb.metadata.language_info = {'name': 'python'}
     text = MarkdownExporter().from_notebook_node(nb)[0].strip() + '\n'
     text = re.sub(r'\]\((images/|\d\d_)', r'](nbs/\1', text)
