@@ -465,9 +465,9 @@ class Live:
         "Do what a key stands for."
         if key == 'q': return self.done.set()
         s = press(self.settings, key, self.backgrounds)
-        try: self.change(**vars(s))
-        # a file that has vanished meanwhile: it is skipped
-        except BgblurError: self.change(background=press(s, 'b', self.backgrounds).background)
+        for _ in self.backgrounds:
+            try: return self.change(**vars(s))
+            except BgblurError: s = press(s, 'b', self.backgrounds)      # a file that has vanished meanwhile is skipped
 
     # -- one frame ---------------------------------------------------------------------
 
@@ -738,7 +738,7 @@ export default { render({ model, el }) {
     stream = got;
     stream.getTracks()[0].onended = restart;      // unplugged: wait until it is back
     video.srcObject = stream;
-    video.play();
+    video.play().catch(() => {});      // stopped before it began
     const all = await navigator.mediaDevices.enumerateDevices();
     model.set('cameras', all.filter(d => d.kind === 'videoinput').map(d => [d.label, d.deviceId]));
     model.save_changes();
@@ -803,7 +803,7 @@ class Screen(Sink):
         self.view,self.patience,self.answered = _view_class()(),patience,Event()
         self.view.on_msg(self._hear)
         self.answered.set()
-        self.n,self.waiting,self.sent,self.heard,self.jpeg,self.lines = 0,0,0.,monotonic(),b'',[]
+        self.n,self.waiting,self.sent,self.heard,self.jpeg = 0,0,0.,monotonic(),b''
         self.frames = None       # where `BrowserCamera` wants frames
 
     def _hear(self, view, content, buffers):
@@ -820,7 +820,7 @@ class Screen(Sink):
         if not self.frames: self.answered.wait(self.patience)
 
     def show(self, img, text):
-        self.jpeg,self.lines = cv2.imencode('.jpg', img, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes(),text
+        self.jpeg = cv2.imencode('.jpg', img, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
         self.n,self.sent = self.n + 1,monotonic()
         self.answered.clear()
         answers,self.waiting = self.waiting,0
@@ -923,7 +923,7 @@ class LiveWidget:
 
     def _run(self):
         try: self.report = self.live.run()
-        except BgblurError as e: self._say(str(e))
+        except Exception as e: self._say(str(e) or type(e).__name__)      # nobody reads what a thread raises
         self.live,self.button.value,self.button.description = None,False,'Start'
 
     def stop(self):
