@@ -865,8 +865,8 @@ class LiveWidget:
         settings=Settings(),     # to begin with
         backgrounds=(*BACKGROUNDS, 'green'),    # to choose from; others can be typed
     ):
+        self.screen = Screen()      # first, because it says what is to be installed
         import ipywidgets as w
-        self.screen = Screen()
         self.source,self.blurrer = source(self.screen) if callable(source) else source,blurrer or Blurrer()
         self.live,self.thread,self.error,self.told = None,None,'',0.
         self.strength = w.FloatSlider(settings.strength, min=1, max=245, step=5, description='strength')

@@ -38,7 +38,8 @@ def test_base_install_is_small(empty_env):
     assert size < 520
 
 
-@pytest.mark.parametrize('package', ['torch', 'fastai', 'jupyterlab', 'matplotlib'])
+# pyvirtualcam is under the GPL: nobody gets it without asking for it
+@pytest.mark.parametrize('package', ['torch', 'fastai', 'jupyterlab', 'matplotlib', 'anywidget', 'pyvirtualcam'])
 def test_base_install_lacks(empty_env, package):
     assert 'ModuleNotFoundError' in run(empty_env, '-c', f'import {package}').stderr
 
@@ -47,6 +48,7 @@ def test_imports_and_blurs_without_torch(empty_env, tmp_path):
     code = '''
 from bgblur.blur import masked_blur
 from bgblur.pipeline import Blurrer
+import bgblur.live
 import numpy as np
 assert Blurrer()(np.zeros((90, 160, 3), np.uint8)).shape == (90, 160, 3)
 assert masked_blur(np.zeros((90, 160, 3), np.uint8), np.ones((360, 640))).shape == (360, 640, 3)
