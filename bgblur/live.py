@@ -264,7 +264,7 @@ class Camera:
 BACKGROUNDS = ('blur', 'lens', 'grey')
 #: what is shown to the person alone
 PREVIEWS = ('result', 'alpha', 'original')
-HELP = '+ - strength | b background | p alpha | o original | n numbers | h help | q end'
+HELP = '+ - strength | b background | p alpha | o original','n numbers | h help | q end'
 
 @dataclass(frozen=True)
 class Settings:
@@ -322,7 +322,7 @@ def write_on(
     lines,             # lines of text
 ) -> np.ndarray:       # a copy
     "Text in the upper left corner, small, white with a dark rim."
-    img,scale = img.copy(),max(.4, min(img.shape[:2])/900)
+    img,scale = img.copy(),max(.5, min(img.shape[:2])/900)
     for i,line in enumerate(lines):
         x,y = round(12*scale),round((i + 1)*32*scale)
         for dx,dy in ((-1, 0), (1, 0), (0, -1), (0, 1), (0, 0)):
@@ -530,7 +530,7 @@ class Live:
     def text(self) -> list:
         "What the person should read."
         s = self.settings
-        return [line for line in (self.numbers() if s.numbers else '', HELP if s.help else '', self.status()) if line]
+        return [line for line in (self.numbers() if s.numbers else '', *(HELP if s.help else ()), self.status()) if line]
 
     def _idle(self):
         "Twice a second: who watches wants pictures."
