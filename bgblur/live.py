@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['BACKGROUNDS', 'PREVIEWS', 'HELP', 'FileSource', 'Newest', 'Capture', 'gives_pictures', 'cameras', 'Camera',
            'Settings', 'press', 'restyle', 'Sink', 'write_on', 'card', 'Samples', 'middle_and_worst', 'memory',
-           'LiveReport', 'summary', 'preview', 'Live', 'Window', 'watchers', 'VirtualCamera', 'Screen', 'BrowserCamera',
-           'LiveWidget', 'live']
+           'LiveReport', 'summary', 'bgr_to_planes', 'planes_to_bgr', 'preview', 'Live', 'Window', 'watchers',
+           'VirtualCamera', 'Screen', 'BrowserCamera', 'LiveWidget', 'live']
 
 # %% ../nbs/08_live.ipynb #3fb7cbc5
 import os
@@ -26,7 +26,7 @@ import av    # after OpenCV, see `Window`
 
 from .blur import cover
 from .matte import Matte
-from .pipeline import Blurrer
+from .pipeline import Blurrer, Yuv
 from .predict import BgblurError
 from .video import VideoReader, find_background, to_bgr
 
@@ -403,6 +403,21 @@ def summary(
                       latency_first=middle_and_worst(latency[first]), latency_last=middle_and_worst(latency[last]),
                       memory_first=mean(mem[first]), memory_last=mean(mem[last]), memory_peak=float(mem.max(initial=0)), **rest)
 
+# %% ../nbs/08_live.ipynb #51744ef6
+def bgr_to_planes(
+    frame,             # BGR uint8 `(H,W,3)`, H and W even
+) -> Yuv:
+    h,w = frame.shape[:2]
+    y,u,v = np.split(cv2.cvtColor(frame, cv2.COLOR_BGR2YUV_I420).ravel(), [h*w, h*w*5//4])
+    return Yuv(y.reshape(h, w), u.reshape(h//2, w//2), v.reshape(h//2, w//2))
+
+def planes_to_bgr(
+    yuv:Yuv,           # as `bgr_to_planes` returns it
+) -> np.ndarray:       # BGR uint8 `(H,W,3)`
+    h,w = yuv.shape[:2]
+    flat = np.concatenate([x.ravel() for x in (yuv.y, yuv.u, yuv.v)])
+    return cv2.cvtColor(flat.reshape(h*3//2, w), cv2.COLOR_YUV2BGR_I420)
+
 # %% ../nbs/08_live.ipynb #ee14a488
 class _Kept:
     "A matte that remembers its last answer"
@@ -484,6 +499,11 @@ class Live:
         if not isinstance(self.blurrer.matte, _Kept): self.blurrer.matte = _Kept(self.blurrer.matte)
         if hasattr(background, 'at'): self.began = self.seen      # a video begins when it is chosen
 
+    def _picture(self, frame, time):
+        "In planes, where the background allows that"
+        if not self.blurrer.takes_planes or frame.shape[0] % 2 or frame.shape[1] % 2: return self.blurrer(frame, time)
+        return planes_to_bgr(self.blurrer(bgr_to_planes(frame), time))
+
     def _blurred(self, frame, t):
         "The picture of a frame. If all else fails the last one, or a card: never the frame."
         if t - self.seen > self.patience: self._begin(t)
@@ -491,7 +511,7 @@ class Live:
         try:
             if background is not self.blurrer.background: self._dress(background)
             self.blurrer.matte.alpha,before = None,self.blurrer.failures
-            self.last = self.blurrer(frame, t - self.began)
+            self.last = self._picture(frame, t - self.began)
             self.trouble = str(self.blurrer.last_error) if self.blurrer.failures > before else ''
         except Exception as e:
             self.failures,self.trouble = self.failures + 1,str(e) or type(e).__name__
