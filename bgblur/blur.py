@@ -115,19 +115,22 @@ def layers(
     "`two_colours` of a small version of `frame`. Far from the person the background is the frame, his colour his mean."
     size = small_size(*frame.shape[:2])
     bg,a = shrink(frame, size).astype(np.float32),shrink(alpha, size)
-    fg = _mean(bg, a)
+    known = last if last and last[0].shape == bg.shape else None
+    fg = known[0].copy() if known else _mean(bg, a)
     x,y,w,h = cv2.boundingRect((a > 0).view(np.uint8))
     if not w: return fg,bg
     box = np.s_[max(0, y-8):y+h+8, max(0, x-8):x+w+8]
-    before = np.stack([x[box] for x in last]) if last and last[0].shape == bg.shape else None
-    fg[box],bg[box] = _small_colours(bg[box], a[box], before)
+    both = _carried_on(bg[box], a[box], np.stack([x[box] for x in known])) if known else None
+    if both is None: fg,both = _mean(bg, a),_from_nothing(bg[box], a[box])
+    fg[box],bg[box] = both
     return fg,bg
 
-def _small_colours(img, a, before):
-    "`two_colours`, or those of the frame before once more settled if they still explain the picture"
-    if before is not None:
-        share = _shares(a)
-        if abs(_rest(img, share, before)).mean() < 12: return _settle(img, share, before, 2, .02)
+def _carried_on(img, a, before):
+    "Those of the frame before, once more settled; None if they do not explain the picture any more"
+    share = _shares(a)
+    if abs(_rest(img, share, before)).mean() < 12: return _settle(img, share, before, 2, .02)
+
+def _from_nothing(img, a):
     h,w = a.shape
     # halving even sizes is several times quicker
     img,a = (cv2.copyMakeBorder(x, 0, -h % 16, 0, -w % 16, cv2.BORDER_REPLICATE) for x in (img, a))

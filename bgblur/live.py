@@ -302,6 +302,8 @@ def restyle(
     new = Blurrer(blurrer.segmenter, Matte(), background, lines=blurrer.lines, wrap=wrap)
     new.matte,new.look = blurrer.matte,blurrer.look
     new.failures,new.last_error = blurrer.failures,blurrer.last_error
+    # colours are B, G, R for the one kind and Y, U, V for the other
+    if new.takes_planes == blurrer.takes_planes: new.colours = blurrer.colours
     return new
 
 # %% ../nbs/08_live.ipynb #76d73d99

@@ -75,6 +75,8 @@ def fit(
     "Resize, without holes where it gets smaller."
     return shrink(p, size) if size[0] <= p.shape[1] and size[1] <= p.shape[0] else cv2.resize(p, size)
 
+def _half(x): return cv2.resize(x, ((x.shape[1]+1)//2, (x.shape[0]+1)//2), interpolation=cv2.INTER_AREA)
+
 LIMIT = .2    # how far the picture may move alpha from the probability
 
 def refine(
@@ -89,11 +91,11 @@ def refine(
     alpha = cv2.resize(stretch(p), (w, h), interpolation=cv2.INTER_LINEAR)
     edge = np.flatnonzero(cv2.resize(band, (w, h), interpolation=cv2.INTER_LINEAR) > 0)
     if not len(edge): return alpha
-    half = [cv2.resize(x, ((p.shape[1]+1)//2, (p.shape[0]+1)//2), interpolation=cv2.INTER_AREA) for x in (small, p, band)]
-    planes = look_up(np.divmod(edge.astype(np.int32), np.int32(w)), (h, w), edge_planes(half[0]*np.float32(1/255), *half[1:]))[0]
+    planes = edge_planes(_half(small)*np.float32(1/255), _half(p), _half(band))
+    b,g,r,offset = look_up(np.divmod(edge.astype(np.int32), np.int32(w)), (h, w), planes)[0].T
     bgr = np.take(frame.reshape(-1, 3), edge, axis=0)*np.float32(1/255)
     rough = alpha.reshape(-1)[edge]
-    fine = stretch(np.einsum('ij,ij->i', planes[:, :3], bgr) + planes[:, 3])
+    fine = stretch(b*bgr[:, 0] + g*bgr[:, 1] + r*bgr[:, 2] + offset)
     alpha.reshape(-1)[edge] = np.clip(fine, np.maximum(rough - LIMIT, 0), np.minimum(rough + LIMIT, 1))
     return cv2.GaussianBlur(alpha, (3, 3), 0, dst=alpha)    # the grain of the picture is no edge
 
@@ -162,11 +164,13 @@ def average(
     "Mean of the probabilities, the nearer and the more alike, the more a frame counts."
     grey,p = now
     most = 1 + max((d for d,*_ in around), default=0)
+    grey = _half(grey)      # where two pictures differ need not be known to the pixel
     total,weights = most*p,np.full_like(p, most)
     for d,other,q in around:
+        other = _half(other)
         if _apart(grey, other) > cut: continue
         change = np.minimum(motion(grey, other)*np.float32(1/alike), 1)
-        w = np.float32(most - d)*(1 - change*change)**2
+        w = cv2.resize(np.float32(most - d)*(1 - change*change)**2, p.shape[::-1])
         total += w*q
         weights += w
     return total/weights

@@ -20,7 +20,6 @@ from collections import Counter
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from inspect import signature
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -286,7 +285,7 @@ def floor(src, dst):
 # %% ../nbs/07_speed.ipynb #3db492f6
 def seeing_all() -> Blurrer:
     "A `Blurrer` that looks at each frame."
-    return Blurrer(**{'skip': 0} if 'skip' in signature(Blurrer).parameters else {})
+    return Blurrer(skip=0)
 
 def with_blurrer(blurrer, src, dst):
     "Number of frames, and seconds from opening the source to closing the result."

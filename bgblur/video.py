@@ -20,8 +20,8 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 
-import av
 import cv2, numpy as np
+import av    # after OpenCV: whichever comes first brings the library for windows, and with PyAV's OpenCV's hang
 from av.video.reformatter import Interpolation
 from tqdm import tqdm
 

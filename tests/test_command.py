@@ -25,6 +25,13 @@ def one_sentence(result, *words):
     for word in words: assert word in lines[0], lines
 
 
+def test_nothing_is_left_among_temporary_files(tmp_path):
+    "onnxruntime writes an identity of its own there if it may report to its maker"
+    env = {k: v for k, v in os.environ.items() if k != 'ORT_DISABLE_TELEMETRY'} | {'TMPDIR': str(tmp_path)}
+    assert bgblur('image', ROOT/'sample_data'/'rocket.jpg', '-o', tmp_path/'out.jpg', env=env).returncode == 0
+    assert [p.name for p in tmp_path.iterdir()] == ['out.jpg']
+
+
 @pytest.fixture
 def bad(tmp_path):
     "A folder of things that are no videos"
@@ -55,6 +62,7 @@ def bad(tmp_path):
     ([CLIP, '-o', 'a.mp4', '--model', 'missing.onnx'], ['no model file']),
     ([CLIP, '-o', 'a.mp4', '--model', LEARNER], ['pickle', '--trust']),
     ([CLIP, '-o', 'a.txt'], ['.mp4']),
+    ([CLIP, '-o', 'a.mp4', '--device', 'cuda'], ['Nvidia GPU']),
 ], ids=lambda v: ' '.join(os.path.basename(str(a)) for a in v))
 def test_bad_input(bad, args, words):
     before = {p: p.read_bytes() if p.is_file() else None for p in bad.rglob('*')}
