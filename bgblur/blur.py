@@ -145,10 +145,10 @@ def small_blur(
     shape,            # height and width of the frame
     bg,               # the background alone, small, as `layers` returns it
     strength=61,      # as for `blur_background`
-):                    # BGR uint8, of the size of `bg`; None if so weak a blur needs more pixels
+):                    # BGR uint8, of the size of `bg`; None if so weak a blur needs more pixels than that
     "The background blurred, but not yet enlarged."
     sigma = _sigma(strength*min(shape)/360)*min(bg.shape[:2])/min(shape)
-    return cv2.convertScaleAbs(_smooth(bg, sigma)) if sigma >= 1.5 else None
+    return cv2.convertScaleAbs(_smooth(bg, sigma)) if sigma >= 1.5 or bg.shape[:2] == tuple(shape[:2]) else None
 
 def _smooth(img, sigma):
     "A Gaussian blur, or from 3 pixels on three means, several times quicker: their squared widths add up to its own"
@@ -194,7 +194,7 @@ def _around(alpha, shape):
     return tuple(slice(*e) for e in ends),tuple(slice(a*k, b*k) for (a,b),k in zip(ends, (H//h, W//w)))
 
 class Seam:
-    "Where a frame shows the person (`solid`), and where it shows both (`edge`); outside of `box` it shows neither."
+    "Where a frame shows the person (`solid`), and where it shows both (`edge`); outside of `box` there is background alone."
     def __init__(self,
         alpha,          # opacity of the person, float32 in [0,1], of the frame's size or another
         shape,          # height and width of the frame
@@ -252,7 +252,8 @@ def replace_background(
     fg, bg,         # the two colours, small, as `layers` returns them
     new,            # the new background, like `frame`
 ) -> np.ndarray:    # like `frame`
-    "`composite(foreground(frame, alpha, fg, bg), alpha, new)`."
+    "`composite(foreground(frame, alpha, fg, bg), alpha, new)`. Raises `BgblurError` if frame and background differ in size."
+    if new.shape != frame.shape: raise BgblurError(f'The frame {frame.shape} and its background {new.shape} must be of one size.')
     seam,out = Seam(alpha, frame.shape[:2]),new.copy()
     frame,fg,bg,new = (cv2.split(x) for x in (frame[seam.box], fg, bg, new[seam.box]))
     out[seam.box] = cv2.merge(seam.over(frame, fg, bg, new))

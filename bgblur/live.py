@@ -884,7 +884,7 @@ class LiveWidget:
     def __init__(self,
         source,                  # such as `Camera`; or a function from a `Screen` to one, such as `BrowserCamera`
         blurrer=None,            # brings net and matte; None: `Blurrer()`
-        settings=Settings(),     # to begin with
+        settings=Settings(),     # to begin with: strength up to 245, background by name, preview; the rest is for windows
         backgrounds=(*BACKGROUNDS, 'green'),    # to choose from; others can be typed
     ):
         self.screen = Screen()      # first, because it says what is to be installed
@@ -969,7 +969,7 @@ def live(
     size=None,            # width and height; None: 1280x720 of a camera here, 640x480 of the browser's, those of the video
     rate=None,            # frames a second; None: 30, or those of the video
     blurrer=None,         # brings net and matte; None: `Blurrer()`
-    **settings            # see `Settings`
+    **settings            # strength up to 245, background by name, preview: see `Settings`
 ) -> LiveWidget:          # shows itself in a notebook, and runs
     "A live picture in a notebook. Where this computer has no camera, the browser's is used. Raises `BgblurError`."
     if source is None: source = next(iter(cameras()), 'browser')

@@ -30,6 +30,7 @@ def edge_planes(
 ) -> np.ndarray:    # float32 `(h,w,4)`: slopes for B, G, R, and the offset; alpha = slopes*BGR + offset
     "Guided filter with a colour guide (He, Sun and Tang 2010), solved only near `band`."
     planes,(x,y,w,h),r = np.zeros((*p.shape, 4), np.float32),cv2.boundingRect(band),2*radius + 1
+    planes[..., 3] = p      # elsewhere alpha is the probability
     if w:
         part = np.s_[max(0, y-r):y+h+r, max(0, x-r):x+w+r]
         planes[part] = _planes(img[part], p[part], band[part], radius, eps)
@@ -331,7 +332,7 @@ def grey_version(
 def tile_change(
     a, b,           # two pictures in grey, uint8 `(h,w)`
     inside=None,    # uint8 `(h,w)`, not 0 where changes do not matter
-) -> float:         # in grey levels
+) -> float:         # in whole grey levels
     "How much the picture changed on average in the tile that changed most."
     change = cv2.absdiff(a, b)
     if inside is not None: change[inside > 0] = 0
@@ -342,7 +343,7 @@ class Skip:
     "Asks for a probability only when the picture changed where it matters."
     def __init__(self,
         look,            # `(frame, seconds)` -> person probability, float32 `(h,w)` in [0,1]
-        change=2.5,      # mean change of a tile, in grey levels, from which the picture counts as changed
+        change=5,        # mean change of a tile, in grey levels, from which the picture counts as changed
         longest=.25,     # seconds after which it is asked in any case
     ):
         self.look,self.change,self.longest = look,change,longest

@@ -66,7 +66,7 @@ def yuv_to_bgr(
     return np.hstack([m, -m @ [[black], [128], [128]]])
 
 class Yuv:
-    "A frame in planes, for `Blurrer`. Of it one can ask the shape, a part, and a smaller version in BGR."
+    "A frame in planes, for a `Blurrer` that `takes_planes`: one with a plain, strong blur. Of it one can ask the shape, a part, and a smaller version in BGR."
     def __init__(self,
         y,                # brightness, uint8 `(H,W)`, H and W even
         u, v,             # colour, uint8 `(H/2,W/2)`
@@ -106,7 +106,7 @@ class Blurrer:
         matte=None,        # `(frame, probability, seconds)` -> alpha `(H,W)` in [0,1]; None: `Matte()`
         background=None,   # `(frame, alpha, bg)` -> BGR uint8 `(H,W,3)`, see `blur_background`; None: that
         zoom=True,         # show the segmenter the people instead of the whole frame, see `Zoom`
-        skip=2.5,          # change of the picture up to which the segmenter is not asked again, see `Skip`; 0: always ask
+        skip=5,            # change of the picture up to which the segmenter is not asked again, see `Skip`; 0: always ask
         lines=480,         # alpha is found on the frame halved, and halved again while it has this many lines, see `work_size`
         wrap=None,         # light of the background on the person's edge, 0 to 1; None: `background.wrap`, or 0
     ):
@@ -119,7 +119,7 @@ class Blurrer:
         self.lines = lines
         self.wrap = getattr(self.background, 'wrap', 0) if wrap is None else wrap
         self.strength = _strength(self.background)
-        self.takes_planes = self.strength >= 36 and not self.wrap    # weaker blurs want the frame itself
+        self.takes_planes = self.strength >= 36 and not self.wrap    # weaker ones may want the frame itself, see `small_blur`
         if not 0 <= self.wrap <= 1: raise BgblurError(f'Light wrap goes from 0 to 1, not {wrap}.')
         self.reset()
 
@@ -188,9 +188,9 @@ class Blurrer:
         return _enlarge(self._alpha(*self._see(frame, time), time), frame)
 
     def __call__(self,
-        frame,          # BGR uint8 `(H,W,3)`
+        frame,          # BGR uint8 `(H,W,3)`; or `Yuv`, if `takes_planes`
         time=None,      # of the frame in its clip, in seconds; None: 1/25 s after the last one
-    ) -> np.ndarray:    # BGR uint8 `(H,W,3)`
+    ):                  # like `frame`
         """`frame` with its background blurred or replaced, or nothing but background if the person cannot be found.
         Raises `BgblurError` for a bad frame."""
         work,p = self._see(frame, time)
@@ -206,9 +206,9 @@ class Blurrer:
         return self._cut(frame, time, work, self._alpha(work, p, time))
 
     def stream(self,
-        frames,             # iterable of `(frame, seconds)`: BGR uint8 `(H,W,3)`, and its time in the clip, or None
+        frames,             # iterable of `(frame, seconds)`: what `__call__` takes, and its time in the clip, or None
         transparent=False,  # give what `cutout` gives
-        threads=True,       # work on several frames at once, each step in a thread of its own, see `prefetch`
+        threads=True,       # see, blend, and what the caller does: each in a thread of its own, see `prefetch`
     ):                      # generator of pictures, one for each frame, in their order
         "A clip, with as many frames of the future as the matte wants. Holds no more than a few frames."
         def line(items, n): return prefetch(items, n) if threads else items

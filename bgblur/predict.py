@@ -104,7 +104,7 @@ class OnnxSegmenter:
         return cv2.resize(self.small(frame), frame.shape[1::-1])
 
     def small(self,
-        frame,          # BGR uint8 `(H,W,3)`
+        frame,          # BGR uint8 `(H,W,3)`, or a `pipeline.Yuv`
     ) -> np.ndarray:    # the same at the size at which the net sees the frame, float32 `(h,w)`
         "Saves those who need no more the time to enlarge it. Raises what `__call__` raises."
         check_frame(frame)

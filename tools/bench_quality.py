@@ -114,7 +114,7 @@ ROWS = {
     '+ colour of the edge': (larger, each(both_colours)),
     '+ edge refined': (refined, each(both_colours)),
     '+ blobs and holes': (cleaned, each(both_colours)),
-    '+ held where still (bgblur, live)': (steady, each(both_colours)),
+    '+ held where still': (steady, each(both_colours)),
     '+ two frames ahead': (with_future, each(both_colours)),
     '+ zoomed in, and not asked twice (**bgblur**, files)': (finished, as_a_clip),
 }
