@@ -50,7 +50,7 @@ def noisy(frame, noise, rng):
 
 
 def enlarged(args, w, h):
-    "The sample clip cut to 16:9 and enlarged, with noise, which enlarging took away. It is made once. Returns its path."
+    "The sample clip cut to 16:9 and enlarged, on request with the noise that enlarging took away. It is made once. Returns its path."
     path, rng = args.clips/f'{w}x{h}-noise-{args.noise:g}.mp4', np.random.default_rng(0)
     if path.exists(): return path
     args.clips.mkdir(parents=True, exist_ok=True)
@@ -203,7 +203,7 @@ if __name__ == '__main__':
     parser.add_argument('--ways', default=','.join(RIVALS), help='which ways are measured at each size')
     parser.add_argument('--rounds', type=int, default=3, help='how often each is measured')
     parser.add_argument('--frames', type=int, default=250, help='of each clip; slow ways take fewer')
-    parser.add_argument('--noise', type=float, default=1.75, help='of the clips, standard deviation in grey levels')
+    parser.add_argument('--noise', type=float, default=0., help='of the clips, standard deviation in grey levels')
     parser.add_argument('--at', default='500,10000', help='numbers of the frames at which memory is noted')
     parser.add_argument('--clips', type=Path, default=ROOT/'output'/'bench', metavar='FOLDER', help='where the clips are kept')
     parser.add_argument('--json', type=Path, default=JSON, metavar='FILE', help='where to write')
