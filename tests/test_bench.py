@@ -68,7 +68,7 @@ def test_tables_are_what_was_measured(name, monkeypatch):
     "Cells that only show tables show those of bench.json, not of an earlier one."
     monkeypatch.chdir(ROOT/'nbs')
     nb, space = nbformat.read(f'{name}.ipynb', 4), {'measured': MEASURED}
-    exec('import numpy as np; from bgblur.speed import *; from IPython.display import Markdown', space)
+    exec('import json; from pathlib import Path; import numpy as np; from bgblur.speed import *; from IPython.display import Markdown', space)
     cells = [c for c in nb.cells if c.source.startswith('#| echo: false')]
     assert cells
     for c in cells:
