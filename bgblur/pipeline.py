@@ -103,7 +103,7 @@ class Blurrer:
     "One frame in, one frame out, its background blurred or replaced."
     def __init__(self,
         segmenter=None,    # BGR uint8 `(H,W,3)` -> person probability `(H,W)` in [0,1]; None: `load_segmenter()`
-        matte=None,        # `(frame, probability, seconds)` -> alpha `(H,W)` in [0,1]; None: `Matte()`
+        matte=None,        # frame, probability `(h,w)`, seconds -> alpha `(H,W)` in [0,1]; None: `Matte()`
         background=None,   # `(frame, alpha, bg)` -> BGR uint8 `(H,W,3)`, see `blur_background`; None: that
         zoom=True,         # show the segmenter the people instead of the whole frame, see `Zoom`
         skip=5,            # change of the picture up to which the segmenter is not asked again, see `Skip`; 0: always ask
