@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 RESULT := output/testclip-blurred
 MEDIAPIPE := .venv-mediapipe
 
-.PHONY: demo test lab app train readme bench bench-quality clean libraries browser
+.PHONY: demo test soak lab app train readme bench bench-quality clean libraries browser
 
 demo: $(VENV)/base
 	@mkdir -p output
@@ -15,6 +15,10 @@ demo: $(VENV)/base
 
 test: $(VENV)/dev browser
 	$(BIN)/python -m pytest tests
+
+# What `make test` does in short, at full length: about half an hour
+soak: $(VENV)/dev
+	$(BIN)/python -m pytest tests --soak $(ARGS)
 
 lab: $(VENV)/dev
 	$(BIN)/jupyter lab nbs

@@ -15,6 +15,20 @@ BIN = Path(sys.executable).parent
 CLIP = ROOT/'sample_data'/'testclip.mp4'
 
 
+def pytest_addoption(parser):
+    parser.addoption('--soak', action='store_true', help='only the tests that have a longer form, at full length')
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption('--soak'): items[:] = [i for i in items if 'soak' in i.fixturenames]
+
+
+@pytest.fixture
+def soak(request):
+    "True if a test may take as long as it likes: `make soak`"
+    return request.config.getoption('--soak')
+
+
 def run(*args, **kwargs):
     "A finished process, its output as text"
     return subprocess.run([str(a) for a in args], capture_output=True, text=True, **kwargs)
