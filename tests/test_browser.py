@@ -97,7 +97,7 @@ def test_page_takes_a_clip_and_refuses_with_a_sentence(served, tmp_path):
         bad = tmp_path/'me.jpg'
         bad.write_text('hello')
         upload(page, bad)
-        page.get_by_text('me.jpg is not a picture that OpenCV can read.').wait_for(timeout=30_000)
+        page.get_by_text('me.jpg is not a picture that can be read: those are JPEG, PNG, WebP, TIFF, BMP, GIF and AVIF.').wait_for(timeout=30_000)
         large = tmp_path/'large.bmp'    # more than the 10 MB that a message may have if nobody says otherwise
         cv2.imwrite(str(large), np.zeros((2400, 4400, 3), np.uint8))
         upload(page, large)
