@@ -13,7 +13,8 @@ from av.subtitles.subtitle import SubtitleSet
 from av.video.reformatter import Interpolation
 from conftest import ROOT, bgblur, one_sentence, run, sound, times, write_clip
 
-from bgblur.video import HLG, PQ, VideoError, VideoReader, blur_video, nits_to_pq, orientation, to_bgr
+from bgblur.frames import HLG, PQ, nits_to_pq, orientation
+from bgblur.video import VideoError, blur_video
 
 SMALL = 160, 120
 EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
