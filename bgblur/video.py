@@ -178,6 +178,10 @@ class VideoReader:
             f.time_base = f.time_base or self.video.time_base      # PyAV knows it from the packet only
         return frames
 
+    def frames(self):
+        "The frames alone"
+        return (f for f in self if isinstance(f, av.VideoFrame))
+
     def __enter__(self): return self
     def __exit__(self, *args): self.container.close()
 
@@ -672,7 +676,7 @@ class Clip:
         "Back to the first frame."
         self.close()
         self.reader = VideoReader(self.path)
-        self.frames = (f for f in self.reader if isinstance(f, av.VideoFrame))
+        self.frames = self.reader.frames()
         self.due,self.next,self.seconds = None,next(self.frames, None),None
         if not self.next: raise VideoError(f'{self.path} has no frame that can be decoded.')
         self.start = self.next.time
