@@ -22,7 +22,6 @@ from threading import Condition, Event, Thread
 from time import monotonic, sleep
 
 import cv2, numpy as np
-import av    # after OpenCV, see `Window`
 
 from .blur import cover
 from .matte import Matte
