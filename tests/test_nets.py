@@ -256,7 +256,7 @@ def slow(frame):
     print(now, flush=True)
     time.sleep(1)
     return net(frame)
-blur_video(sys.argv[1], sys.argv[2], Numbered(slow))
+blur_video(sys.argv[1], sys.argv[2], Numbered(slow, skip=0))
 '''
 
 
@@ -296,7 +296,7 @@ def learners(tmp_path_factory):
 
     def export(name, codes, model):
         block = DataBlock(blocks=(ImageBlock, MaskBlock(codes)), get_items=get_image_files, get_y=create_mask,
-                          item_tfms=Resize((360, 640), method=ResizeMethod.Squish))
+                          item_tfms=Resize((180, 320), method=ResizeMethod.Squish))
         dls = block.dataloaders(ROOT/'sample_data'/'training'/'images', bs=2, num_workers=0)
         Learner(dls, model, loss_func=CrossEntropyLossFlat(axis=1)).export(folder/f'{name}.pkl', pickle_module=pickle)
 
@@ -364,16 +364,14 @@ def broken(tmp_path):
 @pytest.mark.parametrize('error, words', [
     ('ImportError("libavcodec.so.61: cannot open shared object file")', ['Something went wrong', 'ImportError: libavcodec.so.61', '--debug']),
     ('SystemError("one line\\nand another")', ['Something went wrong', 'SystemError: one line and another', '--debug']),
-    ('KeyError()', ['Something went wrong', '(KeyError)', '--debug']),
-    ('MemoryError()', ['not enough memory'])], ids=['ImportError', 'SystemError', 'KeyError', 'MemoryError'])
+    ('MemoryError()', ['not enough memory'])], ids=['ImportError', 'SystemError', 'MemoryError'])
 def test_unforeseen_error_is_one_sentence(tmp_path, broken, error, words):
     result = bgblur('video', CLIP, '-o', tmp_path/'out.mp4', env=broken(error))
     one_sentence(result, *words)
     assert result.stdout == '' and not (tmp_path/'out.mp4').exists()
 
 
-@pytest.mark.parametrize('args', [['--debug', 'video', CLIP], ['video', '--debug', CLIP], ['video', CLIP, '-o', 'out.mp4', '--debug']],
-                         ids=['before the command', 'after it', 'at the end'])
+@pytest.mark.parametrize('args', [['--debug', 'video', CLIP], ['video', CLIP, '-o', 'out.mp4', '--debug']], ids=['before the command', 'at the end'])
 def test_debug_shows_where_it_comes_from(tmp_path, broken, args):
     result = bgblur(*args, cwd=tmp_path, env=broken('SystemError("at home")'))
     assert result.returncode == 2
