@@ -48,18 +48,20 @@ import av, psutil
 from bgblur.pipeline import Blurrer
 from bgblur.predict import BgblurError, OnnxSegmenter, load_segmenter
 from bgblur.video import VideoReader, blur_video
-me,seen = psutil.Process(),[]
-def watch():
-    "Megabytes, open files, threads; decoded frames, blurrers and nets that nobody has freed"
-    held = [sum(isinstance(o, kind) for o in gc.get_objects()) for kind in (av.VideoFrame, Blurrer, OnnxSegmenter)]
-    seen.append((me.memory_info().rss/1e6, me.num_fds(), me.num_threads(), *held))
+me = psutil.Process()
+def now():
+    "Megabytes, open files, threads"
+    return me.memory_info().rss/1e6, me.num_fds(), me.num_threads()
 '''
 
+# what holds itself would wait for Python's collector, which counts objects, not their megabytes: so do without it
 LONG = WATCH + '''
+gc.disable()
+seen = []
 class Watched(Blurrer):
     def stream(self, *args, **kwargs):
         for i,img in enumerate(super().stream(*args, **kwargs)):
-            if i % int(sys.argv[3]) == 0: watch()
+            if i % int(sys.argv[3]) == 0: seen.append(now())
             yield img
 report = blur_video(sys.argv[1], sys.argv[2], Watched(), progress=False)
 assert not report.failures and report.audio == 'copied'
@@ -67,7 +69,7 @@ print(json.dumps(seen))
 '''
 
 
-@pytest.mark.parametrize('size, short, long', [((320, 180), 250, 20_000), ((1920, 1080), 0, 10_000)], ids=['180 lines', '1080 lines'])
+@pytest.mark.parametrize('size, short, long', [((640, 360), 250, 20_000), ((1920, 1080), 0, 10_000)], ids=['360 lines', '1080 lines'])
 def test_long_clip_takes_no_more_than_a_short_one(tmp_path, frames, soak, size, short, long):
     n = long if soak else short
     if not n: pytest.skip('only in make soak')
@@ -78,7 +80,6 @@ def test_long_clip_takes_no_more_than_a_short_one(tmp_path, frames, soak, size, 
     early, late = (np.median(s, axis=0) for s in (seen[start//every:][:5], seen[-10:]))
     assert late[0] - early[0] < max(8, .05*early[0]), (early, late)
     assert late[1] <= early[1] and late[2] <= early[2], (early, late)
-    assert max(s[3] for s in seen) < 20 and {s[4:] for s in map(tuple, seen)} == {(1, 1)}, seen
 
 
 MANY = WATCH + '''
@@ -94,18 +95,20 @@ def blur(name, blurrer=None, transparent=False, overwrite=True, **kwargs):
     src = folder/(name if '.' in name else 'good.mp4')
     dst = folder/f'out{".mov" if transparent else ".mp4" if overwrite else ".mkv"}'
     blur_video(src, dst, blurrer and blurrer(), overwrite=overwrite, transparent=transparent, progress=False, **kwargs)
-said = {}
+def held(): return [sum(isinstance(o, kind) for o in gc.get_objects()) for kind in (av.VideoFrame, Blurrer, OnnxSegmenter)]
+seen, said = [], {}
+gc.disable()
 for i in range(n):
     name = list(kinds)[i % len(kinds)]
     try: blur(name, **kinds[name])
     except (BgblurError, RuntimeError) as e: said[name] = str(e)
-    watch()
+    seen.append((*now(), *held()))
 print(json.dumps([seen, said]))
 '''
 
 
 def test_many_clips_one_after_another(tmp_path, frames, soak):
-    "In one process, good ones and those that fail in one way or another. Every round is as the second one was"
+    "In one process, without Python's collector, good ones and those that fail. Every round is as the second one was"
     small = [cv2.resize(f, (160, 120)) for f in frames[:8]]
     good = write_clip(tmp_path/'good.mp4', small).read_bytes()
     (tmp_path/'cut.mp4').write_bytes(good[:len(good)//2])
