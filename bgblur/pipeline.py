@@ -8,7 +8,10 @@ __all__ = ['work_size', 'prefetch', 'yuv_to_bgr', 'Yuv', 'Blurrer']
 # %% ../nbs/03_pipeline.ipynb #dbc07394
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from functools import partial
+from itertools import islice, takewhile
+from threading import Event
+from traceback import format_exception
 
 import cv2, numpy as np
 
@@ -42,6 +45,7 @@ def work_size(
 def prefetch(
     items,      # any iterable
     n=2,        # how many items are made before they are wanted
+    over=None,  # an `Event` to set at the end, for those who make the items
 ):              # generator of the same items
     "Make `items` in a thread of its own. What they raise is raised here; leaving early ends the thread."
     items,end = iter(items),object()
@@ -51,7 +55,9 @@ def prefetch(
         while (item := made.popleft().result()) is not end:
             made.append(pool.submit(next, items, end))
             yield item
-    finally: pool.shutdown(cancel_futures=True)
+    finally:
+        if over: over.set()
+        pool.shutdown(cancel_futures=True)
 
 # %% ../nbs/03_pipeline.ipynb #fc4fe5ed
 def yuv_to_bgr(
@@ -114,7 +120,9 @@ class Blurrer:
         self.segmenter = segmenter or load_segmenter()
         self.matte = matte or Matte()
         self.background = background or blur_background
-        self.look = Zoom(self._probability, getattr(self.matte, 'people', 'all')) if zoom else self._whole
+        # nothing here may hold `self`: an object that holds itself is freed late, and with it a net of 10 MB
+        ask = partial(_ask, self.segmenter)
+        self.look = Zoom(ask, getattr(self.matte, 'people', 'all')) if zoom else lambda frame, time: ask(frame)
         if skip: self.look = Skip(self.look, skip)
         self.lines = lines
         self.wrap = getattr(self.background, 'wrap', 0) if wrap is None else wrap
@@ -125,33 +133,23 @@ class Blurrer:
 
     def reset(self):
         "Forget the clip so far: call it between clips."
-        self.failures,self.last_error,self.colours = 0,None,None
+        self.failures,self.last_error,self.found,self.colours = 0,None,0,None
         for part in (self.matte, self.look, self.background):
             if hasattr(part, 'reset'): part.reset()
 
-    def _probability(self, frame):
-        "Checked, at the size of the net where the segmenter can"
-        if hasattr(self.segmenter, 'small'): return _checked(self.segmenter.small(frame))
-        if isinstance(frame, Yuv): frame = frame.shrunk(frame.shape[1::-1])
-        return _checked(self.segmenter(frame), frame.shape[:2])
-
-    def _whole(self, frame, time): return self._probability(frame)
-
-    def _failed(self, e): self.failures,self.last_error = self.failures + 1,e
-
     def _see(self, frame, time):
-        "The frame at the size at which alpha is found, and the probability; None if the segmenter fails"
+        "The frame at the size at which alpha is found, and the probability; the error if the segmenter fails"
         check_frame(frame)
-        work = shrink(frame, work_size(*frame.shape[:2], self.lines))
-        try: return work,self.look(frame, time)
-        except Exception as e: return work,self._failed(e)
+        return shrink(frame, work_size(*frame.shape[:2], self.lines)),_or_error(self.look, frame, time)
 
     def _alpha(self, work, p, time, ahead=()):
-        "Alpha for `work`, 0 everywhere if there is no probability or the matte fails"
-        if p is not None:
-            try: return _checked(self.matte(work, p, time, *([ahead] if ahead else [])), work.shape[:2])
-            except Exception as e: self._failed(e)
-        return np.zeros(work.shape[:2], np.float32)
+        "Alpha for `work`, 0 everywhere if there is an error instead of a probability or the matte fails"
+        alpha = p if isinstance(p, Exception) else _or_error(_refine, self.matte, work, p, time, ahead)
+        if isinstance(alpha, Exception):
+            self.failures,self.last_error = self.failures + 1,alpha
+            return np.zeros(work.shape[:2], np.float32)
+        self.found += int(alpha.max() > .5)
+        return alpha
 
     def _finish(self, frame, time, work, alpha):
         "The new picture from the frame, the frame at work size, and its alpha"
@@ -211,7 +209,10 @@ class Blurrer:
         threads=True,       # see, blend, and what the caller does: each in a thread of its own, see `prefetch`
     ):                      # generator of pictures, one for each frame, in their order
         "A clip, with as many frames of the future as the matte wants. Holds no more than a few frames."
-        def line(items, n): return prefetch(items, n) if threads else items
+        over = Event()
+        def line(items, n): return prefetch(items, n, over) if threads else items
+        # a slow net should not see what nobody waits for any more
+        frames = takewhile(lambda _: not over.is_set(), frames)
         # one more seen than needed: the net takes long for some frames, and no time for others
         seen = line(((f, t, *self._see(f, t)) for f,t in frames), 2)
         return line(self._finished(seen, self._cut if transparent else self._finish), 1)
@@ -220,9 +221,25 @@ class Blurrer:
         waiting = deque(islice(seen, 1 + getattr(self.matte, 'ahead', 0)))
         while waiting:
             frame,time,work,p = waiting.popleft()
-            ahead = [(w, q) for _,_,w,q in waiting if q is not None]
+            ahead = [(w, q) for _,_,w,q in waiting if not isinstance(q, Exception)]
             yield finish(frame, time, work, self._alpha(work, p, time, ahead))
             waiting.extend(islice(seen, 1))
+
+def _ask(segmenter, frame):
+    "The probability, checked, at the size of the net where the segmenter can"
+    if hasattr(segmenter, 'small'): return _checked(segmenter.small(frame))
+    if isinstance(frame, Yuv): frame = frame.shrunk(frame.shape[1::-1])
+    return _checked(segmenter(frame), frame.shape[:2])
+
+def _refine(matte, work, p, time, ahead): return _checked(matte(work, p, time, *([ahead] if ahead else [])), work.shape[:2])
+
+def _or_error(f, *args):
+    "What `f` returns, or what it raises, with the way it came as a note: a traceback would hold all that was at work"
+    try: return f(*args)
+    except Exception as e:
+        e.__notes__ = [''.join(format_exception(e))]
+        e.__cause__ = e.__context__ = e.__traceback__ = None
+        return e
 
 def _before(alpha, planes):
     "For each of some `planes` of one size, `(frame, fg, bg, new)` with all but the frame small: the person before `new`"

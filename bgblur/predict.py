@@ -7,13 +7,18 @@ __all__ = ['MODELS', 'BgblurError', 'ModelError', 'check_frame', 'person_probabi
            'load_segmenter']
 
 # %% ../nbs/00_predict.ipynb #4ee09c2e
+import os
+import re
 import sys
 import warnings
+from contextlib import contextmanager
 from functools import partial
 from importlib.resources import files
 from importlib.util import find_spec
 from math import log2
 from pathlib import Path
+from textwrap import shorten
+from threading import Lock
 
 import cv2, numpy as np
 
@@ -23,6 +28,24 @@ class BgblurError(Exception):
 
 class ModelError(BgblurError):
     "A model cannot be opened, or does not answer as a person segmenter should."
+
+def _reason(e):
+    "What a library has to say in `e`, in one line, without what is meant for the library's authors"
+    noise = (r"\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from .* failed:|Fatal error:|/onnxruntime_src/[^)]*\)"
+             r"|Non-zero status code returned while |Name:'[^']*' Status Message:")
+    return shorten(re.sub(noise, '', str(e)).strip(' .\n'), 200, placeholder=' …') or type(e).__name__
+
+def _as_probability(p, name):
+    "What the net `name` answered, as float32 `(h,w)` in [0,1]; raises `ModelError` if it cannot be a person's probability"
+    if p.ndim != 2 or p.dtype.kind not in 'fiub' or not p.size: raise ModelError(f'{name} returned {p.dtype} {p.shape}, not a picture (h, w).')
+    p = p.astype(np.float32, copy=False)
+    lo,hi = p.min(),p.max()
+    # written so that NaN fails, too
+    if not (lo >= -.01 and hi <= 1.01):
+        raise ModelError(f"{name} returned {f'numbers from {lo:.2g} to {hi:.2g}' if lo <= hi else 'NaN'}, not probabilities in [0,1].")
+    # 0 is an answer: nobody is there
+    if hi > .01 and hi - lo < 1e-6: raise ModelError(f'{name} says {hi:.2f} everywhere, as if it had not looked at the picture.')
+    return np.clip(p, 0, 1)
 
 # %% ../nbs/00_predict.ipynb #9d515f22
 def check_frame(
@@ -42,15 +65,21 @@ def _person_class(learn):
     if len(vocab) == 2: return 1
     raise ModelError(f"The learner knows the classes {vocab}: call the one that is meant 'person'.")
 
+_one_at_a_time = Lock()     # fastai changes a learner while it predicts
+
 def person_probability(
     learn,        # a fastai `Learner` with a class called 'person', or two classes, person second
     frame,        # BGR uint8 `(H,W,3)`
 ) -> np.ndarray:  # probability of person, float32 `(H,W)` in [0,1]
-    "Ask `learn.predict`. Raises `ModelError` if no class is the person, `BgblurError` for a bad frame."
+    """Ask `learn.predict`. Raises `ModelError` if no class is the person, the learner fails or its answer is no probability,
+    `BgblurError` for a bad frame."""
     check_frame(frame)
-    with learn.no_bar(): *_,probs = learn.predict(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
-    p = np.asarray(probs[_person_class(learn)], np.float32)
-    return cv2.resize(p, frame.shape[1::-1])
+    person = _person_class(learn)
+    try:
+        with _one_at_a_time, learn.no_bar(): *_,probs = learn.predict(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+        p = np.asarray(probs[person], np.float32)
+    except Exception as e: raise ModelError(f'The learner failed on a picture: {_reason(e)}.') from e
+    return cv2.resize(_as_probability(p, 'The learner'), frame.shape[1::-1])
 
 # %% ../nbs/00_predict.ipynb #ad443d5e
 def net_size(
@@ -89,13 +118,15 @@ class OnnxSegmenter:
         self.path = Path(path)
         self.session = _session(self.path, threads, device)
         ins,outs = self.session.get_inputs(),self.session.get_outputs()
-        self.input,shape = ins[0].name,ins[0].shape
-        if len(ins) != 1 or len(outs) != 1 or len(shape) != 4 or shape[1] != 3 or ins[0].type != 'tensor(float)':
-            raise ModelError(f'{self.path.name} takes {[i.shape for i in ins]} and returns {[o.shape for o in outs]}, '
+        if len(ins) != 1 or len(outs) != 1 or ins[0].type != 'tensor(float)' or not _takes_a_picture(ins[0].shape):
+            raise ModelError(f'{self.path.name} takes {_shapes(ins)} and returns {_shapes(outs)}, '
                              'not one float picture (1, 3, h, w) and one probability (1, 1, h, w).')
-        self.fixed = shape[2:] if all(isinstance(s, int) for s in shape[2:]) else None
+        self.input,(h,w) = ins[0].name,ins[0].shape[2:]
+        self.fixed = (h, w) if isinstance(h, int) and isinstance(w, int) else None
+        if self.fixed and not 16 <= min(h, w) <= max(h, w) <= 2048:
+            raise ModelError(f'{self.path.name} takes pictures of {w}×{h}, and bgblur gives 16 to 2048 pixels a side.')
         side = self.session.get_modelmeta().custom_metadata_map.get('side', '336')
-        self.side = min(1024, max(64, int(side))) if side.isdecimal() else 336     # see `net_size`; files may say their own
+        self.side = min(1024, max(64, int(side))) if side.isdecimal() and len(side) < 6 else 336     # see `net_size`; files may say their own
 
     def __call__(self,
         frame,          # BGR uint8 `(H,W,3)`
@@ -111,19 +142,20 @@ class OnnxSegmenter:
         h,w = self.fixed or net_size(*frame.shape[:2], self.side)
         small = shrink(frame, (w, h))
         x = cv2.cvtColor(small, cv2.COLOR_BGR2RGB).transpose(2, 0, 1)[None]
-        try: p = self.session.run(None, {self.input: np.multiply(x, 1/255, dtype=np.float32)})[0]
-        except Exception as e: raise ModelError(f'{self.path.name} failed on a frame: {_first_line(e)}') from e
-        if p.ndim != 4 or p.shape[:2] != (1, 1):
-            raise ModelError(f'{self.path.name} returned shape {p.shape} instead of (1, 1, h, w).')
-        if not (p.min() >= -.01 and p.max() <= 1.01):    # NaN fails, too
-            raise ModelError(f'{self.path.name} returned numbers that are no probabilities, outside [0,1] or NaN.')
-        return np.clip(p[0, 0], 0, 1)
+        try: p = np.asarray(self.session.run(None, {self.input: np.multiply(x, 1/255, dtype=np.float32)})[0])
+        except Exception as e: raise ModelError(f'{self.path.name} failed on a picture of {w}×{h}: {_reason(e)}.') from e
+        if p.shape[:-2] != (1, 1): raise ModelError(f'{self.path.name} returned shape {p.shape} instead of (1, 1, h, w).')
+        return _as_probability(p[0, 0], self.path.name)
+
+def _takes_a_picture(shape):
+    "Could it be `(1,3,h,w)`? Sizes that are left open are text or None."
+    return len(shape) == 4 and shape[1] == 3 and (shape[0] == 1 or not isinstance(shape[0], int))
+
+def _shapes(args): return ' and '.join(f"{a.type[7:-1]} ({', '.join(map(str, a.shape))})" for a in args[:3]) or 'nothing'
 
 def _check_device(device, cuda, package):
     if device not in ('cpu', 'cuda'): raise ModelError(f"The device is 'cpu' or 'cuda', not {device!r}.")
     if device == 'cuda' and not cuda: raise ModelError(f'No Nvidia GPU can be used here: it takes one, its driver, and {package} with CUDA.')
-
-def _first_line(e): return str(e).strip().split('\n')[0]
 
 def _session(path, threads, device):
     "An onnxruntime session for one net. Spinning threads are off: they burn a core between frames."
@@ -135,9 +167,9 @@ def _session(path, threads, device):
     opts = ort.SessionOptions()
     opts.intra_op_num_threads = threads or min(4, max(1, (os.cpu_count() or 1)//2))    # the other half has the rest to do
     opts.add_session_config_entry('session.intra_op.allow_spinning', '0')
-    opts.log_severity_level = 3
+    opts.log_severity_level = 4     # an error comes as an exception, and need not be printed, too
     try: return ort.InferenceSession(str(path), opts, providers=providers)
-    except Exception as e: raise ModelError(f'{path.name} is not a net that onnxruntime can open: {_first_line(e)}') from e
+    except Exception as e: raise ModelError(f'{path.name} is not a net that onnxruntime can open: {_reason(e)}.') from e
 
 # %% ../nbs/00_predict.ipynb #8e6bc1fe
 #: what `bgblur models` lists: name, and what it is
@@ -149,17 +181,30 @@ def load_segmenter(
     trust:bool=False,    # open a `.pkl`, which runs the code inside it
     device='cpu',        # 'cpu', or 'cuda' for an Nvidia GPU (not tried by us so far)
 ):                       # a segmenter: BGR uint8 `(H,W,3)` -> person probability `(H,W)` in [0,1]
-    "Open a segmenter. Raises `ModelError` if there is none, it does not open, a `.pkl` is not trusted, or there is no such device."
-    if hasattr(spec, 'predict'): return partial(person_probability, _to_device(spec, device))
+    """Open a segmenter. Raises `ModelError` if there is none, it does not open or answer as one, a `.pkl` is not trusted,
+    or there is no such device."""
+    if hasattr(spec, 'predict'): return _tried(partial(person_probability, _to_device(spec, device)))
     if spec in MODELS: return OnnxSegmenter(files('bgblur')/'weights'/f'{spec}.onnx', threads, device)
     path = Path(spec)
     kind = path.suffix.lower()
     if kind not in ('.onnx', '.pkl'):
         raise ModelError(f"There is no model called '{spec}': use {' or '.join(MODELS)}, "
                          'or the path of an .onnx or .pkl file.')
-    if not path.is_file(): raise ModelError(f'There is no model file {path}.')
-    if kind == '.onnx': return OnnxSegmenter(path, threads, device)
-    return partial(person_probability, _to_device(_open_learner(path, trust), device))
+    # unlike those of Path, these take a name that is too long
+    if os.path.isdir(path): raise ModelError(f'{path} is a folder, not a model file.')
+    if not os.path.isfile(path): raise ModelError(f'There is no model file {path}.')
+    if kind == '.onnx': return _tried(OnnxSegmenter(path, threads, device))
+    learn = _to_device(_open_learner(path, trust), device)
+    try: return _tried(partial(person_probability, learn))
+    except ModelError as e: raise ModelError(f'{path.name}: {e}') from e
+
+def _tried(seg):
+    "`seg`, after it has answered a picture; raises `ModelError` if it cannot"
+    y,x = np.mgrid[:180, :320]
+    picture = np.dstack([.8*x, 1.4*y, .5*(x + y)]).astype(np.uint8)
+    try: seg(picture)
+    except ModelError: seg(255 - picture)    # one odd answer to an odd picture may be chance, two are not
+    return seg
 
 def _to_device(learn, device):
     "`learn`, net and data, on `device`; on the CPU it stays where it is"
@@ -180,14 +225,19 @@ def _open_learner(path, trust):
         raise ModelError(f'{path.name} is a pickle, which can run any code when it is opened: if you trust '
                          f'whoever made it, say so with trust=True (--trust on the command line).{missing}')
     if missing: raise ModelError(f'{path.name} {_EXTRA}.')
-    main = sys.modules['__main__']
-    stand_in = not hasattr(main, 'create_mask')
-    if stand_in: main.create_mask = lambda fn: None
     try:
-        with warnings.catch_warnings():
+        with _one_at_a_time, _create_mask(), warnings.catch_warnings():
             warnings.simplefilter('ignore')    # fastai warns of pickles, too: the caller has just said that he knows
             from fastai.learner import load_learner
             return load_learner(path)
-    except Exception as e: raise ModelError(f'{path.name} does not open as a fastai learner: {_first_line(e)}') from e
+    except Exception as e: raise ModelError(f'{path.name} does not open as a fastai learner: {_reason(e)}.') from e
+
+@contextmanager
+def _create_mask():
+    "An empty one where a pickle looks for it, if there is none"
+    main = sys.modules['__main__']
+    stand_in = not hasattr(main, 'create_mask')
+    if stand_in: main.create_mask = lambda fn: None
+    try: yield
     finally:
         if stand_in: del main.create_mask

@@ -547,6 +547,10 @@ def _audio_report(writer, had_sound):
     if not made: return 'left out' if had_sound else 'none'
     return f'converted to {writer.sound}' if any(isinstance(t, _Sound) for t in made) else 'copied'
 
+def _nobody(blurrer):
+    "A note if no frame shows anybody: otherwise one would wonder why all is blurred. A failing net has a sentence of its own."
+    if getattr(blurrer, 'found', 1) == 0 and not blurrer.failures: yield 'nobody was found in it, so whole frames are hidden'
+
 # %% ../nbs/04_video.ipynb #002b62e1
 def blur_video(
     src,                    # a video file
@@ -586,7 +590,7 @@ def blur_video(
         except (av.error.FFmpegError, OSError) as e: raise VideoError(f'{dst} cannot be written: {e.strerror}.') from e
     return Report(dst, n, reader.n_frames, perf_counter() - start, _audio_report(writer, bool(reader.audio)),
                   getattr(blurrer, 'failures', 0), str(getattr(blurrer, 'last_error', None) or ''), saved.paths,
-                  reader.damaged, reader.broken, [*reader.conform.notes.values(), *writer.notes])
+                  reader.damaged, reader.broken, [*reader.conform.notes.values(), *writer.notes, *_nobody(blurrer)])
 
 # %% ../nbs/04_video.ipynb #78bf35db
 class _Stills:
