@@ -437,3 +437,9 @@ def test_names(tmp_path, small, name):
     result = bgblur('video', '-o', f'{name[:-4]}-blurred.mp4', '--', name, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert len(times(tmp_path/f'{name[:-4]}-blurred.mp4')) == 3
+
+
+def test_a_clip_that_shows_nobody_says_so(tmp_path):
+    rocket = cv2.resize(cv2.imread(str(ROOT/'sample_data'/'rocket.jpg')), SMALL)
+    result = bgblur('video', encode(tmp_path/'a.mp4', [rocket]*5))
+    assert result.returncode == 0 and 'nobody was found' in result.stdout

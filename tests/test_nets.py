@@ -10,9 +10,8 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from conftest import BIN, CLIP, ROOT, bgblur, write_clip
+from conftest import BIN, CLIP, ROOT, bgblur, one_sentence, write_clip
 from onnx import TensorProto, helper, numpy_helper
-from test_command import one_sentence
 from typer.testing import CliRunner
 
 from bgblur.cli import app, main
