@@ -23,7 +23,7 @@ from time import monotonic, sleep
 
 import cv2, numpy as np
 
-from .blur import cover
+from .blur import cover, read_picture
 from .matte import Matte
 from .pipeline import Blurrer, Yuv
 from .predict import BgblurError
@@ -871,8 +871,8 @@ class BrowserCamera:
         self.screen.view.capture,self.status = True,self.screen.view.trouble
         if not (item := self.screen.frames.take(.5)): return None
         self.screen.waiting,data,self.screen.came = item
-        img = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        return None if img is None else (img, self.screen.came)
+        try: return read_picture(data, self.name),self.screen.came
+        except BgblurError: return None
 
     def close(self): self.screen.view.capture = False
 

@@ -7,6 +7,7 @@ __all__ = ['MODELS', 'BgblurError', 'ModelError', 'check_frame', 'person_probabi
            'load_segmenter']
 
 # %% ../nbs/00_predict.ipynb #4ee09c2e
+import mmap
 import os
 import re
 import sys
@@ -106,6 +107,45 @@ def shrink(
 
 def _halved(img): return cv2.resize(img, (img.shape[1]//2, img.shape[0]//2), interpolation=cv2.INTER_AREA)
 
+# %% ../nbs/00_predict.ipynb #5b0e94f1
+#: where tensors lie in an ONNX file: message -> number of a field -> the message in it
+_PARTS = {'model': {7: 'graph', 20: 'training', 25: 'function'}, 'training': {1: 'graph', 2: 'graph'},
+          'graph': {1: 'node', 5: 'tensor', 15: 'sparse'}, 'function': {7: 'node', 11: 'attribute'}, 'node': {5: 'attribute'},
+          'attribute': {5: 'tensor', 6: 'graph', 10: 'tensor', 11: 'graph', 22: 'sparse', 23: 'sparse'},
+          'sparse': {1: 'tensor', 2: 'tensor'}, 'tensor': {}}
+
+def _number(data, i):
+    "The number at `i`, seven bits in a byte, and where it ends"
+    n = 0
+    for k in range(10):
+        n |= (data[i + k] & 127) << 7*k
+        if data[i + k] < 128: return n,i + k + 1
+    raise ValueError('This number has no end.')
+
+def _names_a_file(data):
+    "Does a tensor lie in another file? Raises `ValueError`, `KeyError` or `IndexError` if `data` is no ONNX file."
+    todo = [('model', 0, len(data))]
+    while todo:
+        part,i,end = todo.pop()
+        while i < end:
+            key,i = _number(data, i)
+            field,wire = (key & 0xffffffff) >> 3,key & 7
+            n,i = _number(data, i) if wire in (0, 2) else ({1: 8, 5: 4}[wire], i)
+            if part == 'tensor' and (field == 13 or field == 14 and n): return True    # external_data, data_location
+            if wire == 0: continue
+            if i + n > end: raise ValueError('This field is longer than what it is in.')
+            if wire == 2 and field in _PARTS[part]: todo.append((_PARTS[part][field], i, i + n))
+            i += n
+    return False
+
+def _check_alone(path):
+    "Raise `ModelError` unless `path` is an ONNX file that needs no other."
+    try:
+        with open(path, 'rb') as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as data: elsewhere = _names_a_file(data)
+    except (OSError, ValueError, KeyError, IndexError) as e:
+        raise ModelError(f'{path.name} is not a net that onnxruntime can open: {getattr(e, "strerror", "it is no ONNX file")}.') from e
+    if elsewhere: raise ModelError(f'{path.name} keeps its weights in another file, which is not opened: save it as one file.')
+
 # %% ../nbs/00_predict.ipynb #09f2272a
 class OnnxSegmenter:
     "A segmenter that runs an ONNX file: RGB in [0,1] `(1,3,h,w)` to person probability `(1,1,h,w)`."
@@ -168,6 +208,7 @@ def _session(path, threads, device):
     opts.intra_op_num_threads = threads or min(4, max(1, (os.cpu_count() or 1)//2))    # the other half has the rest to do
     opts.add_session_config_entry('session.intra_op.allow_spinning', '0')
     opts.log_severity_level = 4     # an error comes as an exception, and need not be printed, too
+    _check_alone(path)
     try: return ort.InferenceSession(str(path), opts, providers=providers)
     except Exception as e: raise ModelError(f'{path.name} is not a net that onnxruntime can open: {_reason(e)}.') from e
 

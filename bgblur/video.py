@@ -25,7 +25,7 @@ import cv2, numpy as np
 import av    # after OpenCV: whichever comes first brings the library for windows, and with PyAV's OpenCV's hang
 from tqdm import tqdm
 
-from .blur import COLOURS, Colour, Picture, blur_background, cover, lens_blur
+from .blur import COLOURS, Colour, Picture, blur_background, cover, lens_blur, read_picture
 from .frames import Conform, Timeline, buffer_like, from_bgr, from_planes, orientation, planes_of, to_bgr
 from .pipeline import Blurrer, Yuv
 from .predict import BgblurError
@@ -658,8 +658,8 @@ def blur_image(
     if transparent and kind in IMAGES and kind not in ALPHA_IMAGES:
         raise VideoError(f'{dst} cannot hold transparency: take {" or ".join(ALPHA_IMAGES)}.')
     dst = check_destination(src, dst, ALPHA_IMAGES if transparent else IMAGES, overwrite)
-    img = cv2.imdecode(np.fromfile(src, np.uint8), cv2.IMREAD_COLOR)
-    if img is None: raise VideoError(f'{src} is not a picture that OpenCV can read.')
+    try: img = read_picture(src)
+    except BgblurError as e: raise VideoError(str(e)) from e
     blurrer = blurrer or Blurrer()
     data = encode_image((blurrer.cutout if transparent else blurrer)(img), kind)
     with replacing(dst) as tmp: tmp.write_bytes(data)
