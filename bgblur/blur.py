@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SIDE', 'RADIUS', 'COLOURS', 'MAX_PIXELS', 'blur', 'composite', 'masked_blur', 'two_colours', 'small_size', 'layers',
-           'small_blur', 'blur_background', 'look_up', 'Seam', 'foreground', 'replace_background', 'disc',
-           'light_tables', 'through_lens', 'lens_blur', 'to_colour', 'Colour', 'cover', 'picture_size', 'read_picture',
-           'Picture', 'light_wrap', 'cut_out']
+           'check_strength', 'small_blur', 'blur_background', 'look_up', 'Seam', 'foreground', 'replace_background',
+           'disc', 'light_tables', 'through_lens', 'lens_blur', 'to_colour', 'Colour', 'cover', 'picture_size',
+           'read_picture', 'Picture', 'light_wrap', 'cut_out']
 
 # %% ../nbs/01_blur.ipynb #4bed4e3e
 import os
@@ -14,31 +14,36 @@ import re
 from functools import cache
 from io import BytesIO
 from math import ceil
+from numbers import Real
+from reprlib import repr as short
 from struct import calcsize, error, unpack, unpack_from
 
 import cv2, numpy as np
 
-from .predict import BgblurError, check_frame, shrink
+from .predict import BgblurError, as_opacity, check_frame, check_number, shrink
 
 # %% ../nbs/01_blur.ipynb #a61085cd
 def blur(
     img,               # BGR uint8 `(H,W,3)`, or any picture OpenCV can blur
-    kernel_size=5,     # width of the kernel in pixels, 1 or more; an even one is made odd
+    kernel_size=5,     # width of the kernel in pixels, 1 or more, 9999 at most; an even one is made odd
     sigma_x=0,         # standard deviation in pixels; 0: what fits the kernel
 ) -> np.ndarray:       # like `img`
-    "Gaussian blur. Raises `BgblurError` for a kernel smaller than a pixel."
-    if not kernel_size >= 1: raise BgblurError(f'The blur kernel is at least 1 pixel wide, not {kernel_size}.')
+    "Gaussian blur. Raises `BgblurError` if there is no picture, or for a kernel smaller than a pixel."
+    if not isinstance(img, np.ndarray) or not img.size: raise BgblurError('A picture is a numpy array with at least one pixel in it.')
+    check_number(kernel_size, 1, 9999, 'The width of a blur in pixels')
+    check_number(sigma_x, 0, 9999, 'The standard deviation of a blur')
     k = int(kernel_size)//2*2 + 1
     return cv2.GaussianBlur(img, (k, k), sigma_x)
 
 # %% ../nbs/01_blur.ipynb #354c8b9b
 def composite(
     fg,             # foreground, BGR uint8 `(H,W,3)`
-    alpha,          # its opacity in [0,1], `(H,W)`: float, or a mask
+    alpha,          # its opacity in [0,1], `(H,W)`: float, or a mask, see `as_opacity`
     bg,             # background, like `fg`
 ) -> np.ndarray:    # `alpha*fg + (1-alpha)*bg`, rounded, uint8 `(H,W,3)`
-    "Lay `fg` over `bg`. Raises `BgblurError` if the sizes differ."
-    alpha = np.ascontiguousarray(alpha, dtype=np.float32)
+    "Lay `fg` over `bg`. Raises `BgblurError` if the sizes differ, or one of the three is something else."
+    for img in (fg, bg): check_frame(img, 'A layer')
+    alpha = as_opacity(alpha)
     if not fg.shape == bg.shape == (*alpha.shape, 3):
         raise BgblurError(f'Foreground {fg.shape}, alpha {alpha.shape}, background {bg.shape} must be of one size.')
     out = cv2.copyTo(fg, (alpha >= 1).view(np.uint8), bg.copy())
@@ -54,10 +59,9 @@ def masked_blur(
     mask,              # tensor or array `(360,640)`, or any other size: 0/1, or probability in [0,1]
     kernel_size=61,    # width of the blur in pixels
 ) -> np.ndarray:       # BGR uint8, of the mask's size
-    "The tutorial's blur: `image` where the mask is 1, the whole of it blurred where it is 0."
+    "The tutorial's blur: `image` where the mask is 1, all of it blurred where it is 0. Raises `BgblurError` for what is no picture or mask."
     check_frame(image)
-    mask = np.asarray(mask, np.float32)
-    if mask.ndim != 2: raise BgblurError(f'A mask has the shape (H, W), not {mask.shape}.')
+    mask = as_opacity(mask)
     if image.shape[:2] != mask.shape: image = cv2.resize(image, mask.shape[::-1])
     return composite(image, mask, blur(image, kernel_size))
 
@@ -141,6 +145,12 @@ def _from_nothing(img, a):
     return two_colours(img, a)[:, :h, :w]
 
 # %% ../nbs/01_blur.ipynb #b9a643ed
+def check_strength(
+    strength,         # width of the blur, in pixels of a frame whose shorter side is 360
+):
+    "Raise `BgblurError` unless it is one."
+    check_number(strength, 1, 1001, "The blur's strength")
+
 def _sigma(kernel_size):
     "OpenCV's standard deviation for a kernel"
     return .3*((kernel_size-1)*.5 - 1) + .8
@@ -167,10 +177,10 @@ def blur_background(
     frame,            # BGR uint8 `(H,W,3)`
     alpha,            # opacity of the person, float32 `(H,W)` in [0,1]
     bg,               # the background alone, small, as `layers` returns it
-    strength=61,      # width of the blur, in pixels of a frame whose shorter side is 360, 1 or more
+    strength=61,      # width of the blur, in pixels of a frame whose shorter side is 360, 1 or more, 1001 at most
 ) -> np.ndarray:      # BGR uint8 `(H,W,3)`
-    "The background blurred, without the person in it. Raises `BgblurError` for a strength below 1."
-    if not strength >= 1: raise BgblurError(f'The blur is at least 1 pixel wide, not {strength}.')
+    "The background blurred, without the person in it. Raises `BgblurError` for another strength."
+    check_strength(strength)
     h,w = frame.shape[:2]
     k = strength*min(h, w)/360
     if (small := small_blur((h, w), bg, strength)) is not None: return cv2.resize(small, (w, h), interpolation=cv2.INTER_LINEAR)
@@ -184,8 +194,11 @@ def look_up(
     *smalls,       # smaller pictures of one size, float32 `(h,w)` or `(h,w,C)`, C up to 4
 ) -> list:         # float32 `(N,)` or `(N,C)` for each
     "The values that small pictures, enlarged to `shape`, have at some pixels, without enlarging all of them."
+    # remap wants pictures, and no side above 32766; a small one is larger than that if the frame is a strip
+    if max(smalls[0].shape) > 32766: smalls = [shrink(s, tuple(min(n, 32766) for n in s.shape[1::-1])) for s in smalls]
     n,(h,w),(sh,sw) = len(at[0]),shape,smalls[0].shape[:2]
-    places = np.zeros((2, -(-n//1024), 1024), np.float32)     # remap wants a picture, and no side above 32767
+    wide = 1024 if n < 2**24 else 2**14
+    places = np.zeros((2, -(-n//wide), wide), np.float32)
     for place,i,s,t in zip(places, at[::-1], (sw, sh), (w, h)): place.reshape(-1)[:n] = i*np.float32(s/t) + np.float32(s/t/2 - .5)
     return [cv2.remap(s, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).reshape(-1, *s.shape[2:])[:n] for s in smalls]
 
@@ -256,7 +269,8 @@ def replace_background(
     fg, bg,         # the two colours, small, as `layers` returns them
     new,            # the new background, like `frame`
 ) -> np.ndarray:    # like `frame`
-    "`composite(foreground(frame, alpha, fg, bg), alpha, new)`. Raises `BgblurError` if frame and background differ in size."
+    "`composite(foreground(frame, alpha, fg, bg), alpha, new)`. Raises `BgblurError` if frame and background differ in size or kind."
+    check_frame(new, 'The background')
     if new.shape != frame.shape: raise BgblurError(f'The frame {frame.shape} and its background {new.shape} must be of one size.')
     seam,out = Seam(alpha, frame.shape[:2]),new.copy()
     frame,fg,bg,new = (cv2.split(x) for x in (frame[seam.box], fg, bg, new[seam.box]))
@@ -292,7 +306,8 @@ def through_lens(
     radius,            # of the disc, in pixels
     glow=.75,          # how much brighter than white its lamps may be, see `light_tables`
 ) -> np.ndarray:       # like `img`
-    "All of `img` out of focus: blurred with a disc, in light."
+    "All of `img` out of focus: blurred with a disc, in light. Raises `BgblurError` for a glow that is none."
+    check_number(glow, 0, .999, "The lamps' glow")
     to,back = light_tables(glow)
     light = cv2.filter2D(cv2.LUT(img, to), -1, disc(radius), borderType=cv2.BORDER_REPLICATE)
     return back[np.clip(light*65535 + .5, 0, 65535).astype(np.uint16)]
@@ -304,11 +319,11 @@ def lens_blur(
     frame,            # BGR uint8 `(H,W,3)`
     alpha,            # opacity of the person, float32 `(H,W)` in [0,1]
     bg,               # the background alone, small, as `layers` returns it
-    strength=61,      # width of the blur, in pixels of a frame whose shorter side is 360, 1 or more
+    strength=61,      # width of the blur, in pixels of a frame whose shorter side is 360, 1 or more, 1001 at most
     glow=.75,         # how much brighter than white its lamps may be, see `light_tables`
 ) -> np.ndarray:      # BGR uint8 `(H,W,3)`
-    "The background out of focus, without the person in it. Raises `BgblurError` for a strength below 1."
-    if not strength >= 1: raise BgblurError(f'The blur is at least 1 pixel wide, not {strength}.')
+    "The background out of focus, without the person in it. Raises `BgblurError` for another strength or glow."
+    check_strength(strength)
     h,w = frame.shape[:2]
     radius = .3*max(0, strength*min(h, w)/360 - 1)
     size = small_size(h, w, max(SIDE, min(h, w)*RADIUS/max(radius, RADIUS)))
@@ -330,8 +345,10 @@ def to_colour(
     if isinstance(colour, str):
         if colour.lower() in COLOURS: return COLOURS[colour.lower()]
         if re.fullmatch('#[0-9a-fA-F]{6}', colour): return tuple(bytes.fromhex(colour[1:])[::-1])
-    elif np.shape(colour) == (3,) and all(0 <= c <= 255 for c in colour): return tuple(int(c) for c in colour)
-    raise BgblurError(f"{colour!r} is no colour: write '#00ff00', or one of {', '.join(COLOURS)}.")
+    numbers = colour.tolist() if isinstance(colour, np.ndarray) else colour
+    if isinstance(numbers, (tuple, list)) and len(numbers) == 3 and all(isinstance(c, Real) and 0 <= c <= 255 for c in numbers):
+        return tuple(int(c) for c in numbers)
+    raise BgblurError(f"{' '.join(short(colour).split())} is no colour: write '#00ff00', or one of {', '.join(COLOURS)}.")
 
 class Colour:
     "A plain background."
@@ -460,7 +477,7 @@ def light_wrap(
     width=20,          # how far it reaches, in pixels of a frame whose shorter side is 360
 ) -> np.ndarray:       # like `fg`
     "`fg` with the light of `bg` on the person's edge. Raises `BgblurError` for an amount outside [0,1]."
-    if not 0 <= amount <= 1: raise BgblurError(f'Light wrap goes from 0 to 1, not {amount}.')
+    check_number(amount, 0, 1, 'Light wrap')
     if not amount: return fg
     h,w = alpha.shape
     a,b = (shrink(x, small_size(h, w)) for x in (alpha, bg))
