@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['SIDE', 'RADIUS', 'COLOURS', 'MAX_PIXELS', 'blur', 'composite', 'masked_blur', 'two_colours', 'small_size', 'layers',
            'check_strength', 'small_blur', 'blur_background', 'look_up', 'Seam', 'foreground', 'replace_background',
-           'disc', 'light_tables', 'through_lens', 'lens_blur', 'to_colour', 'Colour', 'cover', 'picture_size',
-           'read_picture', 'Picture', 'light_wrap', 'cut_out']
+           'disc', 'light_tables', 'through_lens', 'lens_blur', 'to_colour', 'Colour', 'cover', 'read_picture',
+           'Picture', 'light_wrap', 'cut_out']
 
 # %% ../nbs/01_blur.ipynb #4bed4e3e
 import os
@@ -16,9 +16,8 @@ from io import BytesIO
 from math import ceil
 from numbers import Real
 from reprlib import repr as short
-from struct import calcsize, error, unpack, unpack_from
 
-import cv2, numpy as np
+import cv2, imagesize, numpy as np
 
 from .predict import BgblurError, as_opacity, check_frame, check_number, shrink
 
@@ -377,53 +376,6 @@ def cover(
 # %% ../nbs/01_blur.ipynb #2f86b4d9
 MAX_PIXELS = 2**27      # of a picture: the cameras of phones reach 108 million
 
-def _jpeg_size(f):
-    "Segment after segment, until one begins a frame. A few bytes between them are allowed."
-    f.seek(2)
-    marker = False
-    for _ in range(2**16):
-        b = f.read(1)[0]
-        marker,was = b == 255,marker
-        if not was or b in (0, 1, 255) or 0xd0 <= b <= 0xd9: continue
-        length, = unpack('>H', f.read(2))
-        if 0xc0 <= b <= 0xcf and b not in (0xc4, 0xc8, 0xcc): return unpack('>xHH', f.read(5))[::-1]
-        f.seek(length - 2, os.SEEK_CUR)
-
-def _tiff_size(f, order):
-    "A table of numbers, of 1 to 8 bytes each. Tiles may be larger than the picture."
-    def take(form): return unpack(order + form, f.read(calcsize(order + form)))
-    f.seek(2)
-    big = take('H') == (43,)
-    if big: f.seek(8)
-    f.seek(*take('Q' if big else 'I'))
-    count, = take('Q' if big else 'H')
-    size = {256: 0, 257: 0, 322: 0, 323: 0}     # width and height, of the picture and of its tiles
-    for _ in range(min(count, 2**12)):
-        tag,kind,_,value = take('HHQ8s' if big else 'HHI4s')
-        if tag in size: size[tag] = max(size[tag], *unpack_from(order + {1: 'B', 3: 'H', 4: 'I', 16: 'Q'}[kind], value))
-    return max(size[256], size[322]),max(size[257], size[323])
-
-def picture_size(
-    f,              # a file, open for reading bytes
-) -> tuple:         # width and height; None if it is no picture, or one of another kind
-    "What the header of a JPEG, PNG, WebP, TIFF, BMP, GIF or AVIF says. Nothing is decoded."
-    head = f.read(2**16)
-    try:
-        if head[:3] == b'\xff\xd8\xff': return _jpeg_size(f)
-        if head[:4] in (b'II*\0', b'II+\0'): return _tiff_size(f, '<')
-        if head[:4] in (b'MM\0*', b'MM\0+'): return _tiff_size(f, '>')
-        if head[:8] == b'\x89PNG\r\n\x1a\n': return unpack('>II', head[16:24])
-        if head[:3] == b'GIF': return unpack('<HH', head[6:10])
-        if head[:2] == b'BM':
-            return unpack('<HH', head[18:22]) if head[14] == 12 else tuple(abs(n) for n in unpack('<ii', head[18:26]))
-        if head[:4] == b'RIFF' and head[8:16] == b'WEBPVP8X': return tuple(int.from_bytes(head[i:i+3], 'little') + 1 for i in (24, 27))
-        if head[:4] == b'RIFF' and head[8:16] == b'WEBPVP8 ': return tuple(n & 0x3fff for n in unpack('<HH', head[26:30]))
-        if head[:4] == b'RIFF' and head[8:16] == b'WEBPVP8L':
-            n, = unpack('<I', head[21:25])
-            return (n & 0x3fff) + 1,(n >> 14 & 0x3fff) + 1
-        if head[4:8] == b'ftyp': return max((unpack('>II', m[1]) for m in re.finditer(rb'ispe\0{4}(.{8})', head, re.S)), default=None)
-    except (error, IndexError, KeyError, OSError, OverflowError): return None      # cut off, or nonsense
-
 def read_picture(
     source,         # path of a picture file, or its bytes
     name=None,      # what errors call it; None: its path
@@ -432,10 +384,9 @@ def read_picture(
     name = name or source
     try:
         with BytesIO(source) if isinstance(source, bytes) else open(source, 'rb') as f:
-            size = picture_size(f)
-            if not size: raise BgblurError(f'{name} is not a picture that can be read: those are JPEG, PNG, WebP, TIFF, BMP, GIF and AVIF.')
-            if size[0]*size[1] > MAX_PIXELS:
-                raise BgblurError(f'{name} is too large, {size[0]}×{size[1]} pixels: at most {MAX_PIXELS/1e6:.0f} million are read.')
+            w,h = imagesize.get(f)
+            if w < 0: raise BgblurError(f'{name} is not a picture that can be read: those are JPEG, PNG, WebP, TIFF, BMP, GIF and AVIF.')
+            if w*h > MAX_PIXELS: raise BgblurError(f'{name} is too large, {w}×{h} pixels: at most {MAX_PIXELS/1e6:.0f} million are read.')
             if f.seek(0, os.SEEK_END) > 8*MAX_PIXELS:      # no kind needs more bytes for a pixel
                 raise BgblurError(f'{name} is too large, {f.tell()/1e9:.1f} GB: at most {8*MAX_PIXELS/1e9:.1f} are read.')
             f.seek(0)
