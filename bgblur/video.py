@@ -106,7 +106,7 @@ class VideoReader:
         "Raises `VideoError` if FFmpeg cannot open it, finds no moving picture, or one that is too large."
         self.path,self.damaged,self.broken = check_source(path),0,''
         # 'file:' and the lists keep names such as http:... and playlists from reaching beyond this file
-        options = {'protocol_whitelist': 'file', 'format_whitelist': CONTAINERS}
+        options = {'protocol_whitelist': 'file', 'format_whitelist': CONTAINERS, 'max_pixels': str(MAX_PIXELS)}
         try: self.container = av.open(f'file:{self.path}', options=options, metadata_errors='replace')
         except (av.error.FFmpegError, OSError, ValueError) as e:
             raise VideoError(f'{self.path} is not a video that FFmpeg can read, or not all of it is there.') from e
