@@ -102,7 +102,7 @@ def video(
 ):
     """Blur or replace the background of a clip. Sound, size and timing stay as they are.
 
-    Writes .mp4, .m4v, .mov or .mkv; with -b none .mov (ProRes 4444), .webm (VP9), or a folder of PNGs."""
+    Writes .mp4, .m4v, .mov, .mkv, .webm, .avi or .gif; with -b none .mov (ProRes 4444), .webm (VP9), or a folder of PNGs."""
     from bgblur.video import ALPHA_FORMATS, FORMATS, blur_video
     if stills_dir and not stills: raise typer.BadParameter('says where stills go, but not how many: add --stills N.',
                                                            param_hint='--stills-dir')
@@ -115,9 +115,11 @@ def video(
     if report.failures:
         typer.echo(f'bgblur: the net failed on {report.failures} of {report.frames} frames, '
                    f'which are hidden as a whole: {report.error}', err=True)
+    if report.damaged:
+        typer.echo(f'bgblur: {src} is damaged: {report.damaged} pieces of it could not be decoded and are missing in the result.', err=True)
     if report.truncated:
         typer.echo(f'bgblur: {src} ended early: {report.frames} of about {report.expected} frames are in the result.', err=True)
-        raise typer.Exit(1)
+    if report.incomplete: raise typer.Exit(1)
 
 # %% ../nbs/09_cli.ipynb #8be645eb
 @app.command()
