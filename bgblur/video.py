@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['KR_KB', 'PQ', 'HLG', 'CONTAINERS', 'MAX_PIXELS', 'RATES', 'TEXTS', 'FORMATS', 'ALPHA_FORMATS', 'IMAGES',
-           'ALPHA_IMAGES', 'VideoError', 'check_source', 'check_destination', 'replacing', 'orientation', 'to_bgr',
-           'from_bgr', 'planes_of', 'from_planes', 'pq_to_nits', 'nits_to_pq', 'hlg_to_nits', 'soften_peak',
+           'ALPHA_IMAGES', 'VideoError', 'check_source', 'check_destination', 'abandon', 'replacing', 'orientation',
+           'to_bgr', 'from_bgr', 'planes_of', 'from_planes', 'pq_to_nits', 'nits_to_pq', 'hlg_to_nits', 'soften_peak',
            'hdr_to_sdr', 'Conform', 'Timeline', 'VideoReader', 'VideoWriter', 'WebmWriter', 'AviWriter', 'GifWriter',
            'from_bgra', 'ProResWriter', 'Vp9Writer', 'PngWriter', 'check_alpha_destination', 'replacing_folder',
            'Report', 'blur_video', 'encode_image', 'blur_image', 'Clip', 'find_background']
@@ -864,7 +864,7 @@ def blur_video(
     if hasattr(blurrer, 'reset'): blurrer.reset()
     kind = dst.suffix.lower()
     start,n,saved = perf_counter(),0,_Stills(stills_dir, stills, overwrite, '.png' if transparent else '.jpg')
-    with VideoReader(src) as reader, (replacing if kind else replacing_folder)(dst) as tmp, saved:
+    with VideoReader(src) as reader, saved, (replacing if kind else replacing_folder)(dst, overwrite) as tmp:
         writer = (ALPHA_FORMATS if transparent else FORMATS)[kind](tmp, reader)
         try:
             with tqdm(total=reader.n_frames, unit=' frames', desc=src.name, disable=not progress) as bar:
