@@ -6,6 +6,13 @@
 __all__ = ['app', 'Debug', 'Source', 'Output', 'Background', 'Wrap', 'People', 'Edge', 'Strength', 'Model', 'Trust', 'Device',
            'Overwrite', 'Quiet', 'default_name', 'video', 'image', 'live', 'bench', 'models', 'main']
 
+# %% ../nbs/09_cli.ipynb #1e7b49c0
+import os, signal, sys
+
+# Ctrl-C while the command is still loading ends it without a word. Wherever else this is imported, nothing changes.
+if os.path.basename(sys.argv[0]) in ('bgblur', 'bgblur.exe') and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 # %% ../nbs/09_cli.ipynb #a3e2b4df
 import os
 import signal
@@ -176,9 +183,9 @@ def _ends_politely(live):
     def end(*_):
         signal.signal(signal.SIGINT, old)
         live.stop()
-    old = signal.signal(signal.SIGINT, end)
-    try: yield
-    finally: signal.signal(signal.SIGINT, old)
+    with _unwinds():
+        old = signal.signal(signal.SIGINT, end)
+        yield
 
 def _ticker():
     "What prints the state: on a terminal in one line, elsewhere when it changes, without the numbers"
@@ -251,7 +258,7 @@ def bench(
 
     Writes nothing but to a temporary folder, which it removes."""
     from bgblur.speed import bench as measure
-    typer.echo(measure(src, frames, rounds))
+    with _unwinds(): typer.echo(measure(src, frames, rounds))
 
 # %% ../nbs/09_cli.ipynb #c496cc1f
 @app.command()
@@ -261,6 +268,31 @@ def models(debug:Debug=False):
     for name,what in {**MODELS, 'FILE.onnx': 'a net of your own, as bgblur.learner.to_onnx writes it',
                       'FILE.pkl': "a fastai learner; needs --trust and pip install 'bgblur[learner]'"}.items():
         typer.echo(f'{name:10} {what}')
+
+# %% ../nbs/09_cli.ipynb #94c06be1
+_SIGNALS = [getattr(signal, s) for s in ('SIGINT', 'SIGTERM', 'SIGHUP') if hasattr(signal, s)]
+
+def _answer(does):
+    "Let `does` handle the signals that are not ignored. Returns who did before."
+    return {s: signal.signal(s, does) for s in _SIGNALS if signal.getsignal(s) != signal.SIG_IGN}
+
+def _die(number, _):
+    "Remove what is half done, and die of the signal."
+    _answer(signal.SIG_IGN)
+    # not there before it is imported, and imported in part while it is
+    try: getattr(sys.modules.get('bgblur.video'), 'abandon', int)()
+    finally:
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+@contextmanager
+def _unwinds():
+    "Within, a signal is an exception."
+    def unwind(number, _): sys.exit(128 + number)
+    before = _answer(unwind)
+    try: yield
+    finally:
+        for s,did in before.items(): signal.signal(s, did)
 
 # %% ../nbs/09_cli.ipynb #283f6736
 def _trace(e):
@@ -280,8 +312,7 @@ def _sentence(e):
 
 def main():
     "The command `bgblur`."
-    # a polite kill cleans up as Ctrl-C does
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    _answer(_die)
     try: app()
     except Exception as e:
         _trace(e)

@@ -4,21 +4,22 @@
 
 # %% auto #0
 __all__ = ['CONTAINERS', 'MAX_PIXELS', 'RATES', 'TEXTS', 'FORMATS', 'ALPHA_FORMATS', 'IMAGES', 'ALPHA_IMAGES', 'VideoError',
-           'check_source', 'check_destination', 'replacing', 'VideoReader', 'VideoWriter', 'WebmWriter', 'AviWriter',
-           'GifWriter', 'ProResWriter', 'Vp9Writer', 'PngWriter', 'check_alpha_destination', 'replacing_folder',
-           'Report', 'blur_video', 'encode_image', 'blur_image', 'Clip', 'find_background']
+           'check_source', 'check_destination', 'abandon', 'replacing', 'VideoReader', 'VideoWriter', 'WebmWriter',
+           'AviWriter', 'GifWriter', 'ProResWriter', 'Vp9Writer', 'PngWriter', 'check_alpha_destination',
+           'replacing_folder', 'Report', 'blur_video', 'encode_image', 'blur_image', 'Clip', 'find_background']
 
 # %% ../nbs/04_video.ipynb #ce559ee4
 import os
+import re
 import shutil
-import tempfile
 from collections import deque
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from secrets import token_hex
 from time import perf_counter
 
 import cv2, numpy as np
@@ -70,26 +71,94 @@ def check_destination(
         if not overwrite: raise VideoError(f'{dst} exists: give another name, or allow to overwrite it (--overwrite).')
     return dst
 
+# %% ../nbs/04_video.ipynb #b61d30f5
+try: import fcntl
+except ImportError: fcntl = None     # Windows
+
+_PART = re.compile(r'\..*\.bgblur-[0-9a-f]{8}\.part', re.S)
+_parts = {}     # private folders in use, and for each the folders that were made for it
+
+def _lock(folder, ours):
+    """Lock a private folder. Gives an open file, or None if another run has the lock or has just removed the folder.
+    Where locks do not work, it is had by those who made the folder, and by nobody else."""
+    try: fd = os.open(folder/'lock', os.O_RDWR | os.O_CREAT | getattr(os, 'O_NOFOLLOW', 0), 0o666)
+    except FileNotFoundError: return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        had = os.path.samestat(os.fstat(fd), os.stat(folder/'lock'))
+    except (BlockingIOError, FileNotFoundError): had = False
+    except (OSError, AttributeError): had = ours
+    if had: return fd
+    os.close(fd)
+
+def _discard(folder, lock=None):
+    "Remove a private folder with what is in it. What was to be replaced goes back first, if the new one is not in its place yet."
+    with suppress(OSError):
+        for p in (folder/'old').glob('*'):
+            place = folder.parent/p.name
+            # if something else has come there meanwhile, this fails, and both stay
+            if (folder/'new').exists() or not os.path.lexists(place): p.rename(place)
+        for p in folder.iterdir():
+            if p.is_dir(): shutil.rmtree(p)
+            elif p.name != 'lock': p.unlink()
+        # while it is held: another run that waits for it must find it gone
+        (folder/'lock').unlink()
+    if lock is not None: os.close(lock)
+    for p in (folder, *_parts.get(folder, ())):
+        with suppress(OSError): p.rmdir()
+
+def _clear(where):
+    "Remove the private folders that killed runs have left in `where`."
+    with suppress(OSError):
+        for p in [p for p in where.iterdir() if _PART.fullmatch(p.name) and p.is_dir() and not p.is_symlink()]:
+            with suppress(OSError):
+                if (lock := _lock(p, ours=False)) is not None: _discard(p, lock)
+
+@contextmanager
+def _part(where, name, parents=False):
+    "A private folder in `where`. With `parents`, `where` is made if need be, and removed again if nothing comes into it."
+    _clear(where)
+    made = [p for p in (where, *where.absolute().parents) if not p.exists()] if parents else []
+    folder = lock = None
+    try:
+        while lock is None:
+            _parts.pop(folder, None)
+            # 50 characters are at most 200 of the 255 bytes that a name may have
+            folder = where/f'.{name[:50]}.bgblur-{token_hex(4)}.part'
+            _parts[folder] = made
+            folder.mkdir(0o700, parents=parents)
+            lock = _lock(folder, ours=True)
+        yield folder
+    finally:
+        _discard(folder, lock)
+        _parts.pop(folder, None)
+
+def abandon():
+    "Remove what is half done. For a program that is about to end."
+    for folder in list(_parts): _discard(folder)
+
+@contextmanager
+def _or_sentence(what):
+    "What the system has against it as one sentence"
+    try: yield
+    except OSError as e: raise VideoError(f'{what}: {e.strerror or e}.') from e
+
 # %% ../nbs/04_video.ipynb #6e45c3d4
 @contextmanager
 def replacing(
-    dst:Path,    # the file that should appear, or be replaced, when all is done
-):               # a temporary path in the same folder, to be written
-    "Write beside `dst`, then rename. Raises `VideoError` if the folder cannot be written."
-    try: fd,tmp = tempfile.mkstemp(dir=dst.parent, prefix=f'.{dst.stem[:80]}-', suffix='.part')
-    except OSError as e: raise VideoError(f'{dst} cannot be written: {e.strerror}.') from e
-    os.close(fd)
-    try:
-        yield Path(tmp)
-        os.chmod(tmp, 0o666 & ~_umask())
-        os.replace(tmp, dst)
-    finally: Path(tmp).unlink(missing_ok=True)
-
-def _umask():
-    "The rights a new file does not get. It can only be read by setting it."
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    dst:Path,          # the file that should appear, or be replaced, when all is done
+    overwrite=True,    # may it be replaced? If not, it must not come into being meanwhile either
+):                     # a temporary path, to be written
+    "Write in a private folder beside `dst`, then rename. Raises `VideoError` if the system refuses to write, or something stands there."
+    with _or_sentence(f'{dst} cannot be written'), _part(dst.parent, dst.stem) as part:
+        new = part/'new'
+        new.touch(0o600)
+        yield new
+        # some disks say only now that they are full; and a power cut must not leave the name without the contents
+        with open(new, 'r+b') as f: os.fsync(f.fileno())
+        if not overwrite and os.path.lexists(dst): raise VideoError(f'{dst} has come into being meanwhile, so it is not replaced.')
+        os.chmod(new, os.stat(part/'lock').st_mode & 0o777)      # those of an ordinary file here
+        os.replace(new, dst)
 
 # %% ../nbs/04_video.ipynb #ff46da29
 #: what is opened, by FFmpeg's names: clips. Not: playlists and lists of other files, devices, text
@@ -456,6 +525,15 @@ class PngWriter:
 ALPHA_FORMATS = {'.mov': ProResWriter, '.webm': Vp9Writer, '': PngWriter}
 
 # %% ../nbs/04_video.ipynb #18295632
+def _check_frames(folder, dst, overwrite):
+    "Refuse to replace `folder`, which is or was `dst`, if it holds other things than frames, or any without `overwrite`."
+    if not folder.is_dir(): raise VideoError(f'{dst} is a file, not a folder for PNGs.')
+    inside = list(folder.iterdir())
+    if any(not p.match('frame_*.png') for p in inside):
+        raise VideoError(f'{dst} holds other things than frames, so it is not replaced: give a new folder.')
+    if inside and not overwrite:
+        raise VideoError(f'{dst} has frames already: give a new folder, or allow to overwrite (--overwrite).')
+
 def check_alpha_destination(
     src:Path,            # the file that is read
     dst,                 # the file, or folder of PNGs, to write
@@ -468,32 +546,27 @@ def check_alpha_destination(
     if dst.suffix: return check_destination(src, dst, ALPHA_FORMATS, overwrite)
     with _as_video_error(dst):
         if not dst.absolute().parent.is_dir(): raise VideoError(f'There is no folder {dst.parent} to make {dst.name} in.')
-        if dst.exists() and not dst.is_dir(): raise VideoError(f'{dst} is a file, not a folder for PNGs.')
-        inside = list(dst.iterdir()) if dst.exists() else []
-        if any(not p.match('frame_*.png') for p in inside):
-            raise VideoError(f'{dst} holds other things than frames, so it is not replaced: give a new folder.')
-        if inside and not overwrite:
-            raise VideoError(f'{dst} has frames already: give a new folder, or allow to overwrite (--overwrite).')
+        _clear(dst.absolute().parent)     # which may bring back what we are asked to write
+        if dst.exists(): _check_frames(dst, dst, overwrite)
     return dst
 
 @contextmanager
 def replacing_folder(
-    dst:Path,    # the folder that should appear, or be replaced, when all is done
-):               # a temporary folder beside it, to be filled
-    "Fill a folder beside `dst`, then rename. Raises `VideoError` if the one around it cannot be written."
-    dst = dst.resolve()
-    try: tmp = Path(tempfile.mkdtemp(dir=dst.parent, prefix=f'.{dst.name[:80]}-', suffix='.part'))
-    except OSError as e: raise VideoError(f'{dst} cannot be written: {e.strerror}.') from e
-    old = tmp.with_suffix('.old')
-    try:
-        yield tmp
-        os.chmod(tmp, 0o777 & ~_umask())
-        if dst.exists(): os.rename(dst, old)
-        os.rename(tmp, dst)
-    finally:
-        # if the second renaming failed, undo the first
-        if old.exists() and not dst.exists(): os.rename(old, dst)
-        for left in (tmp, old): shutil.rmtree(left, ignore_errors=True)
+    dst:Path,          # the folder that should appear, or be replaced, when all is done
+    overwrite=True,    # may there be frames in it?
+):                     # a temporary folder beside it, to be filled
+    "Fill a folder beside `dst`, then rename. Raises `VideoError` if the system refuses to write, or other things than frames stand there."
+    with _or_sentence(f'{dst} cannot be written'):
+        dst = dst.resolve()
+        with _part(dst.parent, dst.name) as part:
+            new,old = part/'new',part/'old'/dst.name
+            new.mkdir()
+            yield new
+            if os.path.lexists(dst):
+                old.parent.mkdir()
+                os.rename(dst, old)
+                _check_frames(old, dst, overwrite)
+            os.rename(new, dst)
 
 # %% ../nbs/04_video.ipynb #adba3092
 @dataclass
@@ -570,7 +643,7 @@ def blur_video(
     if hasattr(blurrer, 'reset'): blurrer.reset()
     kind = dst.suffix.lower()
     start,n,saved = perf_counter(),0,_Stills(stills_dir, stills, overwrite, '.png' if transparent else '.jpg')
-    with VideoReader(src) as reader, (replacing if kind else replacing_folder)(dst) as tmp, saved:
+    with VideoReader(src) as reader, saved, (replacing if kind else replacing_folder)(dst, overwrite) as tmp:
         writer = (ALPHA_FORMATS if transparent else FORMATS)[kind](tmp, reader)
         try:
             with tqdm(total=reader.n_frames, unit=' frames', desc=src.name, disable=not progress) as bar:
@@ -602,34 +675,30 @@ class _Stills:
         if not overwrite and any(folder.glob(f'frame_*{suffix}')):
             raise VideoError(f'{folder} has stills already: give another folder, or allow to overwrite (--overwrite).')
 
+    def _cannot(self): return _or_sentence(f'Stills cannot be written into {self.folder}')
+
     def __enter__(self):
         "Make the folder before the work begins: whether it can be written shows only then."
-        self.tmp = tempfile.TemporaryDirectory(prefix='bgblur-')
-        self.made = [p for p in (self.folder, *self.folder.absolute().parents) if self.every and not p.exists()]
-        try:
-            if self.every: self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as e:
-            self._undo()
-            raise VideoError(f'Stills cannot be written into {self.folder}: {e.strerror}.') from e
-
-    def _undo(self):
-        self.tmp.cleanup()
-        for p in self.made:
-            if p.is_dir(): p.rmdir()
+        with ExitStack() as stack:
+            stack.enter_context(self._cannot())
+            if self.every: self.tmp = stack.enter_context(_part(self.folder, 'stills', parents=True))
+            self.stack = stack.pop_all()
 
     def add(self, n, img):
         "Keep `img`, frame number `n`, if its turn has come."
         if not self.every or n % self.every: return
         if isinstance(img, Yuv): img = img.shrunk(img.shape[1::-1])
-        path = Path(self.tmp.name)/f'frame_{n:06}{self.suffix}'
-        path.write_bytes(encode_image(img, self.suffix))
-        self.paths.append(self.folder/path.name)
+        path = self.folder/f'frame_{n:06}{self.suffix}'
+        with self._cannot(): (self.tmp/path.name).write_bytes(encode_image(img, self.suffix))
+        self.paths.append(path)
 
-    def __exit__(self, error, *args):
-        if error: return self._undo()
-        with self.tmp:
-            for path in self.paths:
-                with replacing(path) as tmp: tmp.write_bytes((Path(self.tmp.name)/path.name).read_bytes())
+    def __exit__(self, *error):
+        with self.stack:
+            if error[0] or not self.every: return
+            for path in self.paths: os.replace(self.tmp/path.name, path)
+            if not self.overwrite: return
+            for path in {*self.folder.iterdir()}.difference(self.paths):
+                if re.fullmatch(rf'frame_\d{{6,}}{re.escape(self.suffix)}', path.name): path.unlink()
 
 def encode_image(
     img:np.ndarray,     # BGR uint8 `(H,W,3)`, or BGRA for kinds that hold alpha
@@ -662,7 +731,7 @@ def blur_image(
     except BgblurError as e: raise VideoError(str(e)) from e
     blurrer = blurrer or Blurrer()
     data = encode_image((blurrer.cutout if transparent else blurrer)(img), kind)
-    with replacing(dst) as tmp: tmp.write_bytes(data)
+    with replacing(dst, overwrite) as tmp: tmp.write_bytes(data)
     return dst
 
 # %% ../nbs/04_video.ipynb #c09a3afc
