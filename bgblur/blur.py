@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SIDE', 'RADIUS', 'COLOURS', 'MAX_PIXELS', 'blur', 'composite', 'masked_blur', 'two_colours', 'small_size', 'layers',
-           'small_blur', 'blur_background', 'look_up', 'Seam', 'foreground', 'replace_background', 'disc',
-           'light_tables', 'through_lens', 'lens_blur', 'to_colour', 'Colour', 'cover', 'picture_size', 'read_picture',
+           'check_strength', 'small_blur', 'blur_background', 'look_up', 'Seam', 'foreground', 'replace_background',
+           'disc', 'light_tables', 'through_lens', 'lens_blur', 'to_colour', 'Colour', 'cover', 'read_picture',
            'Picture', 'light_wrap', 'cut_out']
 
 # %% ../nbs/01_blur.ipynb #4bed4e3e
@@ -14,31 +14,35 @@ import re
 from functools import cache
 from io import BytesIO
 from math import ceil
-from struct import calcsize, error, unpack, unpack_from
+from numbers import Real
+from reprlib import repr as short
 
-import cv2, numpy as np
+import cv2, imagesize, numpy as np
 
-from .predict import BgblurError, check_frame, shrink
+from .predict import BgblurError, as_opacity, check_frame, check_number, shrink
 
 # %% ../nbs/01_blur.ipynb #a61085cd
 def blur(
     img,               # BGR uint8 `(H,W,3)`, or any picture OpenCV can blur
-    kernel_size=5,     # width of the kernel in pixels, 1 or more; an even one is made odd
+    kernel_size=5,     # width of the kernel in pixels, 1 or more, 9999 at most; an even one is made odd
     sigma_x=0,         # standard deviation in pixels; 0: what fits the kernel
 ) -> np.ndarray:       # like `img`
-    "Gaussian blur. Raises `BgblurError` for a kernel smaller than a pixel."
-    if not kernel_size >= 1: raise BgblurError(f'The blur kernel is at least 1 pixel wide, not {kernel_size}.')
+    "Gaussian blur. Raises `BgblurError` if there is no picture, or for a kernel smaller than a pixel."
+    if not isinstance(img, np.ndarray) or not img.size: raise BgblurError('A picture is a numpy array with at least one pixel in it.')
+    check_number(kernel_size, 1, 9999, 'The width of a blur in pixels')
+    check_number(sigma_x, 0, 9999, 'The standard deviation of a blur')
     k = int(kernel_size)//2*2 + 1
     return cv2.GaussianBlur(img, (k, k), sigma_x)
 
 # %% ../nbs/01_blur.ipynb #354c8b9b
 def composite(
     fg,             # foreground, BGR uint8 `(H,W,3)`
-    alpha,          # its opacity in [0,1], `(H,W)`: float, or a mask
+    alpha,          # its opacity in [0,1], `(H,W)`: float, or a mask, see `as_opacity`
     bg,             # background, like `fg`
 ) -> np.ndarray:    # `alpha*fg + (1-alpha)*bg`, rounded, uint8 `(H,W,3)`
-    "Lay `fg` over `bg`. Raises `BgblurError` if the sizes differ."
-    alpha = np.ascontiguousarray(alpha, dtype=np.float32)
+    "Lay `fg` over `bg`. Raises `BgblurError` if the sizes differ, or one of the three is something else."
+    for img in (fg, bg): check_frame(img, 'A layer')
+    alpha = as_opacity(alpha)
     if not fg.shape == bg.shape == (*alpha.shape, 3):
         raise BgblurError(f'Foreground {fg.shape}, alpha {alpha.shape}, background {bg.shape} must be of one size.')
     out = cv2.copyTo(fg, (alpha >= 1).view(np.uint8), bg.copy())
@@ -54,10 +58,9 @@ def masked_blur(
     mask,              # tensor or array `(360,640)`, or any other size: 0/1, or probability in [0,1]
     kernel_size=61,    # width of the blur in pixels
 ) -> np.ndarray:       # BGR uint8, of the mask's size
-    "The tutorial's blur: `image` where the mask is 1, the whole of it blurred where it is 0."
+    "The tutorial's blur: `image` where the mask is 1, all of it blurred where it is 0. Raises `BgblurError` for what is no picture or mask."
     check_frame(image)
-    mask = np.asarray(mask, np.float32)
-    if mask.ndim != 2: raise BgblurError(f'A mask has the shape (H, W), not {mask.shape}.')
+    mask = as_opacity(mask)
     if image.shape[:2] != mask.shape: image = cv2.resize(image, mask.shape[::-1])
     return composite(image, mask, blur(image, kernel_size))
 
@@ -141,6 +144,12 @@ def _from_nothing(img, a):
     return two_colours(img, a)[:, :h, :w]
 
 # %% ../nbs/01_blur.ipynb #b9a643ed
+def check_strength(
+    strength,         # width of the blur, in pixels of a frame whose shorter side is 360
+):
+    "Raise `BgblurError` unless it is one."
+    check_number(strength, 1, 1001, "The blur's strength")
+
 def _sigma(kernel_size):
     "OpenCV's standard deviation for a kernel"
     return .3*((kernel_size-1)*.5 - 1) + .8
@@ -167,10 +176,10 @@ def blur_background(
     frame,            # BGR uint8 `(H,W,3)`
     alpha,            # opacity of the person, float32 `(H,W)` in [0,1]
     bg,               # the background alone, small, as `layers` returns it
-    strength=61,      # width of the blur, in pixels of a frame whose shorter side is 360, 1 or more
+    strength=61,      # width of the blur, in pixels of a frame whose shorter side is 360, 1 or more, 1001 at most
 ) -> np.ndarray:      # BGR uint8 `(H,W,3)`
-    "The background blurred, without the person in it. Raises `BgblurError` for a strength below 1."
-    if not strength >= 1: raise BgblurError(f'The blur is at least 1 pixel wide, not {strength}.')
+    "The background blurred, without the person in it. Raises `BgblurError` for another strength."
+    check_strength(strength)
     h,w = frame.shape[:2]
     k = strength*min(h, w)/360
     if (small := small_blur((h, w), bg, strength)) is not None: return cv2.resize(small, (w, h), interpolation=cv2.INTER_LINEAR)
@@ -184,8 +193,11 @@ def look_up(
     *smalls,       # smaller pictures of one size, float32 `(h,w)` or `(h,w,C)`, C up to 4
 ) -> list:         # float32 `(N,)` or `(N,C)` for each
     "The values that small pictures, enlarged to `shape`, have at some pixels, without enlarging all of them."
+    # remap wants pictures, and no side above 32766; a small one is larger than that if the frame is a strip
+    if max(smalls[0].shape) > 32766: smalls = [shrink(s, tuple(min(n, 32766) for n in s.shape[1::-1])) for s in smalls]
     n,(h,w),(sh,sw) = len(at[0]),shape,smalls[0].shape[:2]
-    places = np.zeros((2, -(-n//1024), 1024), np.float32)     # remap wants a picture, and no side above 32767
+    wide = 1024 if n < 2**24 else 2**14
+    places = np.zeros((2, -(-n//wide), wide), np.float32)
     for place,i,s,t in zip(places, at[::-1], (sw, sh), (w, h)): place.reshape(-1)[:n] = i*np.float32(s/t) + np.float32(s/t/2 - .5)
     return [cv2.remap(s, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).reshape(-1, *s.shape[2:])[:n] for s in smalls]
 
@@ -256,7 +268,8 @@ def replace_background(
     fg, bg,         # the two colours, small, as `layers` returns them
     new,            # the new background, like `frame`
 ) -> np.ndarray:    # like `frame`
-    "`composite(foreground(frame, alpha, fg, bg), alpha, new)`. Raises `BgblurError` if frame and background differ in size."
+    "`composite(foreground(frame, alpha, fg, bg), alpha, new)`. Raises `BgblurError` if frame and background differ in size or kind."
+    check_frame(new, 'The background')
     if new.shape != frame.shape: raise BgblurError(f'The frame {frame.shape} and its background {new.shape} must be of one size.')
     seam,out = Seam(alpha, frame.shape[:2]),new.copy()
     frame,fg,bg,new = (cv2.split(x) for x in (frame[seam.box], fg, bg, new[seam.box]))
@@ -292,7 +305,8 @@ def through_lens(
     radius,            # of the disc, in pixels
     glow=.75,          # how much brighter than white its lamps may be, see `light_tables`
 ) -> np.ndarray:       # like `img`
-    "All of `img` out of focus: blurred with a disc, in light."
+    "All of `img` out of focus: blurred with a disc, in light. Raises `BgblurError` for a glow that is none."
+    check_number(glow, 0, .999, "The lamps' glow")
     to,back = light_tables(glow)
     light = cv2.filter2D(cv2.LUT(img, to), -1, disc(radius), borderType=cv2.BORDER_REPLICATE)
     return back[np.clip(light*65535 + .5, 0, 65535).astype(np.uint16)]
@@ -304,11 +318,11 @@ def lens_blur(
     frame,            # BGR uint8 `(H,W,3)`
     alpha,            # opacity of the person, float32 `(H,W)` in [0,1]
     bg,               # the background alone, small, as `layers` returns it
-    strength=61,      # width of the blur, in pixels of a frame whose shorter side is 360, 1 or more
+    strength=61,      # width of the blur, in pixels of a frame whose shorter side is 360, 1 or more, 1001 at most
     glow=.75,         # how much brighter than white its lamps may be, see `light_tables`
 ) -> np.ndarray:      # BGR uint8 `(H,W,3)`
-    "The background out of focus, without the person in it. Raises `BgblurError` for a strength below 1."
-    if not strength >= 1: raise BgblurError(f'The blur is at least 1 pixel wide, not {strength}.')
+    "The background out of focus, without the person in it. Raises `BgblurError` for another strength or glow."
+    check_strength(strength)
     h,w = frame.shape[:2]
     radius = .3*max(0, strength*min(h, w)/360 - 1)
     size = small_size(h, w, max(SIDE, min(h, w)*RADIUS/max(radius, RADIUS)))
@@ -330,8 +344,10 @@ def to_colour(
     if isinstance(colour, str):
         if colour.lower() in COLOURS: return COLOURS[colour.lower()]
         if re.fullmatch('#[0-9a-fA-F]{6}', colour): return tuple(bytes.fromhex(colour[1:])[::-1])
-    elif np.shape(colour) == (3,) and all(0 <= c <= 255 for c in colour): return tuple(int(c) for c in colour)
-    raise BgblurError(f"{colour!r} is no colour: write '#00ff00', or one of {', '.join(COLOURS)}.")
+    numbers = colour.tolist() if isinstance(colour, np.ndarray) else colour
+    if isinstance(numbers, (tuple, list)) and len(numbers) == 3 and all(isinstance(c, Real) and 0 <= c <= 255 for c in numbers):
+        return tuple(int(c) for c in numbers)
+    raise BgblurError(f"{' '.join(short(colour).split())} is no colour: write '#00ff00', or one of {', '.join(COLOURS)}.")
 
 class Colour:
     "A plain background."
@@ -360,53 +376,6 @@ def cover(
 # %% ../nbs/01_blur.ipynb #2f86b4d9
 MAX_PIXELS = 2**27      # of a picture: the cameras of phones reach 108 million
 
-def _jpeg_size(f):
-    "Segment after segment, until one begins a frame. A few bytes between them are allowed."
-    f.seek(2)
-    marker = False
-    for _ in range(2**16):
-        b = f.read(1)[0]
-        marker,was = b == 255,marker
-        if not was or b in (0, 1, 255) or 0xd0 <= b <= 0xd9: continue
-        length, = unpack('>H', f.read(2))
-        if 0xc0 <= b <= 0xcf and b not in (0xc4, 0xc8, 0xcc): return unpack('>xHH', f.read(5))[::-1]
-        f.seek(length - 2, os.SEEK_CUR)
-
-def _tiff_size(f, order):
-    "A table of numbers, of 1 to 8 bytes each. Tiles may be larger than the picture."
-    def take(form): return unpack(order + form, f.read(calcsize(order + form)))
-    f.seek(2)
-    big = take('H') == (43,)
-    if big: f.seek(8)
-    f.seek(*take('Q' if big else 'I'))
-    count, = take('Q' if big else 'H')
-    size = {256: 0, 257: 0, 322: 0, 323: 0}     # width and height, of the picture and of its tiles
-    for _ in range(min(count, 2**12)):
-        tag,kind,_,value = take('HHQ8s' if big else 'HHI4s')
-        if tag in size: size[tag] = max(size[tag], *unpack_from(order + {1: 'B', 3: 'H', 4: 'I', 16: 'Q'}[kind], value))
-    return max(size[256], size[322]),max(size[257], size[323])
-
-def picture_size(
-    f,              # a file, open for reading bytes
-) -> tuple:         # width and height; None if it is no picture, or one of another kind
-    "What the header of a JPEG, PNG, WebP, TIFF, BMP, GIF or AVIF says. Nothing is decoded."
-    head = f.read(2**16)
-    try:
-        if head[:3] == b'\xff\xd8\xff': return _jpeg_size(f)
-        if head[:4] in (b'II*\0', b'II+\0'): return _tiff_size(f, '<')
-        if head[:4] in (b'MM\0*', b'MM\0+'): return _tiff_size(f, '>')
-        if head[:8] == b'\x89PNG\r\n\x1a\n': return unpack('>II', head[16:24])
-        if head[:3] == b'GIF': return unpack('<HH', head[6:10])
-        if head[:2] == b'BM':
-            return unpack('<HH', head[18:22]) if head[14] == 12 else tuple(abs(n) for n in unpack('<ii', head[18:26]))
-        if head[:4] == b'RIFF' and head[8:16] == b'WEBPVP8X': return tuple(int.from_bytes(head[i:i+3], 'little') + 1 for i in (24, 27))
-        if head[:4] == b'RIFF' and head[8:16] == b'WEBPVP8 ': return tuple(n & 0x3fff for n in unpack('<HH', head[26:30]))
-        if head[:4] == b'RIFF' and head[8:16] == b'WEBPVP8L':
-            n, = unpack('<I', head[21:25])
-            return (n & 0x3fff) + 1,(n >> 14 & 0x3fff) + 1
-        if head[4:8] == b'ftyp': return max((unpack('>II', m[1]) for m in re.finditer(rb'ispe\0{4}(.{8})', head, re.S)), default=None)
-    except (error, IndexError, KeyError, OSError, OverflowError): return None      # cut off, or nonsense
-
 def read_picture(
     source,         # path of a picture file, or its bytes
     name=None,      # what errors call it; None: its path
@@ -415,10 +384,9 @@ def read_picture(
     name = name or source
     try:
         with BytesIO(source) if isinstance(source, bytes) else open(source, 'rb') as f:
-            size = picture_size(f)
-            if not size: raise BgblurError(f'{name} is not a picture that can be read: those are JPEG, PNG, WebP, TIFF, BMP, GIF and AVIF.')
-            if size[0]*size[1] > MAX_PIXELS:
-                raise BgblurError(f'{name} is too large, {size[0]}×{size[1]} pixels: at most {MAX_PIXELS/1e6:.0f} million are read.')
+            w,h = imagesize.get(f)
+            if w < 0: raise BgblurError(f'{name} is not a picture that can be read: those are JPEG, PNG, WebP, TIFF, BMP, GIF and AVIF.')
+            if w*h > MAX_PIXELS: raise BgblurError(f'{name} is too large, {w}×{h} pixels: at most {MAX_PIXELS/1e6:.0f} million are read.')
             if f.seek(0, os.SEEK_END) > 8*MAX_PIXELS:      # no kind needs more bytes for a pixel
                 raise BgblurError(f'{name} is too large, {f.tell()/1e9:.1f} GB: at most {8*MAX_PIXELS/1e9:.1f} are read.')
             f.seek(0)
@@ -460,7 +428,7 @@ def light_wrap(
     width=20,          # how far it reaches, in pixels of a frame whose shorter side is 360
 ) -> np.ndarray:       # like `fg`
     "`fg` with the light of `bg` on the person's edge. Raises `BgblurError` for an amount outside [0,1]."
-    if not 0 <= amount <= 1: raise BgblurError(f'Light wrap goes from 0 to 1, not {amount}.')
+    check_number(amount, 0, 1, 'Light wrap')
     if not amount: return fg
     h,w = alpha.shape
     a,b = (shrink(x, small_size(h, w)) for x in (alpha, bg))

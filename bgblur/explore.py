@@ -229,7 +229,7 @@ def hard_mask(
     "A matte: person or not, its edge softened."
     mask = (cv2.resize(p, frame.shape[1::-1]) > threshold).astype(np.float32)
     sigma = softness*min(mask.shape)/360/2
-    return cv2.GaussianBlur(mask, (0, 0), sigma) if sigma > .1 else mask
+    return np.minimum(cv2.GaussianBlur(mask, (0, 0), sigma), 1) if sigma > .1 else mask     # its weights may add up to a little more
 
 MATTES = {'refined': Matte, 'probability': plain_probability, 'hard mask': hard_mask}
 
@@ -287,7 +287,7 @@ def open_frames(
     most=250,           # of a longer clip, this many are taken, evenly spaced
 ) -> list:              # BGR uint8 `(H,W,3)`, at most 360 pixels on the shorter side
     "Frames to look at. Raises `BgblurError` if there are none."
-    if isinstance(source, np.ndarray): source = [source]
+    if not isinstance(source, (str, Path, list, tuple)): source = [source]
     if isinstance(source, (list, tuple)):
         for img in source: check_frame(img)
         frames = [_preview(img) for img in source]

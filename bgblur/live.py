@@ -22,7 +22,6 @@ from threading import Condition, Event, Thread
 from time import monotonic, sleep
 
 import cv2, numpy as np
-import av    # after OpenCV, see `Window`
 
 from .blur import cover, read_picture
 from .matte import Matte
@@ -43,7 +42,7 @@ class FileSource:
         self.path,self.name,self.loop,self.pace = path,Path(path).name,loop,rate
         self.reader,self.ended,self.status = None,False,''
         with VideoReader(path) as reader:
-            self.rate,first = float(rate or reader.rate),next((f for f in reader if isinstance(f, av.VideoFrame)), None)
+            self.rate,first = float(rate or reader.rate),next(reader.frames(), None)
             if first is None: raise BgblurError(f'{path} has no frame that can be decoded.')
             self.size = tuple(size or to_bgr(first).shape[1::-1])
 
@@ -55,7 +54,7 @@ class FileSource:
     def _rewind(self):
         self.close()
         self.reader,self.last = VideoReader(self.path),None
-        self.frames = (f for f in self.reader if isinstance(f, av.VideoFrame))
+        self.frames = self.reader.frames()
 
     def _next(self):
         "The next frame, and how many seconds after the last one it is due; None at the end"

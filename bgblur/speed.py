@@ -276,8 +276,8 @@ def floor(src, dst):
     "Decode and encode at the same time, as `blur_video` does. Frames, and seconds from opening to the finished file."
     n,start = 0,perf_counter()
     with VideoReader(src) as reader:
-        writer = VideoWriter(dst, 'mp4', reader)
-        with closing(prefetch(f for f in reader if isinstance(f, av.VideoFrame))) as frames:
+        writer = VideoWriter(dst, reader)
+        with closing(prefetch(reader.frames())) as frames:
             for n,f in enumerate(frames, 1): writer.write(planes_of(f) or to_bgr(f), f)
         writer.close()
     return n,perf_counter() - start

@@ -37,6 +37,14 @@ def run(*args, **kwargs):
 def bgblur(*args, **kwargs): return run(BIN/'bgblur', *args, **kwargs)
 
 
+def one_sentence(result, *words):
+    "Exit code 2 and one line that says what was wrong"
+    assert result.returncode == 2, (result.returncode, result.stderr)
+    lines = result.stderr.strip().split('\n')
+    assert len(lines) == 1 and lines[0].startswith('bgblur: ') and lines[0].endswith('.'), lines
+    for word in words: assert word in lines[0], lines
+
+
 def copy_project(dst):
     "The files that git tracks, or would, as a fresh clone has them"
     files = run('git', 'ls-files', '-co', '--exclude-standard', cwd=ROOT, check=True).stdout.split('\n')[:-1]

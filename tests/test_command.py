@@ -9,20 +9,12 @@ import av
 import cv2
 import numpy as np
 import pytest
-from conftest import BIN, CLIP, ROOT, bgblur, sound, times, write_clip
+from conftest import BIN, CLIP, ROOT, bgblur, one_sentence, sound, times, write_clip
 
 from bgblur.pipeline import Blurrer
 from bgblur.video import VideoReader, blur_video, to_bgr
 
 LEARNER = ROOT/'sample_data'/'models'/'person.pkl'
-
-
-def one_sentence(result, *words):
-    "Exit code 2 and one line that says what was wrong"
-    assert result.returncode == 2, (result.returncode, result.stderr)
-    lines = result.stderr.strip().split('\n')
-    assert len(lines) == 1 and lines[0].startswith('bgblur: ') and lines[0].endswith('.'), lines
-    for word in words: assert word in lines[0], lines
 
 
 def test_nothing_is_left_among_temporary_files(tmp_path):

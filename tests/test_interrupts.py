@@ -1,0 +1,482 @@
+"""If a run is stopped or its disk gives out, at any moment: the source is untouched, what was there before stays,
+no half file is under the final name, and nothing temporary is left."""
+import errno
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import av
+import child
+import cv2
+import pytest
+from conftest import BIN, ROOT, bgblur, write_clip
+
+from bgblur import video
+from bgblur.video import VideoError, blur_image, check_alpha_destination, replacing, replacing_folder
+
+N = 8       # frames of the clip
+SIZE = (150, 200)
+# all that is temporary: a film and its stills; a folder of frames
+RUNS = {'film': ('out.mp4', {'stills': 3}), 'frames': ('frames', {})}
+OPTIONS = {'film': ['-o', 'out.mp4', '--stills', '3'], 'frames': ['-b', 'none', '-o', 'frames']}
+
+
+@pytest.fixture(scope='module')
+def server(tmp_path_factory):
+    server = child.Server(tmp_path_factory.mktemp('said')/'said')
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope='module')
+def source(tmp_path_factory, frames):
+    return write_clip(tmp_path_factory.mktemp('source')/'src.mp4', [cv2.resize(f, SIZE[::-1]) for f in frames[:N]])
+
+
+def furnish(folder, source, fresh=False):
+    "The source, and unless `fresh` the results of an earlier run, worth keeping until new ones are there"
+    folder.mkdir()
+    shutil.copy(source, folder/'src.mp4')
+    if fresh: return folder
+    (folder/'out.mp4').write_bytes(b'an old film')
+    for name, suffix in (('out-stills', 'jpg'), ('frames', 'png')):
+        (folder/name).mkdir()
+        for n in (0, 3, 900): (folder/name/f'frame_{n:06}.{suffix}').write_bytes(b'an old picture')
+    return folder
+
+
+@pytest.fixture
+def place(tmp_path, source): return furnish(tmp_path/'place', source)
+
+
+def parts(folder): return [p for p in folder.rglob('*') if '.part' in p.name]
+
+
+def tree(folder):
+    "What is in a folder, names and bytes, but for what is temporary"
+    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None
+            for p in sorted(folder.rglob('*')) if '.part' not in str(p.relative_to(folder))}
+
+
+def complete(path):
+    "Is it a whole result, with all frames?"
+    if path.is_dir(): return [cv2.imread(str(p), -1).shape for p in sorted(path.iterdir())] == [(*SIZE, 4)]*N
+    with av.open(str(path)) as c: return sum(1 for _ in c.decode(video=0)) == N
+
+
+def is_new(folder, before, name):
+    "False if all is as it was, True if the result is new and whole; what else there is fails."
+    now = tree(folder)
+    if now == before: return False
+    assert complete(folder/name)
+    for k in now.keys() | before.keys():
+        if k.startswith(name): continue
+        # stills come after the film: some may be old ones still, all are whole
+        if k.startswith('out-stills/frame_') and now.get(k, b'an old picture') != b'an old picture':
+            assert cv2.imread(str(folder/k)).shape == (*SIZE, 3)
+        elif not k.startswith('out-stills'): assert now[k] == before[k]
+    return True
+
+
+def check_next_runs(server, folder, before, kind):
+    "After a kill: the next run clears up, whatever it makes, and brings back what was away; one of the same kind succeeds."
+    name, options = RUNS[kind]
+    assert server(partial(child.api, 'other.mp4'), folder) == (0, '')
+    (folder/'other.mp4').unlink()
+    assert all(p.parent.name == 'out-stills' or 'out-stills/' in str(p) for p in parts(folder))
+    is_new(folder, before, name)
+    check_second_run(server, folder, kind)
+
+
+def check_second_run(server, folder, kind):
+    name, options = RUNS[kind]
+    assert server(partial(child.api, name, overwrite=True, **options), folder) == (0, '')
+    assert complete(folder/name) and not parts(folder)
+    if kind == 'film': assert [p.name for p in sorted((folder/'out-stills').iterdir())] == [f'frame_{n:06}.jpg' for n in (0, 3, 6)]
+
+
+def one_sentence(result, *words):
+    code, text = result
+    lines = text.strip().split('\n')
+    assert code == 2 and len(lines) == 1 and lines[0].endswith('.') and 'Traceback' not in text, result
+    for word in words: assert word in lines[0], lines
+
+
+# -- signals -----------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_signal_at_random_moments(tmp_path, source, soak, server, number):
+    "The command, from the start of its process to its end, at moments drawn by lot"
+    def go(name, kind, moment):
+        folder = furnish(tmp_path/name, source)
+        before, start = tree(folder), time.monotonic()
+        process = subprocess.Popen([BIN/'bgblur', 'video', 'src.mp4', '--overwrite', *OPTIONS[kind]], cwd=folder,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try: process.wait(moment)
+        except subprocess.TimeoutExpired: process.send_signal(number)
+        err = process.communicate(timeout=60)[1]
+        return SimpleNamespace(folder=folder, kind=kind, before=before, code=process.returncode, err=err,
+                               moment=moment, took=time.monotonic() - start)
+
+    rng = random.Random(number)
+    with ThreadPoolExecutor(2) as pool:
+        whole = [*pool.map(go, ('a', 'b'), RUNS, (60, 60))]
+        assert [w.code for w in whole] == [0, 0]
+        life = max(w.took for w in whole)
+        stopped = [*pool.map(lambda i: go(str(i), [*RUNS][i % 2], rng.uniform(0, life)), range(20 if soak else 7))]
+    for s in stopped:
+        name = RUNS[s.kind][0]
+        if number == signal.SIGKILL: check_next_runs(server, s.folder, s.before, s.kind)
+        else: assert not parts(s.folder), s
+        # Python's own start, before it comes to our code, is beyond us
+        in_python = s.code == 1 and 'cli.py' not in s.err and 'site-packages' not in s.err
+        assert 'Traceback' not in s.err or in_python, s
+        if s.code == 0: assert complete(s.folder/name), s
+        else:
+            assert s.code == -number or in_python, s
+            if number != signal.SIGKILL: is_new(s.folder, s.before, name)
+    if number != signal.SIGKILL:
+        for s in stopped[:2]: check_second_run(server, s.folder, s.kind)
+
+
+def steps(server, tmp_path, source, kind, fresh):
+    "How often a run touches the disk"
+    name, options = RUNS[kind]
+    code, text = server(partial(child.api, name, child.count_steps, overwrite=True, **options), furnish(tmp_path/'count', source, fresh))
+    assert code == 0 and set(text) == {'.'} and len(text) > 10, text
+    return len(text)
+
+
+def each_step(server, tmp_path, source, soak, kind, fresh, fault):
+    "Folder, exit code and output of runs that meet `fault(k)` at step `k`; at every fifth step, or at all"
+    name, options = RUNS[kind]
+    n = steps(server, tmp_path, source, kind, fresh)
+    for k in range(1, n + 1) if soak else random.Random(f'{kind} {fresh}').sample(range(1, n + 1), n//5):
+        folder = furnish(tmp_path/str(k), source, fresh)
+        before = tree(folder)
+        code, text = server(partial(child.api, name, partial(fault, k), overwrite=True, **options), folder)
+        yield folder, before, code, text, f'step {k} of {n}: {code} {text}'
+        shutil.rmtree(folder)
+
+
+KINDS = pytest.mark.parametrize('kind, fresh', [('film', False), ('film', True), ('frames', False), ('frames', True)],
+                                ids=['film', 'first film', 'frames', 'first frames'])
+
+
+@KINDS
+@pytest.mark.parametrize('again', [False, True], ids=['once', 'again and again'])
+def test_ctrl_c_between_any_two_steps(server, tmp_path, source, soak, kind, fresh, again):
+    "However often it is pressed: the first one counts, and clears up"
+    for folder, before, code, text, where in each_step(server, tmp_path, source, soak, kind, fresh,
+                                                       partial(child.signal_at, number=signal.SIGINT, again=again)):
+        assert (code, text) == (-signal.SIGINT, '') and not parts(folder), where
+        new = is_new(folder, before, RUNS[kind][0])
+        if fresh and not new: assert [p.name for p in folder.iterdir()] == ['src.mp4'], where
+
+
+@KINDS
+def test_kill_between_any_two_steps(server, tmp_path, source, soak, kind, fresh):
+    for folder, before, code, text, where in each_step(server, tmp_path, source, soak, kind, fresh,
+                                                       partial(child.signal_at, number=signal.SIGKILL)):
+        assert (code, text) == (-signal.SIGKILL, ''), where
+        if fresh: before = {k: v for k, v in tree(folder).items() if k == 'out-stills'} | before
+        check_next_runs(server, folder, before, kind)
+
+
+@KINDS
+def test_interrupted_notebook_between_any_two_steps(server, tmp_path, source, soak, kind, fresh):
+    "There Ctrl-C is an exception. Where it strikes in the clearing up itself, the next run does the rest."
+    for folder, before, code, text, where in each_step(server, tmp_path, source, soak, kind, fresh, child.interrupt_at):
+        assert code == 70 and text.strip().endswith('KeyboardInterrupt'), where
+        if fresh: before = {k: v for k, v in tree(folder).items() if k == 'out-stills'} | before
+        check_next_runs(server, folder, before, kind)
+
+
+ON_IMPORT = """
+import os, signal, sys
+name = sys.argv.pop(1)
+def hook(event, args):
+    if event == 'import' and args[0] == name: os.kill(os.getpid(), signal.SIGINT)
+sys.addaudithook(hook)
+{}
+sys.argv[0] = 'bgblur'
+from bgblur.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize('name', ['typer', 'numpy', 'cv2', 'av', 'bgblur.video', 'onnxruntime'])
+def test_ctrl_c_while_a_library_is_loading(place, name):
+    before = tree(place)
+    result = subprocess.run([sys.executable, '-c', ON_IMPORT.format(''), name, 'video', 'src.mp4', '-o', 'new.mp4'],
+                            cwd=place, capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (-signal.SIGINT, '', '')
+    assert tree(place) == before and not parts(place)
+
+
+def test_ctrl_c_while_python_ends(place):
+    at_end = "import atexit, threading; [f(os.kill, os.getpid(), signal.SIGINT) for f in (atexit.register, threading._register_atexit)]"
+    result = subprocess.run([sys.executable, '-c', ON_IMPORT.format(at_end), '-', 'video', 'src.mp4', '-o', 'new.mp4', '-q'],
+                            cwd=place, capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (-signal.SIGINT, '', '')
+    assert complete(place/'new.mp4') and not parts(place)
+
+
+@pytest.mark.parametrize('ignored', [False, True], ids=['closed terminal', 'nohup'])
+def test_closed_terminal(place, ignored):
+    "It ends a run, unless nohup protects it"
+    before = tree(place)
+    code = ("import os, signal, sys, child; from functools import partial\n"
+            f"signal.signal(signal.SIGHUP, signal.{'SIG_IGN' if ignored else 'SIG_DFL'})\n"
+            "child.command('video', 'src.mp4', '-o', 'new.mp4', '-q',"
+            " fault=partial(child.at_frame, 4, os.kill, os.getpid(), signal.SIGHUP))")
+    result = subprocess.run([sys.executable, '-c', code], cwd=place, capture_output=True, text=True,
+                            env=os.environ | {'PYTHONPATH': os.pathsep.join([str(ROOT), str(ROOT/'tests')])})
+    assert (result.returncode, result.stderr) == (0 if ignored else -signal.SIGHUP, '')
+    if ignored: assert complete(place/'new.mp4')
+    else: assert tree(place) == before
+    assert not parts(place)
+
+
+# -- several runs ------------------------------------------------------------------------------------------------------
+
+def test_two_runs_into_one_folder(place, server):
+    "The one that begins later leaves alone what the other one is writing, and clears away what a third one has left"
+    left = place/'.gone.bgblur-01234567.part'
+    (left/'new').mkdir(parents=True)
+    first = subprocess.Popen([BIN/'bgblur', 'video', 'src.mp4', '-o', 'first.mp4', '-q'], cwd=place)
+    while not (found := [*place.glob('.first*.part/new')]) and first.poll() is None: time.sleep(.001)
+    first.send_signal(signal.SIGSTOP)
+    try:
+        assert server(partial(child.api, 'out.mp4', overwrite=True), place) == (0, '')
+        assert found[0].exists() and not left.exists()
+    finally: first.send_signal(signal.SIGCONT)
+    assert first.wait(60) == 0
+    assert complete(place/'first.mp4') and complete(place/'out.mp4') and not parts(place)
+
+
+def test_threads_into_one_folder(tmp_path):
+    def write(i):
+        for n in range(50):
+            with replacing(tmp_path/f'{i}.txt') as tmp: tmp.write_text(f'{i} {n}')
+    with ThreadPoolExecutor(4) as pool: list(pool.map(write, range(4)))
+    assert tree(tmp_path) == {f'{i}.txt': f'{i} 49'.encode() for i in range(4)} and not parts(tmp_path)
+
+
+@pytest.mark.parametrize('when', ['before', 'within', 'while'])
+def test_cleared_away_before_it_is_locked(tmp_path, monkeypatch, when):
+    "Between making a private folder and locking it, another run may take it for one that was left"
+    lock, tried = video._lock, []
+
+    def late(folder, ours):
+        if ours: tried.append(folder)
+        if not ours or len(tried) > 1: return lock(folder, ours)
+        if when == 'before': video._clear(tmp_path)
+        if when == 'while':
+            # the other one has the lock, but has not removed anything yet
+            held.append(lock(folder, False))
+        if when == 'within':
+            # it removes the lock that we have opened already
+            monkeypatch.setattr(video.os, 'fstat', lambda fd: (monkeypatch.undo(), (folder/'lock').unlink(), os.fstat(fd))[2])
+        return lock(folder, ours)
+    held = []
+    monkeypatch.setattr(video, '_lock', late)
+    with replacing(tmp_path/'a.txt') as tmp:
+        assert tmp.parent != tried[0]
+        tmp.write_text('all')
+    for fd in held: os.close(fd)
+    video._clear(tmp_path)
+    assert tree(tmp_path) == {'a.txt': b'all'} and not parts(tmp_path)
+
+
+@pytest.mark.parametrize('how', ['no locks here', 'Windows'])
+def test_without_locks_nothing_is_cleared_away(tmp_path, monkeypatch, how):
+    def flock(*args): raise OSError(errno.ENOTSUP, 'Operation not supported')
+    monkeypatch.setattr(video, 'fcntl', None if how == 'Windows' else SimpleNamespace(flock=flock, LOCK_EX=2, LOCK_NB=4))
+    (left := tmp_path/'.gone.bgblur-01234567.part').mkdir()
+    with replacing(tmp_path/'a.txt') as tmp: tmp.write_text('all')
+    assert (tmp_path/'a.txt').read_text() == 'all' and parts(tmp_path) == [left]
+
+
+def test_only_our_own_is_cleared_away(tmp_path):
+    "Other people's folders stay, whatever they are called, and what a link points at"
+    (tmp_path/'elsewhere').mkdir()
+    (tmp_path/'elsewhere'/'precious').write_text('')
+    (tmp_path/'.a.bgblur-01234567.part').symlink_to('elsewhere')
+    (tmp_path/'.b.bgblur-01234567.part').write_text('a file')
+    for name in ('c.bgblur-01234567.part', '.d.bgblur-0123456.part', '.e.part', '.f.bgblur-01234567.part.d'): (tmp_path/name).mkdir()
+    before = sorted(tmp_path.rglob('*'))
+    (tmp_path/'.Grüße\n😀.bgblur-01234567.part').mkdir()
+    video._clear(tmp_path)
+    assert sorted(tmp_path.rglob('*')) == before
+
+
+def test_long_names(tmp_path):
+    "A name may have 255 bytes, and the temporary one must not have more"
+    name = '😀'*62 + '.mp4'
+    with replacing(tmp_path/name) as tmp: tmp.write_text('')
+    with replacing_folder(tmp_path/name[:62]) as tmp: pass
+    assert sorted(p.name for p in tmp_path.iterdir()) == [name[:62], name]
+
+
+# -- disks -------------------------------------------------------------------------------------------------------------
+
+FULL = 'No space left on device'
+DESTINATIONS = ['out.mp4', 'out.mkv', 'out.mov', 'out.webm', 'frames']
+
+
+@pytest.fixture
+def disk(tmp_path):
+    "A small disk: its folder, and a function that changes its size or rights"
+    (folder := tmp_path/'disk').mkdir()
+    mount = ['mount', '-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', str(folder)]
+    if not shutil.which('mount') or subprocess.run(mount, capture_output=True).returncode: pytest.skip('only root may mount a small disk')
+    yield folder, lambda what: subprocess.run(['mount', '-o', f'remount,{what}', str(folder)], check=True)
+    subprocess.run(['umount', '-l', str(folder)], check=True)
+
+
+def make(server, place, dst, fault=None, **options):
+    "Exit code and output of making `dst`. A refusal is one sentence, leaves all as it was, and nothing temporary."
+    folders = {dst.parent, place}
+    before = [tree(f) for f in folders]
+    result = server(partial(child.api, str(dst), fault, overwrite=True, **options), place)
+    assert not any(map(parts, folders)), result
+    if result == (0, ''): assert complete(dst)
+    else:
+        one_sentence(result, 'cannot be written')
+        assert [tree(f) for f in folders] == before, result
+    return result
+
+
+@pytest.mark.parametrize('stills', [0, 1], ids=['', 'stills'])
+@pytest.mark.parametrize('name', DESTINATIONS)
+def test_full_disk(server, place, disk, soak, name, stills):
+    "Too small for the first packet, for the last one, for the trailer, for what +faststart moves: or just large enough"
+    folder, remount = disk
+    dst = folder/name
+
+    def used(): return sum(-(-p.stat().st_size//4096)*4 for p in folder.rglob('*') if p.is_file())     # in kB
+    assert make(server, place, dst, stills=stills)[0] == 0
+    need, found = used(), []
+    for p in folder.iterdir(): p.unlink() if p.is_file() else shutil.rmtree(p)
+    (folder/'out.mp4').write_bytes(b'an old film')
+    sizes = range(8, need + 40, 4)
+    for size in sizes if soak else sorted({*random.Random(name).sample(sizes, 4), need - 4, need, need + 4, need + 36}):
+        remount(f'size={size}k')
+        code, text = make(server, place, dst, stills=stills)
+        assert code == 0 or FULL in text, (size, text)
+        found.append(code)
+        for p in folder.iterdir():
+            if p.is_dir(): shutil.rmtree(p)
+            elif p.name != 'out.mp4': p.unlink()
+        (folder/'out.mp4').write_bytes(b'an old film')
+    assert found[0] == 2 and found[-1] == 0, found
+
+
+@pytest.mark.parametrize('name', DESTINATIONS)
+def test_quota(server, place, soak, name):
+    "A file may have so many bytes and no more"
+    (place/'new').mkdir()
+    dst = place/'new'/name
+    assert make(server, place, dst) == (0, '')
+    largest = max(p.stat().st_size for p in [dst, *dst.glob('*')] if p.is_file())
+    rng = random.Random(name)
+    for size in [1000, *(rng.randrange(1000, largest) for _ in range(20 if soak else 2)), largest - 1, largest]:
+        code, text = make(server, place, dst, partial(child.quota, size))
+        assert code == (0 if size == largest else 2) and (code == 0 or 'File too large' in text), (size, text)
+
+
+@KINDS
+def test_full_disk_at_any_step(server, tmp_path, source, soak, kind, fresh):
+    "Where it is full only for the clearing up, the next run does the rest"
+    for folder, before, code, text, where in each_step(server, tmp_path, source, soak, kind, fresh, child.full_at):
+        if code: one_sentence((code, text), FULL)
+        check_next_runs(server, folder, tree(folder) if fresh else before, kind)
+
+
+@pytest.fixture
+def locked(tmp_path, source, request):
+    "A folder that may not be written, with a source in it and an old film"
+    folder = furnish(tmp_path/'locked', source)
+    if os.geteuid():
+        folder.chmod(0o500)
+        yield folder, 'Permission denied'
+        return folder.chmod(0o700)
+    disk, remount = request.getfixturevalue('disk')
+    shutil.copytree(folder, disk, dirs_exist_ok=True)
+    remount('ro')
+    yield disk, 'Read-only file system'
+
+
+@pytest.mark.parametrize('name', DESTINATIONS)
+def test_read_only_folder(server, place, locked, name):
+    folder, reason = locked
+    assert reason in make(server, place, folder/name)[1]
+    assert reason in make(server, place, place/'new.mp4', stills=1, stills_dir=folder/'out-stills')[1]
+    assert reason in make(server, place, place/'new.mp4', stills=1, stills_dir=folder/'new'/'stills')[1]
+
+
+@pytest.mark.parametrize('name', DESTINATIONS)
+@pytest.mark.parametrize('when', [0, 3, N])
+def test_destination_goes_while_it_is_written(server, place, name, when):
+    before = tree(place)
+    (place/'to').mkdir()
+    result = server(partial(child.api, f'to/{name}', partial(child.at_frame, when, shutil.rmtree, 'to')), place)
+    one_sentence(result, f'to/{name} cannot be written', 'No such file')
+    assert tree(place) == before
+    for does in (child.delete_parts, child.delete_new):
+        result = server(partial(child.api, name, partial(child.at_frame, when, does), overwrite=True), place)
+        one_sentence(result, f'{name} cannot be written', 'No such file')
+        assert tree(place) == before and not parts(place)
+
+
+@pytest.mark.parametrize('when', [0, 3, N])
+@pytest.mark.parametrize('name, does, overwrite, word', [
+    ('out.mp4', child.into_folder, True, 'Is a directory'),
+    ('new.mp4', child.into_folder, False, 'meanwhile'),
+    ('new.mp4', child.into_file, False, 'meanwhile'),
+    ('frames', child.into_folder, True, 'other things than frames'),
+    ('frames', child.into_file, True, 'is a file'),
+    ('new', child.into_frames, False, 'has frames already'),
+])
+def test_something_else_comes_where_the_result_should_be(server, place, tmp_path, monkeypatch, name, does, overwrite, word, when):
+    "It stays"
+    monkeypatch.chdir(shutil.copytree(place, tmp_path/'expected'))
+    does(name)
+    result = server(partial(child.api, name, partial(child.at_frame, when, does, name), overwrite=overwrite), place)
+    one_sentence(result, name, word)
+    assert tree(place) == tree(tmp_path/'expected') and not parts(place)
+
+
+def test_stills_folder_goes_while_it_is_written(server, place):
+    before = {k: v for k, v in tree(place).items() if not k.startswith('out-stills')}
+    for when in (1, 3):
+        result = server(partial(child.api, 'out.mp4', partial(child.at_frame, when, shutil.rmtree, 'out-stills'), overwrite=True, stills=1), place)
+        one_sentence(result, 'Stills cannot be written into out-stills', 'No such file')
+        assert tree(place) == before
+        (place/'out-stills').mkdir()
+
+
+def test_faults_are_said_by_the_command(place, server, frames):
+    "As the others, which call the function, but with the net and all"
+    before = tree(place)
+    for args, fault in [(['-o', 'out.mp4'], partial(child.quota, 2000)),
+                        (['-o', 'out.mp4'], partial(child.at_frame, 3, child.delete_parts)),
+                        (['-b', 'none', '-o', 'frames'], partial(child.at_frame, 3, child.delete_parts))]:
+        code, text = server(partial(child.command, 'video', 'src.mp4', '--overwrite', '-q', *args, fault=fault), place)
+        one_sentence((code, text), args[-1], 'File too large' if fault.func is child.quota else 'No such file')
+        assert text.startswith('bgblur: ') and tree(place) == before and not parts(place)
+    cv2.imwrite(str(place/'me.png'), frames[0])
+    before = tree(place)
+    code, text = server(partial(child.command, 'image', 'me.png', '-o', 'new.png', fault=partial(child.quota, 2000)), place)
+    one_sentence((code, text), 'bgblur: new.png', 'File too large')
+    assert tree(place) == before and not parts(place)
