@@ -109,7 +109,7 @@ class Yuv:
 
 # %% ../nbs/03_pipeline.ipynb #4846bdb9
 class Blurrer:
-    "One frame in, one frame out, its background blurred or replaced."
+    "One frame in, one frame out, its background blurred or replaced. Counts `failures`, and the frames in which somebody was `found`."
     def __init__(self,
         segmenter=None,    # BGR uint8 `(H,W,3)` -> person probability `(H,W)` in [0,1]; None: `load_segmenter()`
         matte=None,        # frame, probability `(h,w)`, seconds -> alpha `(H,W)` in [0,1]; None: `Matte()`

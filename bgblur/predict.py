@@ -228,7 +228,6 @@ def _check_device(device, cuda, package):
 
 def _session(path, threads, device):
     "An onnxruntime session for one net. Spinning threads are off: they burn a core between frames."
-    import os
     os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')    # or some versions report to their maker over the network
     import onnxruntime as ort
     _check_device(device, 'CUDAExecutionProvider' in ort.get_available_providers(), 'onnxruntime-gpu')
