@@ -385,7 +385,7 @@ def read_picture(
     try:
         with BytesIO(source) if isinstance(source, bytes) else open(source, 'rb') as f:
             w,h = imagesize.get(f)
-            if w < 0: raise BgblurError(f'{name} is not a picture that can be read: those are JPEG, PNG, WebP, TIFF, BMP, GIF and AVIF.')
+            if min(w, h) < 1: raise BgblurError(f'{name} is not a picture that can be read: those are JPEG, PNG, WebP, TIFF, BMP, GIF and AVIF.')
             if w*h > MAX_PIXELS: raise BgblurError(f'{name} is too large, {w}×{h} pixels: at most {MAX_PIXELS/1e6:.0f} million are read.')
             if f.seek(0, os.SEEK_END) > 8*MAX_PIXELS:      # no kind needs more bytes for a pixel
                 raise BgblurError(f'{name} is too large, {f.tell()/1e9:.1f} GB: at most {8*MAX_PIXELS/1e9:.1f} are read.')
