@@ -312,6 +312,8 @@ def _sentence(e):
 
 def main():
     "The command `bgblur`."
+    # whoever lies about the size of a picture may find a way that `read_picture` reads and OpenCV does not: it gets the same bound
+    os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', str(2**27))
     _answer(_die)
     try: app()
     except Exception as e:

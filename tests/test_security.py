@@ -392,6 +392,30 @@ def test_huge_picture_takes_no_memory(tmp_path):
     with pytest.raises(BgblurError, match='1.2 GB: at most 1.1'): read_picture(path)
 
 
+def two_faced_picture(path):
+    "A picture of 8×8 pixels for who reads its header in one way, of 256 million or more for who reads it in another"
+    small = cv2.imencode(path.suffix, np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    if path.suffix == '.jpg':      # FF 00 is the beginning of a segment, or nothing
+        at = small.index(b'\xff\xc0') + 5
+        large = small[2:at] + struct.pack('>HH', 16_000, 16_000) + small[at+4:]
+        path.write_bytes(b'\xff\xd8\xff\0' + struct.pack('>H', len(large) + 2) + large + small[2:])
+    elif path.suffix == '.gif':    # a height above 32767 is below 0 with a sign
+        path.write_bytes(small[:6] + struct.pack('<HH', 16_000, 33_000) + small[10:])
+    else:                          # two widths, of which one counts
+        pixels = zlib.compress(bytes(16_000**2))
+        tags = [(256, 4, 16_000), (256, 4, 8), (257, 4, 16_000), (258, 3, 8), (259, 3, 8), (262, 3, 1), (273, 4, 8 + 2 + 12*10 + 4), (277, 3, 1),
+                (278, 4, 16_000), (279, 4, len(pixels))]
+        path.write_bytes(b'II*\0' + struct.pack('<IH', 8, len(tags)) + b''.join(struct.pack('<HHII', t, k, 1, v) for t, k, v in tags) + bytes(4) + pixels)
+    return path
+
+
+def test_two_faced_picture_takes_no_memory(tmp_path):
+    for kind in ('jpg', 'gif', 'tif'):
+        result, mb = peak('image', two_faced_picture(tmp_path/f'two.{kind}'), '-o', tmp_path/'out.png')
+        # the decoders may have said something themselves
+        assert result.returncode == 2 and result.stderr.strip().split('\n')[-1].startswith('bgblur: ') and mb < 600, (kind, mb, result.stderr)
+
+
 def test_endless_file_is_refused(tmp_path):
     for args in (['image', '/dev/zero', '-o', tmp_path/'out.png'], ['image', PICTURE, '-o', tmp_path/'out.png', '-b', '/dev/zero']):
         refused_without_memory(*args)
@@ -520,13 +544,18 @@ def talk(url, kernel, *messages, **headers):
     return asyncio.run(go())
 
 
+@pytest.fixture
+def kernel(page): return re.search(r'"kernelId": ?"([^"]+)"', get(page[1])[2])[1]
+
+
+def test_page_bounds_what_opencv_takes(page, kernel):
+    from bgblur.blur import MAX_PIXELS
+    assert {k.environ()['OPENCV_IO_MAX_IMAGE_PIXELS'] for k in kernels(page[0])} == {str(MAX_PIXELS)}
+
+
 def message(kind, channel='shell', **content):
     return json.dumps({'header': {'msg_id': kind, 'msg_type': kind, 'username': '', 'session': 'x', 'version': '5.3', 'date': ''},
                        'parent_header': {}, 'metadata': {}, 'content': content, 'channel': channel, 'buffers': []})
-
-
-@pytest.fixture
-def kernel(page): return re.search(r'"kernelId": ?"([^"]+)"', get(page[1])[2])[1]
 
 
 def test_page_runs_no_code_of_a_visitor(page, kernel, tmp_path):

@@ -37,4 +37,5 @@ if __name__ == '__main__':
     port = sys.argv[1] if len(sys.argv) > 1 else '8866'
     token = os.environ.setdefault('JUPYTER_TOKEN', secrets.token_hex(16))
     print(f'Open http://127.0.0.1:{port}/?token={token} in a browser; Ctrl-C ends it.', flush=True)
+    os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', str(2**27))     # as the command does
     os.execv(sys.executable, [sys.executable, '-m', 'voila', str(PAGE), *options(port)])
