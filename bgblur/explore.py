@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['MATTES', 'show_images', 'Canvas', 'with_picture', 'jpeg', 'value_range', 'control', 'controls', 'plain_probability',
-           'hard_mask', 'find_backgrounds', 'histogram', 'open_frames', 'Explorer', 'explore', 'PixelExplorer', 'App']
+           'hard_mask', 'find_backgrounds', 'histogram', 'open_frames', 'Explorer', 'explore', 'PixelExplorer',
+           'Upload', 'App']
 
 # %% ../nbs/05_explore.ipynb #21854fdf
 import re
@@ -27,11 +28,11 @@ from fastcore.docments import docments
 
 import bgblur.blur
 import bgblur.video
-from .blur import blur_background
+from .blur import Picture, blur_background, read_picture
 from .matte import Matte
 from .pipeline import Blurrer
 from .predict import BgblurError, check_frame, load_segmenter, shrink
-from .video import (FORMATS, IMAGES, VideoReader, blur_image, blur_video, check_destination, check_source, encode_image,
+from .video import (FORMATS, IMAGES, Clip, VideoReader, blur_image, blur_video, check_destination, check_source, encode_image,
                           replacing, to_bgr)
 
 # %% ../nbs/05_explore.ipynb #f918754d
@@ -228,7 +229,7 @@ def hard_mask(
     "A matte: person or not, its edge softened."
     mask = (cv2.resize(p, frame.shape[1::-1]) > threshold).astype(np.float32)
     sigma = softness*min(mask.shape)/360/2
-    return cv2.GaussianBlur(mask, (0, 0), sigma) if sigma > .1 else mask
+    return np.minimum(cv2.GaussianBlur(mask, (0, 0), sigma), 1) if sigma > .1 else mask     # its weights may add up to a little more
 
 MATTES = {'refined': Matte, 'probability': plain_probability, 'hard mask': hard_mask}
 
@@ -286,16 +287,13 @@ def open_frames(
     most=250,           # of a longer clip, this many are taken, evenly spaced
 ) -> list:              # BGR uint8 `(H,W,3)`, at most 360 pixels on the shorter side
     "Frames to look at. Raises `BgblurError` if there are none."
-    if isinstance(source, np.ndarray): source = [source]
+    if not isinstance(source, (str, Path, list, tuple)): source = [source]
     if isinstance(source, (list, tuple)):
         for img in source: check_frame(img)
         frames = [_preview(img) for img in source]
     else:
         path = check_source(source)
-        img = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) if path.suffix.lower() in IMAGES else None
-        if path.suffix.lower() in IMAGES:
-            if img is None: raise BgblurError(f'{path.name} is not a picture that OpenCV can read.')
-            return [_preview(img)]
+        if path.suffix.lower() in IMAGES: return [_preview(read_picture(path, path.name))]
         with VideoReader(path) as reader:
             step = max(1, -(-(reader.n_frames or 1)//most))
             video = (f for f in reader if hasattr(f, 'to_ndarray'))
@@ -311,6 +309,7 @@ class Explorer:
         blurrer=None,       # where the segmenter comes from, and the settings to begin with; None: `Blurrer()`
         backgrounds=None,   # name: function or class; None: `find_backgrounds()`
         mattes=None,        # name: function or class; None: `MATTES`
+        saves=True,         # offer the settings as text, and to write a file
     ):
         "Raises `BgblurError` if there is nothing to show."
         import ipywidgets as w
@@ -325,7 +324,7 @@ class Explorer:
         self.show = w.ToggleButtons(options=['blurred', 'alpha'], style={'button_width': '80px'})
         self.canvas,self.result,self.alpha,self.ms,self.error = Canvas(divider=.5, width=560),None,None,{},''
         if blurrer: self._adopt(blurrer)
-        self._layout(w)
+        self._layout(w, saves)
         self.update()
 
     def _adopt(self, blurrer):
@@ -457,22 +456,26 @@ class Explorer:
 
     # -- how it looks ----------------------------------------------------------------
 
-    def _layout(self, w):
+    def _layout(self, w, saves):
         self.alpha_image,self.histogram = (w.Image(format='jpeg', layout={'width': f'{n}px', 'margin': '4px'}) for n in (160, 200))
         self.text = w.HTML()
-        self.out,self.name = w.Textarea(layout={'width': '640px', 'height': '110px'}),w.Text(value=self._default_name(), description='save as')
         for c in self._all(): c.style.description_width = '90px'
         self.panels = {part: w.VBox() for part in self.kinds}
         for part,choice in self.choice.items(): choice.observe(lambda c, part=part: self._fill(w, part), 'value')
         for part in self.kinds: self._fill(w, part)
         for c in [*self._all(), *self.choice.values(), self.frame, self.show]: c.observe(self.update, 'value')
-        buttons = [w.Button(description=d) for d in ('Python', 'Command', 'Render')]
-        for b,f in zip(buttons, (self.python, self.flags, lambda: self.render(self.name.value))): b.on_click(partial(self._say, f))
-        self.buttons = w.HBox([*buttons, self.name])
         left = w.VBox([*([self.frame] if len(self.frames) > 1 else []), self.show, self.canvas, self.text,
                        w.HBox([self.alpha_image, self.histogram], layout={'align_items': 'flex-end'})])
         settings = w.VBox([*(x for part in self.kinds for x in (self.choice[part], self.panels[part])), *map(partial(self._row, w), self.own.values())])
-        self.widget = w.VBox([w.HBox([left, settings], layout={'flex_flow': 'row wrap'}), self.buttons, self.out])
+        self.widget = w.VBox([w.HBox([left, settings], layout={'flex_flow': 'row wrap'}), *(self._take_along(w) if saves else ())])
+
+    def _take_along(self, w):
+        "Buttons for the settings as text and for a file, and what they say"
+        self.out,self.name = w.Textarea(layout={'width': '640px', 'height': '110px'}),w.Text(value=self._default_name(), description='save as')
+        buttons = [w.Button(description=d) for d in ('Python', 'Command', 'Render')]
+        for b,f in zip(buttons, (self.python, self.flags, lambda: self.render(self.name.value))): b.on_click(partial(self._say, f))
+        self.buttons = w.HBox([*buttons, self.name])
+        return self.buttons,self.out
 
     def _all(self): return [c for cs in (*self.controls.values(), self.own) for c in cs.values()]
 
@@ -540,7 +543,40 @@ class PixelExplorer:
 
     def _repr_mimebundle_(self, **kwargs): return with_picture(self.widget._repr_mimebundle_(**kwargs), self.canvas)
 
+# %% ../nbs/05_explore.ipynb #6d1f0c84
+_UPLOAD = """
+export default { render({ model, el }) {
+  const button = document.createElement('button'), input = document.createElement('input');
+  button.className = 'jupyter-button widget-button';
+  button.style.cssText = 'width: 200px; margin: 2px';
+  button.textContent = model.get('label');
+  input.type = 'file';
+  input.accept = 'image/*,video/*';
+  input.hidden = true;
+  button.onclick = () => input.click();
+  input.onchange = async () => {
+    const file = input.files[0];
+    if (!file) return;
+    const data = file.size <= model.get('most') ? await file.arrayBuffer() : new ArrayBuffer(0);
+    model.send({ name: file.name, size: file.size }, undefined, [data]);
+    input.value = '';      // the same file may be chosen again
+  };
+  el.append(button, input);
+} };
+"""
+
+class Upload(anywidget.AnyWidget):
+    "A button that asks for a picture or clip. One that is too large stays in the browser; its name and size are sent alone."
+    _esm = _UPLOAD
+    label = traitlets.Unicode('Picture or clip').tag(sync=True)
+    most = traitlets.Int(30_000_000).tag(sync=True)        # bytes that are sent
+
 # %% ../nbs/05_explore.ipynb #756b756a
+def _shown(name):
+    "A file's name without folders, without what does not print, and without what is too much of it"
+    stem,dot,kind = ''.join(c for c in re.split(r'[\\/]', name)[-1] if c.isprintable()).rpartition('.')
+    return f"{stem[:80] or 'upload'}.{kind[:80]}" if dot else kind[:80] or 'upload'
+
 class App:
     "Upload a picture or a short clip, explore, download the result. Nothing of it stays."
     def __init__(self,
@@ -549,10 +585,10 @@ class App:
     ):
         import ipywidgets as w
         self.max_mb,self.max_seconds,self.explorer = max_mb,max_seconds,None
-        self.upload = w.FileUpload(accept='image/*,video/*', description='Picture or clip', layout={'width': '200px'})
+        self.upload = Upload(most=int(max_mb*1e6))
         self.make = w.Button(description='Make the result', disabled=True)
         self.message,self.download,self.place = w.HTML(self._limits()),w.HTML(),w.VBox()
-        self.upload.observe(lambda c: c.new and self.open(c.new[0]['name'], bytes(c.new[0]['content'])), 'value')
+        self.upload.on_msg(lambda _, content, buffers: self.open(content['name'], bytes(buffers[0]), content['size']))
         self.make.on_click(lambda b: self.render())
         self.widget = w.VBox([w.HTML('<h2>Blur the background</h2>'), w.HBox([self.upload, self.make, self.download]),
                               self.message, self.place])
@@ -563,32 +599,34 @@ class App:
 
     @contextmanager
     def _file(self):
-        "The upload as a file in a folder of its own, which is deleted afterwards"
-        with tempfile.TemporaryDirectory(prefix='bgblur-') as folder:
-            path = Path(folder)/self.name
-            path.write_bytes(self.data)
-            yield path
+        "The upload as a file in a folder of its own, which is deleted afterwards. Errors call it by its own name."
+        try:
+            with tempfile.TemporaryDirectory(prefix='bgblur-') as folder:
+                path = Path(folder)/f'upload{Path(self.name).suffix}'
+                path.write_bytes(self.data)
+                yield path
+        except BgblurError as e:
+            raise BgblurError(re.sub(rf'({re.escape(folder)}/)?upload(?=[-.])', lambda m: Path(self.name).stem, str(e))) from e
+        except OSError as e: raise BgblurError(f'{self.name} cannot be kept while it is worked on: {e.strerror}.') from e
 
-    def _say(self, e):
-        self.message.value = f'<b style="color: #b00020">{escape(str(e).replace(f"{tempfile.gettempdir()}/", ""))}</b>'
+    def _say(self, e): self.message.value = f'<b style="color: #b00020">{escape(str(e))}</b>'
 
     def open(self,
         name:str,       # of the file
         data:bytes,     # what is in it
+        size=None,      # in bytes, if the browser kept it back; None: that of `data`
     ):
         "Show the explorer for a file, or say in a sentence why not."
-        try: frames = self._read(Path(name).name, data)
+        try: frames = self._read(_shown(name), data, len(data) if size is None else size)
         except BgblurError as e: return self._say(e)
-        finally: self.upload.value = ()       # or the browser would keep the bytes a second time
-        self.explorer = Explorer(frames)
-        self.explorer.buttons.layout.display = self.explorer.out.layout.display = 'none'
+        self.explorer = Explorer(frames, backgrounds={k: f for k,f in find_backgrounds().items() if f not in (Picture, Clip)}, saves=False)
         self.place.children,self.make.disabled = [self.explorer.widget],False
         self.message.value,self.download.value = escape(self.name),''
 
-    def _read(self, name, data):
+    def _read(self, name, data, size):
         "The frames of the upload. Raises `BgblurError` if it is too large, too long, or no picture or clip."
-        if len(data) > self.max_mb*1e6:
-            raise BgblurError(f'{name} has {len(data)/1e6:.0f} MB: at most {self.max_mb} can be taken here.')
+        if max(size, len(data)) > self.max_mb*1e6:
+            raise BgblurError(f'{name} has {max(size, len(data))/1e6:.0f} MB: at most {self.max_mb} can be taken here.')
         known,(old_name,old_data) = (*IMAGES, *FORMATS, '.webm', '.avi'),(getattr(self, 'name', ''), getattr(self, 'data', b''))
         if Path(name).suffix.lower() not in known: raise BgblurError(f"{name} is no picture or clip: they end in {' '.join(known)}.")
         self.name,self.data = name,data
@@ -596,9 +634,9 @@ class App:
             with self._file() as path:
                 if path.suffix.lower() not in IMAGES: self._check_length(path)
                 return open_frames(path)
-        except BgblurError as e:
+        except BgblurError:
             self.name,self.data = old_name,old_data     # the last good one stays
-            raise BgblurError(re.sub(r'\S*/bgblur-\w+/', '', str(e))) from e
+            raise
 
     def _check_length(self, path):
         with VideoReader(path) as reader: seconds = (reader.n_frames or 0)/reader.rate
@@ -614,12 +652,12 @@ class App:
                 dst = path.with_name(f'{path.stem}-blurred{suffix}')
                 self.explorer.source = path
                 self.explorer.render(dst)
-                self.result = dst.name,dst.read_bytes()
-        except BgblurError as e: return self._say(re.sub(r'\S*/bgblur-\w+/', '', str(e)))
+                self.result = f'{Path(self.name).stem}-blurred{suffix}',dst.read_bytes()
+        except BgblurError as e: return self._say(e)
         finally: self.make.disabled = False
-        kind = 'image' if suffix in IMAGES else 'video'
-        self.download.value = (f'<a class="bgblur-download" download="{escape(dst.name)}" href="data:{kind}/{suffix[1:]};base64,'
-                               f'{b64encode(self.result[1]).decode()}">Download {escape(dst.name)}</a>')
+        kind,name = 'image' if suffix in IMAGES else 'video',escape(self.result[0])
+        self.download.value = (f'<a class="bgblur-download" download="{name}" href="data:{kind}/{suffix[1:]};base64,'
+                               f'{b64encode(self.result[1]).decode()}">Download {name}</a>')
         self.message.value = f'Done: {len(self.result[1])/1000:.0f} kB.'
 
     def _repr_mimebundle_(self, **kwargs): return self.widget._repr_mimebundle_(**kwargs)

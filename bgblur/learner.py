@@ -197,8 +197,7 @@ def frames_of(
     from bgblur.video import VideoError, VideoReader, to_bgr
     if not isinstance(src, int):
         with VideoReader(src) as reader:
-            video = (f for f in reader if not hasattr(f, 'stream'))    # packets of sound belong to a stream
-            yield from (to_bgr(f) for f in islice(video, 0, None, every))
+            yield from (to_bgr(f) for f in islice(reader.frames(), 0, None, every))
         return
     camera,start = cv2.VideoCapture(src),time.monotonic()
     try:

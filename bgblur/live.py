@@ -22,9 +22,8 @@ from threading import Condition, Event, Thread
 from time import monotonic, sleep
 
 import cv2, numpy as np
-import av    # after OpenCV, see `Window`
 
-from .blur import cover
+from .blur import cover, read_picture
 from .matte import Matte
 from .pipeline import Blurrer, Yuv
 from .predict import BgblurError
@@ -43,7 +42,7 @@ class FileSource:
         self.path,self.name,self.loop,self.pace = path,Path(path).name,loop,rate
         self.reader,self.ended,self.status = None,False,''
         with VideoReader(path) as reader:
-            self.rate,first = float(rate or reader.rate),next((f for f in reader if isinstance(f, av.VideoFrame)), None)
+            self.rate,first = float(rate or reader.rate),next(reader.frames(), None)
             if first is None: raise BgblurError(f'{path} has no frame that can be decoded.')
             self.size = tuple(size or to_bgr(first).shape[1::-1])
 
@@ -55,7 +54,7 @@ class FileSource:
     def _rewind(self):
         self.close()
         self.reader,self.last = VideoReader(self.path),None
-        self.frames = (f for f in self.reader if isinstance(f, av.VideoFrame))
+        self.frames = self.reader.frames()
 
     def _next(self):
         "The next frame, and how many seconds after the last one it is due; None at the end"
@@ -872,8 +871,8 @@ class BrowserCamera:
         self.screen.view.capture,self.status = True,self.screen.view.trouble
         if not (item := self.screen.frames.take(.5)): return None
         self.screen.waiting,data,self.screen.came = item
-        img = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        return None if img is None else (img, self.screen.came)
+        try: return read_picture(data, self.name),self.screen.came
+        except BgblurError: return None
 
     def close(self): self.screen.view.capture = False
 

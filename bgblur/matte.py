@@ -8,11 +8,14 @@ __all__ = ['LIMIT', 'SHARE', 'TILE', 'edge_band', 'edge_planes', 'stretch', 'fit
 
 # %% ../nbs/02_matte.ipynb #bfe8c3fe
 from collections import deque, namedtuple
+from itertools import takewhile
+from numbers import Integral
+from reprlib import repr as short
 
 import cv2, numpy as np
 
 from .blur import look_up, small_size
-from .predict import BgblurError, shrink
+from .predict import BgblurError, as_opacity, check_frame, check_number, shrink
 
 # %% ../nbs/02_matte.ipynb #ab141cce
 def edge_band(
@@ -196,14 +199,19 @@ class Matte:
     def __init__(self,
         hold=.6,         # seconds in which the alpha of a still picture follows the probability; 0: at once
         still=1.,        # change of the picture, in grey levels, that still counts as none
-        moving=8.,       # change from which nothing is held
+        moving=8.,       # change from which nothing is held, more than `still`
         ahead=2,         # frames of the future to use, where the caller knows them
         people='all',    # 'all', or 'main' for the largest person only
         edge=0.,         # widen the edge outwards, or inwards if below 0; in pixels of a frame 360 pixels high
         cut=40.,         # mean change of the whole picture, in grey levels, that makes a cut
     ):
-        "Raises `BgblurError` if `people` is something else."
-        if people not in SHARE: raise BgblurError(f"people is {' or '.join(map(repr, SHARE))}, not {people!r}.")
+        "Raises `BgblurError` if one of them is something else, as `__call__` does."
+        if not isinstance(people, str) or people not in SHARE:
+            raise BgblurError(f"people is {' or '.join(map(repr, SHARE))}, not {' '.join(short(people).split())}.")
+        for name,x,lo,hi in (('hold', hold, 0, 3600), ('still', still, 0, 255), ('moving', moving, 0, 1000), ('edge', edge, -50, 50), ('cut', cut, 0, 255)):
+            check_number(x, lo, hi, name)
+        check_number(ahead, 0, 100, 'ahead', Integral)
+        if not still < moving: raise BgblurError(f'moving must be more than still, but they are {moving} and {still}.')
         self.hold,self.still,self.moving,self.cut = hold,still,moving,cut
         self.ahead,self.people,self.edge = ahead,people,edge
         self.reset()
@@ -211,7 +219,7 @@ class Matte:
     def reset(self):
         "Forget the frames so far."
         self.alpha = self.kept = self.time = None
-        self.past,self.seen = deque(maxlen=max(1, self.ahead)),deque(maxlen=self.ahead + 1)
+        self.past,self.seen = deque(maxlen=max(1, self.ahead)),[]
 
     def __call__(self,
         frame,          # BGR uint8 `(H,W,3)`
@@ -219,9 +227,11 @@ class Matte:
         time=None,      # of the frame, in seconds; None: 1/25 s after the last one
         ahead=(),       # `(frame, p)` of the frames that follow, the next one first, where they are known
     ) -> np.ndarray:    # alpha, float32 `(H,W)` in [0,1]
-        if self.alpha is not None and self.alpha.shape != frame.shape[:2]: self.reset()
         now,coming = self._see(frame, p),[self._see(*pair) for pair in ahead]
+        if self.alpha is not None and self.alpha.shape != frame.shape[:2]: self.reset()
         if self.past and _apart(now.grey, self.past[-1].grey) > self.cut: self.reset()
+        self.seen = coming     # they come back, the others do not: a caller may use their memory again
+        coming = list(takewhile(lambda s: s.frame.shape == frame.shape, coming))
         around = [*enumerate(list(self.past)[::-1][:len(coming)], 1), *enumerate(coming, 1)]
         p = average((now.grey, now.p), [(d, s.grey, s.p) for d,s in around], cut=self.cut)
         self.kept = drop_blobs(fill_holes(p), SHARE[self.people], self.kept)
@@ -233,11 +243,11 @@ class Matte:
         "What is worth keeping of a frame; one that was seen as a coming one is not made small again"
         for s in self.seen:
             if s.frame is frame and s.given is p: return s
+        check_frame(frame)
         size = small_size(*frame.shape[:2])
         small = shrink(frame, size)
         grey = cv2.GaussianBlur(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), (3, 3), 0)
-        self.seen.append(_Seen(frame, p, small, grey, fit(p, size)))
-        return self.seen[-1]
+        return _Seen(frame, p, small, grey, fit(as_opacity(p), size))
 
     def _steady(self, alpha, grey, time):
         "`alpha`, held where the picture did not change since the last frame"
@@ -346,6 +356,8 @@ class Skip:
         change=5,        # mean change of a tile, in grey levels, from which the picture counts as changed
         longest=.25,     # seconds after which it is asked in any case
     ):
+        "Raises `BgblurError` if `change` or `longest` is something else."
+        for name,x,hi in (('change', change, 255), ('longest', longest, 3600)): check_number(x, 0, hi, name)
         self.look,self.change,self.longest = look,change,longest
         self.reset()
 

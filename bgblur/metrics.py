@@ -8,14 +8,13 @@ __all__ = ['mad', 'mse', 'grad', 'conn', 'iou', 'boundary_f', 'dtssd', 'trail', 
 # %% ../nbs/10_metrics.ipynb #67ca4c93
 import cv2, numpy as np
 
-from .predict import BgblurError
+from .predict import BgblurError, as_opacity, check_frame
 
 # %% ../nbs/10_metrics.ipynb #f42d069c
 def _pair(a, g):
     "`a` and `g` as float32 pictures of one shape"
-    a,g = np.asarray(a, np.float32),np.asarray(g, np.float32)
-    if a.ndim != 2 or a.shape != g.shape:
-        raise BgblurError(f'Two mattes must have one shape (H, W), not {a.shape} and {g.shape}.')
+    a,g = as_opacity(a),as_opacity(g)
+    if a.shape != g.shape: raise BgblurError(f'Two mattes must have one shape (H, W), not {a.shape} and {g.shape}.')
     return a,g
 
 # %% ../nbs/10_metrics.ipynb #f2fc0a55
@@ -23,7 +22,7 @@ def mad(
     a,           # alpha, `(H,W)` in [0,1]
     g,           # true alpha, like `a`
 ) -> float:      # from 0, equal, to 1000
-    "Mean absolute difference, times 1e3. Raises `BgblurError` if the shapes differ, as all metrics here do."
+    "Mean absolute difference, times 1e3. Raises `BgblurError` if the shapes differ or one is no alpha, as all metrics here do."
     a,g = _pair(a, g)
     return float(np.abs(a - g).mean()*1e3)
 
@@ -112,10 +111,10 @@ def boundary_f(
     return float(2*precision*recall/(precision + recall)) if precision + recall else 0.
 
 # %% ../nbs/10_metrics.ipynb #4a61dae1
-def _clips(clip, truth):
+def _clips(clip, truth, pair=_pair):
     "The frames of two clips, pair by pair"
     if len(clip) != len(truth): raise BgblurError(f'The clips have {len(clip)} and {len(truth)} frames.')
-    return [_pair(a, g) for a,g in zip(clip, truth)]
+    return [pair(a, g) for a,g in zip(clip, truth)]
 
 def dtssd(
     clip,        # sequence of alphas, each `(H,W)` in [0,1]
@@ -155,7 +154,8 @@ def halo(
     ring=30,     # width of the ring around the person, in pixels
 ) -> float:      # PSNR in dB, up to 99 (equal, or there is no ring); more is better
     "How close `out` comes to `ideal` in a ring around the person."
-    alpha = np.asarray(alpha, np.float32)
+    alpha = as_opacity(alpha)
+    for img in (out, ideal): check_frame(img, 'A picture')
     if not out.shape == ideal.shape == (*alpha.shape, 3):
         raise BgblurError(f'Pictures {out.shape}, {ideal.shape}, alpha {alpha.shape} must be of one size.')
     where = _ring(alpha, ring)
@@ -172,6 +172,13 @@ def _grey(frame):
     "`frame` in grey, float32, blurred by 3×3 pixels against the noise of the camera"
     return cv2.blur(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY).astype(np.float32), (3, 3))
 
+def _with_grey(a, frame):
+    check_frame(frame, 'A picture')
+    a = as_opacity(a)
+    if a.shape != frame.shape[:2]: raise BgblurError(f'A matte and its picture must have one shape, not {a.shape} and {frame.shape[:2]}.')
+    return a,_grey(frame)
+
+
 # %% ../nbs/10_metrics.ipynb #a57dfb7f
 def flicker(
     clip,        # sequence of alphas, each `(H,W)` in [0,1]
@@ -179,8 +186,7 @@ def flicker(
     still=4,     # a pixel stands still if its grey changes by less, in levels
 ) -> float:      # from 0 to 1000; 0 if no pixel near the edge stands still
     "Mean change of alpha from frame to frame, times 1e3, near its edge and where the picture stands still."
-    greys = [_grey(f) for f in frames]
-    pairs = _clips(clip, greys)
+    pairs = _clips(clip, frames, _with_grey)
     moved = []
     for (a0,f0),(a1,f1) in zip(pairs, pairs[1:]):
         where = (np.abs(f1 - f0) < still) & _band((a0 + a1)/2)

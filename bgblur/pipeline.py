@@ -8,25 +8,27 @@ __all__ = ['work_size', 'prefetch', 'yuv_to_bgr', 'Yuv', 'Blurrer']
 # %% ../nbs/03_pipeline.ipynb #dbc07394
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from functools import partial
+from itertools import islice, takewhile
+from threading import Event
+from traceback import format_exception
 
 import cv2, numpy as np
 
 from .blur import (
-    Seam, blur_background, composite, cut_out, foreground, layers, light_wrap, replace_background, small_blur, small_size)
+    Seam, blur_background, check_strength, composite, cut_out, foreground, layers, light_wrap, replace_background, small_blur, small_size)
 from .matte import Matte, Skip, Zoom, fit
-from .predict import BgblurError, check_frame, load_segmenter, shrink
+from .predict import BgblurError, as_opacity, check_frame, check_number, load_segmenter, shrink
 
 # %% ../nbs/03_pipeline.ipynb #c59dde8f
 def _checked(p, shape=None):
-    "`p` if it is a probability (for a frame of `shape`); otherwise raise"
-    p = np.asarray(p)
-    if p.ndim != 2 or shape and p.shape != shape or p.dtype.kind not in 'fbu' or not p.size:
-        raise BgblurError(f'Got {p.dtype} {p.shape} instead of a probability {shape or "(H, W)"}.')
-    lo,hi = p.min(),p.max()
-    # written so that NaN fails, too
-    if not (lo >= -.01 and hi <= 1.01): raise BgblurError('Got numbers that are no probabilities, outside [0,1] or NaN.')
-    return p if p.dtype == np.float32 and lo >= 0 and hi <= 1 else np.clip(p, 0, 1, dtype=np.float32)
+    "A copy of `p` if it is a probability (for a frame of `shape`); otherwise raise"
+    if p is None: raise BgblurError('Got nothing instead of a probability.')
+    a = as_opacity(p, 'A probability')
+    if shape and a.shape != shape: raise BgblurError(f'Got a probability of shape {a.shape} for a frame of shape {shape}.')
+    # frames wait for those that follow, and a net may give all its answers in the same memory
+    return a.copy()
+
 
 # %% ../nbs/03_pipeline.ipynb #f6d58bdf
 def work_size(
@@ -42,6 +44,7 @@ def work_size(
 def prefetch(
     items,      # any iterable
     n=2,        # how many items are made before they are wanted
+    over=None,  # an `Event` to set at the end, for those who make the items
 ):              # generator of the same items
     "Make `items` in a thread of its own. What they raise is raised here; leaving early ends the thread."
     items,end = iter(items),object()
@@ -51,7 +54,9 @@ def prefetch(
         while (item := made.popleft().result()) is not end:
             made.append(pool.submit(next, items, end))
             yield item
-    finally: pool.shutdown(cancel_futures=True)
+    finally:
+        if over: over.set()
+        pool.shutdown(cancel_futures=True)
 
 # %% ../nbs/03_pipeline.ipynb #fc4fe5ed
 def yuv_to_bgr(
@@ -72,6 +77,10 @@ class Yuv:
         u, v,             # colour, uint8 `(H/2,W/2)`
         matrix=None,      # to BGR; None: `yuv_to_bgr()`
     ):
+        "Raises `BgblurError` unless they are three such planes."
+        if not all(isinstance(p, np.ndarray) and p.dtype == np.uint8 and p.ndim == 2 and p.size for p in (y, u, v)) \
+           or not y.shape == (2*u.shape[0], 2*u.shape[1]) == (2*v.shape[0], 2*v.shape[1]):
+            raise BgblurError('A frame in planes is three uint8 arrays, (H, W) and twice (H/2, W/2).')
         self.y,self.u,self.v = y,u,v
         self.matrix = yuv_to_bgr() if matrix is None else matrix
 
@@ -100,7 +109,7 @@ class Yuv:
 
 # %% ../nbs/03_pipeline.ipynb #4846bdb9
 class Blurrer:
-    "One frame in, one frame out, its background blurred or replaced."
+    "One frame in, one frame out, its background blurred or replaced. Counts `failures`, and the frames in which somebody was `found`."
     def __init__(self,
         segmenter=None,    # BGR uint8 `(H,W,3)` -> person probability `(H,W)` in [0,1]; None: `load_segmenter()`
         matte=None,        # frame, probability `(h,w)`, seconds -> alpha `(H,W)` in [0,1]; None: `Matte()`
@@ -110,48 +119,41 @@ class Blurrer:
         lines=480,         # alpha is found on the frame halved, and halved again while it has this many lines, see `work_size`
         wrap=None,         # light of the background on the person's edge, 0 to 1; None: `background.wrap`, or 0
     ):
-        "Raises `BgblurError` for a `wrap` outside [0,1]."
+        "Raises `BgblurError` if `skip`, `lines`, `wrap` or the strength of the blur is something else."
         self.segmenter = segmenter or load_segmenter()
         self.matte = matte or Matte()
         self.background = background or blur_background
-        self.look = Zoom(self._probability, getattr(self.matte, 'people', 'all')) if zoom else self._whole
+        # nothing here may hold `self`: an object that holds itself is freed late, and with it a net of 10 MB
+        ask = partial(_ask, self.segmenter)
+        self.look = Zoom(ask, getattr(self.matte, 'people', 'all')) if zoom else lambda frame, time: ask(frame)
+        for name,x,hi in (('skip', skip, 255), ('lines', lines, np.inf)): check_number(x, 0, hi, name)
         if skip: self.look = Skip(self.look, skip)
         self.lines = lines
         self.wrap = getattr(self.background, 'wrap', 0) if wrap is None else wrap
+        check_number(self.wrap, 0, 1, 'Light wrap')
         self.strength = _strength(self.background)
         self.takes_planes = self.strength >= 36 and not self.wrap    # weaker ones may want the frame itself, see `small_blur`
-        if not 0 <= self.wrap <= 1: raise BgblurError(f'Light wrap goes from 0 to 1, not {wrap}.')
         self.reset()
 
     def reset(self):
         "Forget the clip so far: call it between clips."
-        self.failures,self.last_error,self.colours = 0,None,None
+        self.failures,self.last_error,self.found,self.colours = 0,None,0,None
         for part in (self.matte, self.look, self.background):
             if hasattr(part, 'reset'): part.reset()
 
-    def _probability(self, frame):
-        "Checked, at the size of the net where the segmenter can"
-        if hasattr(self.segmenter, 'small'): return _checked(self.segmenter.small(frame))
-        if isinstance(frame, Yuv): frame = frame.shrunk(frame.shape[1::-1])
-        return _checked(self.segmenter(frame), frame.shape[:2])
-
-    def _whole(self, frame, time): return self._probability(frame)
-
-    def _failed(self, e): self.failures,self.last_error = self.failures + 1,e
-
     def _see(self, frame, time):
-        "The frame at the size at which alpha is found, and the probability; None if the segmenter fails"
+        "The frame at the size at which alpha is found, and the probability; the error if the segmenter fails"
         check_frame(frame)
-        work = shrink(frame, work_size(*frame.shape[:2], self.lines))
-        try: return work,self.look(frame, time)
-        except Exception as e: return work,self._failed(e)
+        return shrink(frame, work_size(*frame.shape[:2], self.lines)),_or_error(self.look, frame, time)
 
     def _alpha(self, work, p, time, ahead=()):
-        "Alpha for `work`, 0 everywhere if there is no probability or the matte fails"
-        if p is not None:
-            try: return _checked(self.matte(work, p, time, *([ahead] if ahead else [])), work.shape[:2])
-            except Exception as e: self._failed(e)
-        return np.zeros(work.shape[:2], np.float32)
+        "Alpha for `work`, 0 everywhere if there is an error instead of a probability or the matte fails"
+        alpha = p if isinstance(p, Exception) else _or_error(_refine, self.matte, work, p, time, ahead)
+        if isinstance(alpha, Exception):
+            self.failures,self.last_error = self.failures + 1,alpha
+            return np.zeros(work.shape[:2], np.float32)
+        self.found += int(alpha.max() > .5)
+        return alpha
 
     def _finish(self, frame, time, work, alpha):
         "The new picture from the frame, the frame at work size, and its alpha"
@@ -161,11 +163,13 @@ class Blurrer:
         fg,bg = self._layers(work, alpha)
         full = _enlarge(alpha, frame)
         new = self.background(frame, full, bg)
+        check_frame(new, 'The background')
         if not self.wrap: return replace_background(frame, alpha, fg, bg, new)
         return composite(light_wrap(foreground(frame, alpha, fg, bg), full, new, self.wrap), full, new)
 
     def _finish_planes(self, frame, work, alpha):
         "Blurring and blending are the same sums in Y, U and V as in B, G and R"
+        if not self.takes_planes: raise BgblurError('Only a plain, strong blur takes frames in planes: see takes_planes.')
         fg,bg = self._layers(frame.merged(small_size(*frame.shape[:2])), alpha)
         blurred = small_blur(frame.shape[:2], bg, self.strength)
         planes = zip(*(cv2.split(x) for x in (fg, bg, blurred)))
@@ -177,7 +181,9 @@ class Blurrer:
         self.colours = layers(img, alpha, self.colours)
         return self.colours
 
-    def _cut(self, frame, time, work, alpha): return cut_out(frame, _enlarge(alpha, frame), *self._layers(work, alpha))
+    def _cut(self, frame, time, work, alpha):
+        if isinstance(frame, Yuv): raise BgblurError('A cutout takes frames in BGR, not in planes.')
+        return cut_out(frame, _enlarge(alpha, frame), *self._layers(work, alpha))
 
     def alpha(self,
         frame,          # BGR uint8 `(H,W,3)`
@@ -206,12 +212,15 @@ class Blurrer:
         return self._cut(frame, time, work, self._alpha(work, p, time))
 
     def stream(self,
-        frames,             # iterable of `(frame, seconds)`: what `__call__` takes, and its time in the clip, or None
+        frames,             # iterable of `(frame, seconds)`: what `__call__` takes, each in memory of its own, and its time in the clip, or None
         transparent=False,  # give what `cutout` gives
         threads=True,       # see, blend, and what the caller does: each in a thread of its own, see `prefetch`
     ):                      # generator of pictures, one for each frame, in their order
         "A clip, with as many frames of the future as the matte wants. Holds no more than a few frames."
-        def line(items, n): return prefetch(items, n) if threads else items
+        over = Event()
+        def line(items, n): return prefetch(items, n, over) if threads else items
+        # a slow net should not see what nobody waits for any more
+        frames = takewhile(lambda _: not over.is_set(), frames)
         # one more seen than needed: the net takes long for some frames, and no time for others
         seen = line(((f, t, *self._see(f, t)) for f,t in frames), 2)
         return line(self._finished(seen, self._cut if transparent else self._finish), 1)
@@ -220,9 +229,25 @@ class Blurrer:
         waiting = deque(islice(seen, 1 + getattr(self.matte, 'ahead', 0)))
         while waiting:
             frame,time,work,p = waiting.popleft()
-            ahead = [(w, q) for _,_,w,q in waiting if q is not None]
+            ahead = [(w, q) for _,_,w,q in waiting if not isinstance(q, Exception)]
             yield finish(frame, time, work, self._alpha(work, p, time, ahead))
             waiting.extend(islice(seen, 1))
+
+def _ask(segmenter, frame):
+    "The probability, checked, at the size of the net where the segmenter can"
+    if hasattr(segmenter, 'small'): return _checked(segmenter.small(frame))
+    if isinstance(frame, Yuv): frame = frame.shrunk(frame.shape[1::-1])
+    return _checked(segmenter(frame), frame.shape[:2])
+
+def _refine(matte, work, p, time, ahead): return _checked(matte(work, p, time, *([ahead] if ahead else [])), work.shape[:2])
+
+def _or_error(f, *args):
+    "What `f` returns, or what it raises, with the way it came as a note: a traceback would hold all that was at work"
+    try: return f(*args)
+    except Exception as e:
+        e.__notes__ = [''.join(format_exception(e))]
+        e.__cause__ = e.__context__ = e.__traceback__ = None
+        return e
 
 def _before(alpha, planes):
     "For each of some `planes` of one size, `(frame, fg, bg, new)` with all but the frame small: the person before `new`"
@@ -238,5 +263,6 @@ def _enlarge(alpha, frame):
 def _strength(background):
     "Of a plain blur; 0 for any other background"
     if background is blur_background: return 61
-    if getattr(background, 'func', None) is blur_background and not background.args: return background.keywords.get('strength', 61)
-    return 0
+    if getattr(background, 'func', None) is not blur_background or background.args: return 0
+    check_strength(strength := background.keywords.get('strength', 61))
+    return strength

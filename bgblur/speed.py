@@ -277,7 +277,7 @@ def floor(src, dst):
     n,start = 0,perf_counter()
     with VideoReader(src) as reader:
         writer = VideoWriter(dst, reader)
-        with closing(prefetch(f for f in reader if isinstance(f, av.VideoFrame))) as frames:
+        with closing(prefetch(reader.frames())) as frames:
             for n,f in enumerate(frames, 1): writer.write(planes_of(f) or to_bgr(f), f)
         writer.close()
     return n,perf_counter() - start

@@ -57,7 +57,7 @@ def lab(folder, **env):
 
 def app(**env):
     "The page of `make app`"
-    return server([sys.executable, ROOT/'tools'/'app.py', ''], **env)
+    return server([sys.executable, ROOT/'tools'/'app.py', ''], '/?token=for-the-test', JUPYTER_TOKEN='for-the-test', **env)
 
 
 @contextmanager

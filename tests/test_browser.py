@@ -1,4 +1,5 @@
 "The explorer in a real browser: in JupyterLab, and as the page of `make app`."
+import os
 import time
 
 import cv2
@@ -97,11 +98,16 @@ def test_page_takes_a_clip_and_refuses_with_a_sentence(served, tmp_path):
         bad = tmp_path/'me.jpg'
         bad.write_text('hello')
         upload(page, bad)
-        page.get_by_text('me.jpg is not a picture that OpenCV can read.').wait_for(timeout=30_000)
-        large = tmp_path/'large.bmp'    # more than the 10 MB that a message may have if nobody says otherwise
-        cv2.imwrite(str(large), np.zeros((2400, 4400, 3), np.uint8))
+        page.get_by_text('me.jpg is not a picture that can be read: those are JPEG, PNG, WebP, TIFF, BMP, GIF and AVIF.').wait_for(timeout=30_000)
+        large = tmp_path/'large.mp4'    # a server that is sent this hangs up, and the page is dead
+        large.touch()
+        os.truncate(large, 10**9)
         upload(page, large)
-        page.get_by_text('large.bmp has 32 MB: at most 30 can be taken here.').wait_for(timeout=30_000)
+        page.get_by_text('large.mp4 has 1000 MB: at most 30 can be taken here.').wait_for(timeout=30_000)
+        large = tmp_path/'large.bmp'    # more than the 10 MB that a message may have if nobody says otherwise
+        cv2.imwrite(str(large), np.zeros((2000, 4000, 3), np.uint8))
+        upload(page, large)
+        page.get_by_text('large.bmp', exact=True).wait_for(timeout=30_000)
         upload(page, CLIP)
         page.locator('canvas').wait_for(timeout=60_000)
         out = result(page, tmp_path)

@@ -13,7 +13,8 @@ from av.subtitles.subtitle import SubtitleSet
 from av.video.reformatter import Interpolation
 from conftest import ROOT, bgblur, one_sentence, run, sound, times, write_clip
 
-from bgblur.video import HLG, PQ, VideoError, VideoReader, blur_video, nits_to_pq, orientation, to_bgr
+from bgblur.frames import HLG, PQ, nits_to_pq, orientation
+from bgblur.video import VideoError, blur_video
 
 SMALL = 160, 120
 EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
@@ -436,3 +437,9 @@ def test_names(tmp_path, small, name):
     result = bgblur('video', '-o', f'{name[:-4]}-blurred.mp4', '--', name, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert len(times(tmp_path/f'{name[:-4]}-blurred.mp4')) == 3
+
+
+def test_a_clip_that_shows_nobody_says_so(tmp_path):
+    rocket = cv2.resize(cv2.imread(str(ROOT/'sample_data'/'rocket.jpg')), SMALL)
+    result = bgblur('video', encode(tmp_path/'a.mp4', [rocket]*5))
+    assert result.returncode == 0 and 'nobody was found' in result.stdout

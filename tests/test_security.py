@@ -1,0 +1,685 @@
+"What SECURITY.md promises: files from strangers, the page of `make app`, temporary files, the network."
+import ast
+import asyncio
+import ctypes
+import json
+import os
+import pickle
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zlib
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import av
+import cv2
+import numpy as np
+import psutil
+import pytest
+from browser import app
+from conftest import BIN, CLIP, ROOT, bgblur, run, write_clip
+from test_command import one_sentence
+
+from bgblur.blur import read_picture
+from bgblur.live import FileSource
+from bgblur.predict import BgblurError, ModelError, load_segmenter
+from bgblur.speed import take
+from bgblur.video import VideoReader, blur_image, blur_video, find_background
+
+LINUX = pytest.mark.skipif(not sys.platform.startswith('linux'), reason='asks the kernel of Linux')
+PICTURE = ROOT/'sample_data'/'rocket.jpg'
+
+
+@contextmanager
+def watched(path):
+    "A function that says whether anybody has opened `path` in the meantime: the kernel is asked (inotify, IN_OPEN)"
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = libc.inotify_init1(os.O_NONBLOCK)
+    assert libc.inotify_add_watch(fd, os.fsencode(path), 0x20) > 0
+
+    def opened():
+        try: return bool(os.read(fd, 4096))
+        except BlockingIOError: return False
+    try: yield opened
+    finally: os.close(fd)
+
+
+# -- models ------------------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def evil(tmp_path):
+    "A pickle that makes a file when it is opened, and that file"
+    made = tmp_path/'made'
+
+    class Evil:
+        def __reduce__(self): return open, (str(made), 'w')
+    (tmp_path/'evil.pkl').write_bytes(pickle.dumps(Evil()))
+    return tmp_path/'evil.pkl', made
+
+
+def test_pickle_runs_nothing_without_trust(evil, tmp_path, soak):
+    model, made = evil
+    commands = [['image', PICTURE, '-o', tmp_path/'a.png'], ['video', CLIP, '-o', tmp_path/'a.mp4'],
+                ['live', '--source', CLIP, '--to', 'none', '--seconds', 1]]
+    for args in commands if soak else commands[:1]: one_sentence(bgblur(*args, '--model', model), 'pickle', '--trust')
+    with pytest.raises(ModelError, match='trust'): load_segmenter(model)
+    assert not made.exists()
+    # with trust it does run; otherwise this test could not fail
+    assert bgblur('image', PICTURE, '-o', tmp_path/'a.png', '--model', model, '--trust').returncode == 2 and made.exists()
+
+
+@pytest.mark.parametrize('trust', [False, True])
+def test_pickle_called_onnx_runs_nothing(evil, trust):
+    model, made = evil
+    with pytest.raises(ModelError, match='not a net'): load_segmenter(model.rename(model.with_suffix('.onnx')), trust=trust)
+    assert not made.exists()
+
+
+@pytest.fixture
+def spread_net(tmp_path):
+    "A function that makes a net whose weights lie in a file of a given name, in nets/; the weights lie at every place that is tried"
+    import onnx
+    from onnx import TensorProto, helper
+    weights = np.ones((64, 64), np.float32).tobytes()
+    for folder in ('nets', 'nets/sub', 'cwd'): (tmp_path/folder).mkdir()
+    for name in ('nets/w.bin', 'nets/sub/w.bin', 'cwd/w.bin', 'w.bin'): (tmp_path/name).write_bytes(weights)
+    (tmp_path/'nets'/'link.bin').symlink_to('../w.bin')
+
+    def make(location):
+        w = TensorProto(name='w', data_type=TensorProto.FLOAT, dims=[1, 1, 64, 64], data_location=TensorProto.EXTERNAL)
+        w.external_data.add(key='location', value=location.format(tmp_path))
+        nodes = [helper.make_node('ReduceMean', ['x'], ['m'], axes=[1]), helper.make_node('Mul', ['m', 'w'], ['y'])]
+        ends = [[helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, c, 64, 64])] for n, c in (('x', 3), ('y', 1))]
+        model = helper.make_model(helper.make_graph(nodes, 'g', *ends, [w]), opset_imports=[helper.make_opsetid('', 13)], ir_version=8)
+        (tmp_path/'nets'/'net.onnx').write_bytes(model.SerializeToString())
+        return tmp_path/'nets'/'net.onnx'
+    return make
+
+
+@LINUX
+@pytest.mark.parametrize('location, leads_to', [('w.bin', 'nets/w.bin'), ('sub/w.bin', 'nets/sub/w.bin'), ('../w.bin', 'w.bin'), ('link.bin', 'w.bin'),
+                                                ('{}/w.bin', 'w.bin'), ('w.bin', 'cwd/w.bin'), ('/dev/zero', '/dev/zero')])
+def test_net_reaches_no_other_file(spread_net, tmp_path, monkeypatch, location, leads_to):
+    monkeypatch.chdir(tmp_path/'cwd')
+    net = spread_net(location)
+    with watched(tmp_path/leads_to) as opened:
+        with pytest.raises(ModelError, match='keeps its weights in another file'): load_segmenter(net)
+        assert not opened()
+
+
+@LINUX
+def test_net_is_one_file(spread_net, tmp_path):
+    net = spread_net('w.bin')
+    one_sentence(bgblur('image', PICTURE, '-o', tmp_path/'a.png', '--model', net), 'net.onnx keeps its weights in another file')
+    # onnxruntime alone would open it; otherwise the tests here could not fail
+    import onnxruntime
+    with watched(tmp_path/'nets'/'w.bin') as opened:
+        onnxruntime.InferenceSession(str(net), providers=['CPUExecutionProvider'])
+        assert opened()
+
+
+# -- clips that are something else -------------------------------------------------------------------------------------
+
+def hls(url): return f'#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-VERSION:3\n#EXTINF:0.4,\n{url}\n#EXT-X-ENDLIST\n'
+
+
+def dash(url):
+    return (f'<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT0.4S" minBufferTime="PT1S" '
+            f'profiles="urn:mpeg:dash:profile:isoff-on-demand:2011"><Period><AdaptationSet mimeType="video/mp4"><Representation id="1" bandwidth="1000" '
+            f'width="160" height="96" codecs="avc1.42c01e"><BaseURL>{url}</BaseURL></Representation></AdaptationSet></Period></MPD>')
+
+
+def concat(url): return f"ffconcat version 1.0\nfile '{url}'\n"
+
+
+def box(kind, data): return struct.pack('>I4s', len(data) + 8, kind) + data
+
+
+def elsewhere(clip, path):
+    "A QuickTime file like `clip` that says its pictures lie in `path` (an alias in its data reference)"
+    data, path = clip.read_bytes(),path.encode()
+    # volume, name of the file, levels up from here and down to there; then records: 2 is the path, -1 the end
+    alias = bytes(10) + bytes(28) + bytes(12) + bytes(64) + bytes(16) + struct.pack('>HH', 1, 1) + bytes(16)
+    alias += struct.pack('>HH', 2, len(path)) + path + bytes(len(path) % 2) + b'\xff\xff\0\0'
+    new = box(b'dref', struct.pack('>II', 0, 1) + box(b'alis', struct.pack('>I', 0) + alias))
+    at = data.index(b'dref') - 4
+    more = len(new) - struct.unpack('>I', data[at:at+4])[0]
+    out = bytearray(data[:at] + new + data[at + len(new) - more:])
+    for kind in (b'moov', b'trak', b'mdia', b'minf', b'dinf'):
+        i = out.index(kind) - 4
+        out[i:i+4] = struct.pack('>I', struct.unpack('>I', out[i:i+4])[0] + more)
+    return bytes(out)
+
+
+@pytest.fixture(scope='module')
+def lures(tmp_path_factory, frames_of_red):
+    "A folder with secret.mp4 and secret.ts, both playable; a server that offers them and counts; and files that point at them"
+    folder = tmp_path_factory.mktemp('lures')
+    write_clip(folder/'secret.mp4', frames_of_red, audio=None)
+    with av.open(str(folder/'secret.mp4')) as src, av.open(str(folder/'secret.ts'), 'w') as dst:
+        stream = dst.add_stream_from_template(src.streams.video[0])
+        for packet in src.demux(video=0):
+            if packet.size: packet.stream = stream; dst.mux(packet)
+    calls = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *args): super().__init__(*args, directory=str(folder))
+        def parse_request(self): calls.append(self.raw_requestline); return super().parse_request()
+        def log_message(self, *args): pass
+    server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    http = f'http://127.0.0.1:{server.server_port}'
+    sdp = 'v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video {} RTP/AVP 96\na=rtpmap:96 H264/90000\n'.format(server.server_port + 1)
+    texts = {'playlist': hls('secret.ts'), 'playlist-abs': hls(folder/'secret.ts'), 'playlist-http': hls(f'{http}/secret.ts'),
+             'dash': dash('secret.mp4'), 'dash-http': dash(f'{http}/secret.mp4'),
+             'concat': concat('secret.mp4'), 'concat-abs': concat(folder/'secret.mp4'), 'concat-http': concat(f'{http}/secret.mp4'),
+             'session': sdp, 'text': 'hello world\n'*200, 'ansi': '\x1b[31mhello\x1b[0m\n'*200,
+             'svg': f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"><image xlink:href="{http}/secret.mp4"/></svg>'}
+    yield folder, texts, calls, http
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope='module')
+def frames_of_red(): return [np.full((96, 160, 3), (0, 0, 255), np.uint8)]*10
+
+
+LURES = ['playlist', 'playlist-abs', 'playlist-http', 'dash', 'dash-http', 'concat', 'concat-abs', 'concat-http', 'session', 'text', 'ansi', 'svg']
+ENDINGS = ['mp4', 'mkv', 'm3u8', 'mpd', 'ffconcat', 'sdp', 'txt']
+DOORS = {'video': lambda p: blur_video(p, p.with_name('out.mp4'), progress=False, overwrite=True), '-b': find_background,
+         '--source': FileSource, 'bench': lambda p: take(p, p.with_name('out.mkv'), 2)}
+
+
+@contextmanager
+def nothing_reached(folder, calls):
+    "Within, nobody opens the secrets or asks the server"
+    before = len(calls)
+    with watched(folder/'secret.mp4') as mp4, watched(folder/'secret.ts') as ts:
+        yield
+        assert not mp4() and not ts() and calls[before:] == []
+
+
+@LINUX
+@pytest.mark.parametrize('door', DOORS)
+@pytest.mark.parametrize('lure', LURES)
+def test_clip_reaches_no_other_file(lures, lure, door):
+    folder, texts, calls, _ = lures
+    for ending in ENDINGS:
+        path = folder/f'{lure}.{ending}'
+        path.write_text(texts[lure])
+        with nothing_reached(folder, calls), pytest.raises(BgblurError) as e: DOORS[door](path)
+        assert len(str(e.value).splitlines()) == 1
+
+
+@LINUX
+@pytest.mark.parametrize('name, args', [
+    ('playlist.mp4', ['video', '{}', '-q', '-o', 'out.mp4']),
+    ('concat.mp4', ['video', '{}', '-q', '-o', 'out.mp4']),
+    ('playlist.m3u8', ['video', CLIP, '-q', '-o', 'out.mp4', '-b', '{}']),
+    ('concat.mp4', ['live', '--to', 'none', '--seconds', '1', '-q', '--source', '{}']),
+], ids=lambda v: v if isinstance(v, str) else ' '.join(os.path.basename(a) for a in v))
+def test_command_refuses_a_playlist(lures, name, args, soak):
+    folder, texts, calls, _ = lures
+    for name in [f'{lure}.{ending}' for lure in texts for ending in ENDINGS] if soak else [name]:
+        (folder/name).write_text(texts[name.split('.')[0]])
+        with nothing_reached(folder, calls): one_sentence(bgblur(*[str(a).format(name) for a in args], cwd=folder))
+        assert not (folder/'out.mp4').exists()
+
+
+@LINUX
+@pytest.mark.parametrize('name', ['concat:secret.mp4|secret.mp4', 'subfile,,start,0,end,0,,:secret.mp4', 'pipe:', 'pipe:0.mp4', 'file:secret.mp4',
+                                  'http:{}.mp4', 'data:video,x.mp4', 'crypto:secret.mp4'])
+def test_name_is_a_name(lures, name, monkeypatch):
+    "A name that FFmpeg could take for a protocol is that of a file: one that is not there, or one that is no video"
+    folder, _, calls, http = lures
+    monkeypatch.chdir(folder)
+    name = name.format(http.replace('/', ''))
+    for content in (None, 'hello'):
+        if content: Path(name).write_text(content)
+        for open_it in DOORS.values():
+            with nothing_reached(folder, calls), pytest.raises(BgblurError): open_it(Path(name))
+
+
+@LINUX
+@pytest.mark.parametrize('door', DOORS)
+def test_pattern_in_a_name_is_a_name(tmp_path, frames, door):
+    "FFmpeg would take frame_%03d.png for frame_000.png, frame_001.png, ..."
+    for name in ('frame_000.png', 'frame_001.png', 'frame_%03d.png'): cv2.imwrite(str(tmp_path/name), frames[0])
+    with watched(tmp_path/'frame_000.png') as first, watched(tmp_path/'frame_001.png') as second:
+        try: DOORS[door](tmp_path/'frame_%03d.png')
+        except BgblurError: pass
+        assert not first() and not second()
+
+
+@LINUX
+def test_quicktime_reference_is_not_followed(tmp_path, frames_of_red, frames):
+    "A .mov may say that its pictures lie in another file"
+    secret = write_clip(tmp_path/'secret.mov', frames_of_red, audio=None)
+    clip = write_clip(tmp_path/'plain.mov', frames[:3], audio=None)
+    (tmp_path/'lure.mov').write_bytes(elsewhere(clip, str(secret)))
+    with watched(secret) as opened:
+        # FFmpeg follows it if it is asked to; otherwise this test could not fail
+        with av.open(str(tmp_path/'lure.mov'), options={'enable_drefs': '1'}): pass
+        assert opened()
+    for open_it in DOORS.values():
+        with watched(secret) as opened:
+            try: open_it(tmp_path/'lure.mov')
+            except BgblurError: pass
+            assert not opened()
+
+
+# -- sizes -------------------------------------------------------------------------------------------------------------
+
+def peak(*args, **kwargs):
+    "Exit code, standard error and largest memory, in MB, of `bgblur *args`"
+    with subprocess.Popen([BIN/'bgblur', *map(str, args)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **kwargs) as process:
+        err = process.stderr.read()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    return subprocess.CompletedProcess(args, process.returncode, '', err), used.ru_maxrss/1024
+
+
+def refused_without_memory(*args, words=(), **kwargs):
+    result, mb = peak(*args, **kwargs)
+    one_sentence(result, *words)
+    assert mb < 600, mb
+
+
+def encoded(tmp_path, kind, codec, pix_fmt):
+    "Three small frames as a file of a kind, 300×260"
+    with av.open(str(tmp_path/f'small.{kind}'), 'w') as out:
+        v = out.add_stream(codec, rate=25)
+        v.width, v.height, v.pix_fmt = 300, 260, pix_fmt
+        for _ in range(3): out.mux(v.encode(av.VideoFrame.from_ndarray(np.full((260, 300, 3), 90, np.uint8), format='bgr24').reformat(format=pix_fmt)))
+        out.mux(v.encode())
+    return bytearray((tmp_path/f'small.{kind}').read_bytes())
+
+
+def every(data, what):
+    "Places of `what` in `data`"
+    at = -1
+    while (at := data.find(what, at + 1)) >= 0: yield at
+
+
+def png_side(data, side):
+    for at in every(data, b'IHDR'):
+        data[at+4:at+12] = struct.pack('>II', side, side)
+        data[at+17:at+21] = struct.pack('>I', zlib.crc32(data[at:at+17]))
+
+
+def huge_clip(tmp_path, kind, side):
+    "A file of a kilobyte whose header says that its pictures have `side`×`side` pixels"
+    if kind == 'avi':      # bare pixels
+        data = encoded(tmp_path, 'avi', 'rawvideo', 'bgr24')
+        at = data.index(b'strf') + 12
+        data[at:at+8] = struct.pack('<ii', side, side)
+    elif kind == 'mkv':    # two bytes each
+        data = encoded(tmp_path, 'mkv', 'ffv1', 'yuv420p')
+        at = data.index(b'\xb0\x82\x01\x2c\xba\x82\x01\x04')
+        data[at+2:at+4] = data[at+6:at+8] = struct.pack('>H', side)
+    elif kind == 'gif':
+        data = encoded(tmp_path, 'gif', 'gif', 'rgb8')
+        data[6:10] = struct.pack('<HH', side, side)
+    else:                  # the container says 300×260, and the pictures in it another size
+        data = encoded(tmp_path, 'mov', 'png', 'rgb24')
+        png_side(data, side)
+    (tmp_path/f'huge.{kind}').write_bytes(data)
+    return tmp_path/f'huge.{kind}'
+
+
+# FFmpeg itself refuses what has more than 2**28 pixels
+HUGE_CLIPS = [('avi', 100_000), ('gif', 16_000), ('mov', 16_000), ('gif', 65_535), ('mov', 100_000), ('mkv', 16_000)]
+
+
+def test_clip_of_huge_frames_is_refused(tmp_path, soak):
+    for kind, side in HUGE_CLIPS if soak else HUGE_CLIPS[:3]:
+        refused_without_memory('video', huge_clip(tmp_path, kind, side), '-q', '-o', tmp_path/'out.mp4')
+        assert not (tmp_path/'out.mp4').exists()
+
+
+def huge_picture(tmp_path, kind, side):
+    "A picture of 8×8 pixels whose header says `side`×`side`"
+    data = bytearray(cv2.imencode(f'.{kind}', np.zeros((8, 8, 3), np.uint8))[1].tobytes())
+    if kind == 'png': png_side(data, side)
+    elif kind == 'bmp': data[18:26] = struct.pack('<ii', side, side)
+    elif kind == 'gif': data[6:10] = struct.pack('<HH', side, side)
+    elif kind == 'webp': data[21:25] = struct.pack('<I', side - 1 | side - 1 << 14 | struct.unpack('<I', data[21:25])[0] >> 28 << 28)
+    elif kind == 'jpg':
+        at = data.index(b'\xff\xc0') + 5
+        data[at:at+4] = struct.pack('>HH', side, side)
+    else:
+        at, = struct.unpack('<I', data[4:8])
+        for i in range(at + 2, at + 2 + 12*struct.unpack('<H', data[at:at+2])[0], 12):
+            if data[i:i+2] in (b'\0\1', b'\1\1'): data[i+2:i+12] = struct.pack('<HII', 4, 1, side)
+    path = tmp_path/f'huge.{kind}'
+    path.write_bytes(data)
+    return path
+
+
+HUGE = [('png', 100_000), ('jpg', 65_500), ('jpg', 30_000), ('bmp', 100_000), ('tif', 100_000), ('webp', 16_384), ('gif', 30_000)]
+
+
+@pytest.mark.parametrize('kind, side', HUGE)
+def test_huge_picture_is_refused(tmp_path, kind, side):
+    path, words = huge_picture(tmp_path, kind, side), f'{side}×{side} pixels: at most 134 million'
+    # a source, a background, and, but for GIF, which it does not take, an upload
+    with pytest.raises(BgblurError, match=words): blur_image(path, tmp_path/'out.png')
+    if kind != 'gif':
+        with pytest.raises(BgblurError, match=words): find_background(path)
+        page = opened_page(path.name, path.read_bytes())
+        assert words in page.message.value and page.explorer is None
+
+
+def test_huge_picture_takes_no_memory(tmp_path):
+    "OpenCV alone takes 5 GB for this one"
+    path = huge_picture(tmp_path, 'jpg', 30_000)
+    refused_without_memory('image', path, '-o', tmp_path/'out.png', words=['30000×30000'])
+    refused_without_memory('video', CLIP, '-o', tmp_path/'out.mp4', '-b', path, words=['30000×30000'])
+    # nor does a small one at the head of a huge file
+    path.write_bytes(PICTURE.read_bytes())
+    os.truncate(path, 1_200_000_000)
+    with pytest.raises(BgblurError, match='1.2 GB: at most 1.1'): read_picture(path)
+
+
+def test_endless_file_is_refused(tmp_path):
+    for args in (['image', '/dev/zero', '-o', tmp_path/'out.png'], ['image', PICTURE, '-o', tmp_path/'out.png', '-b', '/dev/zero']):
+        refused_without_memory(*args)
+
+
+def test_camera_of_the_browser_is_bounded(tmp_path):
+    from bgblur.live import BrowserCamera, Screen
+    camera = BrowserCamera(Screen())
+    for data, shape in ((huge_picture(tmp_path, 'jpg', 16_000).read_bytes(), None), (PICTURE.read_bytes(), (427, 640, 3))):
+        camera.screen.frames.put((1, data, 0.))
+        got = camera.read()
+        assert (got and got[0].shape) == shape
+
+
+# -- the page ----------------------------------------------------------------------------------------------------------
+
+def opened_page(name=None, data=None):
+    "The page without a server, and what it has been sent"
+    from bgblur.explore import App
+    page = App()
+    if name is not None: page.open(name, data)
+    return page
+
+
+NAMES = ['..', '../../x.jpg', '/etc/x.jpg', '/x.jpg', 'x\0.jpg', 'x'*300 + '.jpg', 'a\\..\\..\\x.jpg', 'C:\\x.jpg', '-rf.jpg', '', '.jpg', '.', 'x',
+         '<img src=x onerror=alert(1)>.jpg', '"><script>alert(1)</script>.jpg', 'x\r\ny.jpg', '$(touch made).jpg', '~/x.jpg', 'upload.jpg', 'con.jpg']
+
+
+@pytest.mark.parametrize('name', NAMES, ids=ascii)
+def test_upload_keeps_to_its_folder(tmp_path, monkeypatch, name):
+    for folder in ('tmp', 'cwd'): (tmp_path/folder).mkdir()
+    monkeypatch.chdir(tmp_path/'cwd')
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path/'tmp'))
+    page, written = opened_page(), []
+    write = Path.write_bytes
+    monkeypatch.setattr(Path, 'write_bytes', lambda self, data: (written.append(self), write(self, data))[1])
+    page.open(name, PICTURE.read_bytes())
+    shown = page.message.value
+    if page.explorer: page.render()
+    # the page shows what it was called, but not as HTML
+    shown += page.message.value + page.download.value
+    assert '<img' not in shown and '<script' not in shown
+    for path in written:
+        assert path.parent.parent == tmp_path/'tmp' and path.parent.name.startswith('bgblur-') and re.fullmatch(r'upload\.jpg|\.upload.*\.part', path.name)
+    assert bool(written) == bool(page.explorer)
+    assert sorted(p.name for p in tmp_path.rglob('*')) == ['cwd', 'tmp']
+
+
+def test_page_has_no_control_that_names_a_file():
+    "Whoever speaks to the page's kernel can set what is a control there, also one that is not shown"
+    code = '''
+import sys
+from pathlib import Path
+from bgblur.explore import App, Explorer
+from ipywidgets.widgets.widget import _instances
+page = App()
+page.open('x.jpg', Path(sys.argv[1]).read_bytes())
+print(sorted(type(w).__name__ + ' ' + w.description for w in _instances.values() if type(w).__name__ in ('Text', 'Textarea', 'Button', 'Combobox')))
+print(page.explorer.choice['background'].options)
+'''
+    buttons, backgrounds = run(sys.executable, '-c', code, PICTURE, check=True).stdout.splitlines()
+    assert buttons == "['Button Make the result', 'Text colour']"
+    assert backgrounds == "('blur', 'lens', 'colour')"
+
+
+@pytest.fixture(scope='module')
+def page(tmp_path_factory):
+    "The page of `make app`: its process, its address, its folder for temporary files"
+    tmp = tmp_path_factory.mktemp('tmp')
+    with app(TMPDIR=tmp) as (process, url): yield process, url, tmp
+
+
+def get(url, **headers):
+    "Status, headers and text of an answer"
+    try:
+        with urlopen(Request(url, headers={k.replace('_', '-'): v for k, v in headers.items()}), timeout=60) as answer:
+            return answer.status, answer.headers, answer.read().decode(errors='replace')
+    except HTTPError as e: return e.code, e.headers, e.read().decode(errors='replace')
+
+
+def kernels(process): return [c for c in psutil.Process(process.pid).children(recursive=True) if 'ipykernel' in ' '.join(c.cmdline())]
+
+
+def address(url): return url.split('?')[0]
+
+
+def test_page_wants_its_token(page):
+    process, url, _ = page
+    before = len(kernels(process))
+    for end in ('', '?token=', '?token=wrong', 'api/kernels/' + '0'*8 + '-0000-0000-0000-' + '0'*12):
+        status, _, text = get(address(url) + end)
+        assert (status == 403 or 'Password or token' in text) and 'kernelId' not in text
+    assert len(kernels(process)) == before
+    # other users of the computer see the arguments of all programs
+    assert 'for-the-test' not in ' '.join(psutil.Process(process.pid).cmdline())
+
+
+def test_page_answers_to_this_computer_only(page):
+    _, url, _ = page
+    port = address(url).split(':')[2].strip('/')
+    for host in ('evil.example', f'evil.example:{port}', '0.0.0.0', '192.0.2.1', 'localhost.evil.example', '127.0.0.1.evil.example'):
+        assert get(url, Host=host)[0] == 403
+    others = {a.address for addresses in psutil.net_if_addrs().values() for a in addresses if a.family.name in ('AF_INET', 'AF_INET6')}
+    for ip in others - {'127.0.0.1'}:
+        with pytest.raises(OSError): socket.create_connection((ip, int(port)), timeout=10).close()
+
+
+def talk(url, kernel, *messages, **headers):
+    "What the kernel's socket answers to messages, until the kernel says what it is, or hangs up (None); or why it does not listen"
+    from tornado.httpclient import HTTPClientError, HTTPRequest
+    from tornado.websocket import WebSocketClosedError, websocket_connect
+
+    async def go():
+        request = HTTPRequest(f'ws{address(url)[4:]}api/kernels/{kernel}/channels', headers={k.replace('_', '-'): v for k, v in headers.items()})
+        try: channel = await websocket_connect(request)
+        except HTTPClientError as e: return [e.code]
+        heard = []
+        try:
+            for m in (*messages, message('kernel_info_request')): await channel.write_message(m)
+        except WebSocketClosedError: return [None]
+        while not heard or heard[-1] not in (None, 'kernel_info_reply'):
+            m = await asyncio.wait_for(channel.read_message(), 60)
+            heard.append(m and json.loads(m)['msg_type'])
+        channel.close()
+        return heard
+    return asyncio.run(go())
+
+
+def message(kind, channel='shell', **content):
+    return json.dumps({'header': {'msg_id': kind, 'msg_type': kind, 'username': '', 'session': 'x', 'version': '5.3', 'date': ''},
+                       'parent_header': {}, 'metadata': {}, 'content': content, 'channel': channel, 'buffers': []})
+
+
+@pytest.fixture
+def kernel(page): return re.search(r'"kernelId": ?"([^"]+)"', get(page[1])[2])[1]
+
+
+def test_page_runs_no_code_of_a_visitor(page, kernel, tmp_path):
+    _, url, _ = page
+    code = f'open({str(tmp_path/"made")!r}, "w")'
+    asked = [message('execute_request', channel, code=code, silent=False, store_history=False, user_expressions={'x': code}, allow_stdin=False)
+             for channel in ('shell', 'control')]
+    trusted = {'Authorization': 'token for-the-test'}
+    heard = talk(url, kernel, *asked, **trusted)
+    assert heard[-1] == 'kernel_info_reply' and 'execute_reply' not in heard and not (tmp_path/'made').exists()
+    # nor does it listen to a page from elsewhere, or to somebody without the token
+    assert talk(url, kernel) == [403] and talk(url, kernel, Origin='http://evil.example') == [403]
+    assert talk(url, kernel, Host='evil.example', **trusted) == [403]
+
+
+def test_page_hangs_up_on_too_much(page, kernel):
+    trusted = {'Authorization': 'token for-the-test'}
+    for size, hangs_up in ((31_000_000, False), (33_000_000, True)):
+        heard = talk(page[1], kernel, message('comm_msg', comm_id='x', data='x'*size), **trusted)
+        assert (heard[-1] is None) == hangs_up
+
+
+PLACES = ['voila/files/bgblur.ipynb', 'voila/files/../tools/app.py', 'voila/files/%2e%2e/tools/app.py', 'voila/static/%2e%2e/app.py', 'voila/static//etc/passwd',
+          'voila/static/%2fetc/passwd', 'voila/templates/lab/static//etc/passwd', 'voila/templates/lab/static/%2e%2e/index.html.j2',
+          'voila/labextensions/%2e%2e/x', 'voila/labextensions//etc/passwd', 'voila/api/themes//etc/passwd', 'voila/api/contents', 'api/contents',
+          'api/contents/bgblur.ipynb', 'api/kernels', 'api/sessions', 'api/terminals', 'api/config/common', 'terminals/1', 'tree', 'lab', 'voila/tree',
+          'voila/render/bgblur.ipynb', 'nbs/00_predict.ipynb', 'files/bgblur.ipynb', 'notebooks/bgblur.ipynb']
+
+
+def test_page_offers_nothing_else(page):
+    process, url, _ = page
+    before = len(kernels(process))
+    for place in PLACES:
+        status, _, text = get(address(url) + place, Authorization='token for-the-test')
+        assert status in (403, 404, 500), place
+        assert not re.search(r'root:|import App|"cells"|nbconvert', text), place
+    assert len(kernels(process)) == before
+
+
+def test_page_loads_nothing_from_elsewhere(page):
+    _, headers, _ = get(page[1])
+    policy = dict(p.split(' ', 1) for p in headers['Content-Security-Policy'].split('; '))
+    assert {'default-src', 'script-src', 'style-src', 'connect-src'} <= {*policy}
+    port = address(page[1]).split(':')[2].strip('/')
+    for sources in policy.values():
+        assert {*sources.split()} <= {"'self'", "'none'", "'unsafe-inline'", 'data:', 'blob:', f'ws://127.0.0.1:{port}', f'ws://localhost:{port}'}
+
+
+def test_files_of_the_page_are_private(page, kernel):
+    found = [p for p in page[2].rglob('*') if p.is_file()]
+    assert found and all(any(not folder.stat().st_mode & 0o077 for folder in p.parents if page[2] in folder.parents) for p in found)
+
+
+def test_live_widget_listens_nowhere():
+    "It speaks through Jupyter"
+    from bgblur.live import BrowserCamera, LiveWidget
+
+    def listening(): return {c.laddr for c in psutil.Process().net_connections() if c.status == 'LISTEN'}
+    before, widget = listening(), LiveWidget(BrowserCamera).start()
+    try: assert widget.live and listening() == before
+    finally: widget.stop()
+
+
+# -- temporary files ---------------------------------------------------------------------------------------------------
+
+def while_it_runs(args, patterns, **kwargs):
+    "Rights of all that fits one of `patterns` as long as `bgblur *args` runs: at least one path for each, then it is stopped"
+    seen = {pattern: {} for pattern in patterns}
+    with subprocess.Popen([BIN/'bgblur', *map(str, args)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, umask=0, **kwargs) as process:
+        end = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < end and not all(seen.values()):
+            for folder, pattern in patterns:
+                for p in folder.glob(pattern):
+                    try: seen[folder, pattern][p] = p.stat().st_mode & 0o777
+                    except FileNotFoundError: pass
+            time.sleep(.01)
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+    return seen
+
+
+@pytest.mark.parametrize('what', ['video', 'folder', 'bench'])
+def test_temporary_files_are_private(tmp_path, what):
+    "Whatever the rights that new files get here"
+    (tmp_path/'tmp').mkdir()
+    src = shutil.copy(CLIP, tmp_path/'clip.mp4')
+    args, patterns = {
+        'video': (['video', src, '--stills', 1], [(tmp_path, '.*.part'), (tmp_path/'tmp', 'bgblur-*')]),
+        'folder': (['video', src, '-b', 'none', '-o', tmp_path/'out'], [(tmp_path, '.*.part')]),
+        'bench': (['bench', src, '--frames', 50], [(tmp_path/'tmp', 'bgblur-*')])}[what]
+    for rights in while_it_runs(args, patterns, env=os.environ | {'TMPDIR': str(tmp_path/'tmp')}).values():
+        assert rights and all(not r & 0o077 for r in rights.values()), rights
+
+
+def test_upload_is_private(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    page, umask = opened_page('x.jpg', PICTURE.read_bytes()), os.umask(0)
+    try:
+        with page._file() as path: assert path.is_file() and not path.parent.stat().st_mode & 0o077
+    finally: os.umask(umask)
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_place_and_maker_stay_behind(tmp_path, frames):
+    "Of what a file says about itself, its title comes along, and neither the place nor the camera"
+    src = write_clip(tmp_path/'plain.mp4', frames[:5])
+    with av.open(str(src)) as plain, av.open(str(tmp_path/'told.mp4'), 'w', options={'movflags': 'use_metadata_tags'}) as told:
+        told.metadata.update({'title': 'A talk', 'location': '+48.1234+011.5678/', 'com.apple.quicktime.model': 'SECRET'})
+        tracks = {s: told.add_stream_from_template(s) for s in plain.streams}
+        for track in tracks.values(): track.metadata['handler_name'] = 'SECRET'
+        for packet in plain.demux():
+            if packet.size: packet.stream = tracks[packet.stream]; told.mux(packet)
+    exif = b'Exif\0\0MM\0*\0\0\0\x08\0\1\1\x0f\0\2\0\0\0\7\0\0\0\x1a\0\0\0\0SECRET\0'      # the maker of the camera
+    picture = cv2.imencode('.jpg', frames[0])[1].tobytes()
+    (tmp_path/'told.jpg').write_bytes(picture[:2] + b'\xff\xe1' + struct.pack('>H', len(exif) + 2) + exif + picture[2:])
+    blur_video(tmp_path/'told.mp4', tmp_path/'out-told.mp4', progress=False)
+    blur_image(tmp_path/'told.jpg', tmp_path/'out-told.jpg')
+    for name in ('told.mp4', 'told.jpg'):
+        assert b'SECRET' in (tmp_path/name).read_bytes()
+        assert not re.search(rb'SECRET|48\.1234', (tmp_path/f'out-{name}').read_bytes())
+
+
+# -- the network -------------------------------------------------------------------------------------------------------
+
+ALONE = ['unshare', '--net'] if hasattr(os, 'geteuid') and os.geteuid() == 0 else ['unshare', '--user', '--net']
+
+
+def clean_env(): return {k: v for k, v in os.environ.items() if k != 'ORT_DISABLE_TELEMETRY'}
+
+
+@pytest.mark.skipif(not shutil.which('unshare') or run(*ALONE, 'true').returncode != 0, reason='no network can be taken away here')
+def test_works_without_a_network(tmp_path, frames):
+    src = write_clip(tmp_path/'clip.mp4', frames[:5])
+    result = run(*ALONE, BIN/'bgblur', 'video', src, '-b', PICTURE, '-o', tmp_path/'out.mp4', env=clean_env())
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.skipif(not shutil.which('strace'), reason='needs strace')
+def test_asks_the_network_for_nothing(tmp_path, frames):
+    src = write_clip(tmp_path/'clip.mp4', frames[:5])
+    trace = ['strace', '-f', '-qq', '-e', 'trace=socket,connect,sendto,sendmsg', '-o', tmp_path/'log']
+    assert run(*trace, BIN/'bgblur', 'video', src, '-o', tmp_path/'out.mp4', env=clean_env()).returncode == 0
+    assert 'AF_INET' not in (tmp_path/'log').read_text()
+    # what asks is seen
+    run(*trace, sys.executable, '-c', 'import socket; socket.create_connection(("127.0.0.1", 9))')
+    assert 'AF_INET' in (tmp_path/'log').read_text()
+
+
+# -- and SECURITY.md ---------------------------------------------------------------------------------------------------
+
+def test_promises_name_tests_that_exist():
+    named = set(re.findall(r'(test_\w+\.py)::(test_\w+)', (ROOT/'SECURITY.md').read_text()))
+    here = {(p.name, f.name) for p in (ROOT/'tests').glob('test_*.py') for f in ast.walk(ast.parse(p.read_text()))
+            if isinstance(f, ast.FunctionDef) and f.name.startswith('test_')}
+    assert named and not named - here
+    assert {f for f in here if f[0] == Path(__file__).name and f[1] != 'test_promises_name_tests_that_exist'} <= named
