@@ -75,9 +75,6 @@ def check_destination(
 try: import fcntl
 except ImportError: fcntl = None     # Windows
 
-_PART = re.compile(r'\..*\.bgblur-[0-9a-f]{8}\.part', re.S)
-_parts = {}     # private folders in use, and for each the folders that were made for it
-
 def _lock(folder, ours):
     """Lock a private folder. Gives an open file, or None if another run has the lock or has just removed the folder.
     Where locks do not work, it is had by those who made the folder, and by nobody else."""
@@ -90,6 +87,10 @@ def _lock(folder, ours):
     except (OSError, AttributeError): had = ours
     if had: return fd
     os.close(fd)
+
+# %% ../nbs/04_video.ipynb #7c19e4d2
+_PART = re.compile(r'\..*\.bgblur-[0-9a-f]{8}\.part', re.S)
+_parts = {}     # private folders in use, and for each the folders that were made for it
 
 def _discard(folder, lock=None):
     "Remove a private folder with what is in it. What was to be replaced goes back first, if the new one is not in its place yet."
@@ -114,6 +115,11 @@ def _clear(where):
             with suppress(OSError):
                 if (lock := _lock(p, ours=False)) is not None: _discard(p, lock)
 
+def abandon():
+    "Remove what is half done. For a program that is about to end."
+    for folder in list(_parts): _discard(folder)
+
+# %% ../nbs/04_video.ipynb #e80b3f56
 @contextmanager
 def _part(where, name, parents=False):
     "A private folder in `where`. With `parents`, `where` is made if need be, and removed again if nothing comes into it."
@@ -125,17 +131,14 @@ def _part(where, name, parents=False):
             _parts.pop(folder, None)
             # 50 characters are at most 200 of the 255 bytes that a name may have
             folder = where/f'.{name[:50]}.bgblur-{token_hex(4)}.part'
+            # listed before it is made: a signal may come at any time
             _parts[folder] = made
             folder.mkdir(0o700, parents=parents)
             lock = _lock(folder, ours=True)
         yield folder
     finally:
-        _discard(folder, lock)
+        if folder: _discard(folder, lock)
         _parts.pop(folder, None)
-
-def abandon():
-    "Remove what is half done. For a program that is about to end."
-    for folder in list(_parts): _discard(folder)
 
 @contextmanager
 def _or_sentence(what):

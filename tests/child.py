@@ -19,6 +19,11 @@ import numpy as np
 from bgblur import cli, matte, video  # noqa: F401
 
 
+def listen():
+    "To signals, although whoever started the tests, nohup or a shell in the background, had them ignored"
+    for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP): signal.signal(s, signal.SIG_DFL)
+
+
 def serve():
     "Fork for each `(does, folder, said)` that comes in, and call `does()` there, its output in the file `said`."
     while True:
@@ -46,7 +51,7 @@ class Server:
     def __init__(self, said):
         self.said = said
         self.process = subprocess.Popen([sys.executable, '-c', 'import child; child.serve()'], cwd=Path(__file__).parent,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=listen)
 
     def __call__(self, does, folder):
         "Exit code and output of `does()`, run in `folder`"
@@ -76,9 +81,9 @@ blur.cutout = cutout
 
 
 def api(dst, fault=None, **options):
-    "`blur_video` with a blur that needs no net. A `VideoError` is printed, and exits with 2, as by the command."
+    "`blur_video` (.mov and folders transparent) with a blur that needs no net. A `VideoError` is printed, and exits with 2, as by the command."
     if fault: fault()
-    transparent = Path(dst).suffix not in ('.mp4', '.mkv')
+    transparent = Path(dst).suffix in ('.mov', '')
     try: video.blur_video('src.mp4', dst, blur, progress=False, transparent=transparent, **options)
     except video.VideoError as e:
         print(e)
@@ -167,6 +172,12 @@ def into_file(name):
 def into_frames(name):
     os.makedirs(name)
     Path(name, 'frame_000000.png').write_bytes(b'precious')
+
+
+def hang_up(ignored):
+    "The terminal closes while the fourth frame is at work"
+    if ignored: signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    at_frame(3, os.kill, os.getpid(), signal.SIGHUP)
 
 
 def quota(size):

@@ -1,15 +1,12 @@
 "The command, on real files, as a person runs it."
 import os
-import signal
-import subprocess
-import time
 from fractions import Fraction
 
 import av
 import cv2
 import numpy as np
 import pytest
-from conftest import BIN, CLIP, ROOT, bgblur, one_sentence, sound, times, write_clip
+from conftest import CLIP, ROOT, bgblur, one_sentence, sound, times, write_clip
 
 from bgblur.pipeline import Blurrer
 from bgblur.video import VideoReader, blur_video, to_bgr
@@ -230,18 +227,6 @@ def test_result_has_ordinary_rights(tmp_path, frames):
     src = write_clip(tmp_path/'a.mp4', frames[:3])
     assert bgblur('video', src, umask=0o027).returncode == 0
     assert (tmp_path/'a-blurred.mp4').stat().st_mode & 0o777 == 0o640
-
-
-@pytest.mark.parametrize('kill', [signal.SIGINT, signal.SIGTERM])
-def test_interrupt_leaves_nothing(tmp_path, frames, kill):
-    src = write_clip(tmp_path/'long.mp4', frames*8)
-    process = subprocess.Popen([str(BIN/'bgblur'), 'video', str(src)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while not list(tmp_path.glob('.long*.part')): time.sleep(.01)
-    time.sleep(1)
-    process.send_signal(kill)
-    _, err = process.communicate(timeout=20)
-    assert process.returncode not in (0, 2) and 'Traceback' not in err
-    assert list(tmp_path.iterdir()) == [src]
 
 
 def test_main_person_only(tmp_path, frames):
