@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 RESULT := output/testclip-blurred
 MEDIAPIPE := .venv-mediapipe
 
-.PHONY: demo test soak lab app train readme bench bench-quality clean libraries browser
+.PHONY: demo test soak fuzz lab app train readme bench bench-quality clean libraries browser
 
 demo: $(VENV)/base
 	@mkdir -p output
@@ -19,6 +19,11 @@ test: $(VENV)/dev browser
 # What `make test` does in short, at full length: about half an hour
 soak: $(VENV)/dev
 	$(BIN)/python -m pytest tests --soak $(ARGS)
+
+# Arrays that hypothesis makes up, and damaged files: make fuzz SECONDS=3600, or ARGS='--replay FILE' for what was found
+SECONDS = 300
+fuzz: $(VENV)/dev
+	$(BIN)/python tools/fuzz.py --seconds $(SECONDS) $(ARGS)
 
 lab: $(VENV)/dev
 	$(BIN)/jupyter lab nbs

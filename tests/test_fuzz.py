@@ -1,0 +1,793 @@
+"""Frames, masks, sizes and options that hypothesis makes up, and files damaged at random.
+
+This is the short form, the same at every run. `make fuzz` goes on with other ones for as long as it is told to.
+"""
+import os
+import sys
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from conftest import ROOT, run
+from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
+from hypothesis.database import DirectoryBasedExampleDatabase
+
+from bgblur import blur as B
+from bgblur import explore, live, matte, metrics, pipeline, predict
+from bgblur.blur import COLOURS, Colour, Picture, blur_background, lens_blur
+from bgblur.matte import Matte, Skip, Zoom
+from bgblur.pipeline import Blurrer, Yuv
+from bgblur.predict import BgblurError, load_segmenter
+
+# tools/fuzz.py says how many; what it finds is tried first the next time
+EXAMPLES = int(os.environ.get('FUZZ_EXAMPLES', 0))
+fuzz = settings(max_examples=EXAMPLES or 20, derandomize=not EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck),
+                print_blob=False, database=DirectoryBasedExampleDatabase(ROOT/'output'/'fuzz'/'examples') if EXAMPLES else None)
+
+often = settings(fuzz, max_examples=5*fuzz.max_examples)      # of what takes no time
+
+# a division by zero that numpy only warns of would show as NaN somewhere else
+pytestmark = pytest.mark.filterwarnings('error')
+
+SEGMENTER = load_segmenter()
+
+
+@pytest.fixture(autouse=True)
+def not_too_late():
+    if time.time() > float(os.environ.get('FUZZ_UNTIL', 'inf')): pytest.skip('the time is over')
+
+
+# -- pictures, and how they may lie in memory ----------------------------------------------------------------------
+
+def spaced(a):
+    big = np.full((2*a.shape[0], 3*a.shape[1], *a.shape[2:]), 77, a.dtype)
+    big[1::2, 2::3] = a
+    return big[1::2, 2::3]
+
+
+def window(a):
+    big = np.full((a.shape[0] + 5, a.shape[1] + 7, *a.shape[2:]), 77, a.dtype)
+    big[2:-3, 3:-4] = a
+    return big[2:-3, 3:-4]
+
+
+def unaligned(a):
+    memory = np.zeros(a.nbytes + 1, np.uint8)
+    out = memory[1:].view(a.dtype).reshape(a.shape)
+    out[...] = a
+    return out
+
+
+def repeated(a):
+    "All rows are the first one, which is there once"
+    return np.lib.stride_tricks.as_strided(a[:1].copy(), a.shape, (0, *a.strides[1:]))
+
+
+LAYOUTS = {
+    'plain': np.copy,
+    'Fortran': np.asfortranarray,
+    'upside down': lambda a: a[::-1].copy()[::-1],
+    'turned': lambda a: a[::-1, ::-1].copy()[::-1, ::-1],
+    'backwards in the last axis': lambda a: a[..., ::-1].copy()[..., ::-1],      # as frame[..., ::-1], RGB
+    'transposed': lambda a: a.swapaxes(0, 1).copy().swapaxes(0, 1),
+    'planes': lambda a: np.moveaxis(np.moveaxis(a, -1, 0).copy(), 0, -1),
+    'spaced': spaced,
+    'window': window,
+    'unaligned': unaligned,
+    'repeated': repeated,
+}
+# OpenCV reads past the end of a column that is one number: as_opacity is there to see to that
+COLUMN = dict(LAYOUTS, broadcast=lambda a: np.broadcast_to(a[:1].copy(), a.shape))
+
+
+def laid_out(a, layout, locked=False):
+    a = COLUMN[layout](a)
+    if locked: a.flags.writeable = False
+    return a
+
+
+@dataclass(frozen=True)
+class Made:
+    "An array to be: what it shows, and how it lies in memory"
+    shape: tuple
+    kind: str
+    layout: str = 'plain'
+    locked: bool = False
+    seed: int = 0
+
+    @property
+    def plain(self):
+        a = self._values()
+        return np.ascontiguousarray(np.broadcast_to(a[:1], a.shape)) if self.layout in ('repeated', 'broadcast') else a
+
+    def laid_out(self): return laid_out(self.plain, self.layout, self.locked)
+
+    def _ramps(self):
+        (h, w) = self.shape
+        return np.mgrid[:h, :w]/np.reshape((max(1, h - 1), max(1, w - 1)), (2, 1, 1))
+
+    def _rng(self): return np.random.default_rng(self.seed)
+
+
+class Pic(Made):
+    KINDS = 'noise', 'black', 'white', 'one colour', 'ramp', 'checks', 'man'
+
+    def _values(self):
+        rng, (y, x), shape = self._rng(), self._ramps(), (*self.shape, 3)
+        colour, other = rng.integers(0, 256, (2, 3))
+        return {'noise': lambda: rng.integers(0, 256, shape), 'black': lambda: np.zeros(shape), 'white': lambda: np.full(shape, 255),
+                'one colour': lambda: np.broadcast_to(colour, shape), 'ramp': lambda: np.dstack([255*x, 255*y, 127*(x + y)]),
+                'checks': lambda: 255*(np.indices(self.shape).sum(0) % 2)[..., None]*np.ones(3),
+                'man': lambda: np.where((np.hypot(y - .6, x - .5) < .35)[..., None], colour, other)
+                + rng.integers(-3, 4, shape)}[self.kind]().clip(0, 255).astype(np.uint8)
+
+
+class Opacity(Made):
+    KINDS = 'none', 'all', 'noise', 'disc', 'hard disc', 'half', 'speck', 'hole', 'almost none', 'almost all', 'stripes', 'faint'
+
+    def _values(self):
+        rng, (y, x) = self._rng(), self._ramps()
+        r, flat, at = np.hypot(y - .5, x - .5), np.ones(self.shape), tuple(rng.integers(self.shape))
+        speck = np.zeros(self.shape)
+        speck[at] = 1
+        return {'none': 0*flat, 'all': flat, 'noise': rng.random(self.shape), 'disc': np.clip(2 - 5*r, 0, 1), 'hard disc': r < .4,
+                'half': .5*flat, 'speck': speck, 'hole': 1 - speck, 'almost none': 1e-40*flat, 'almost all': flat*(1 - 2.**-24),
+                'stripes': np.indices(self.shape)[1] // 3 % 2, 'faint': .015*flat}[self.kind].astype(np.float32)
+
+
+def made(cls, shape):
+    return st.builds(cls, st.just(shape) if isinstance(shape, tuple) else shape, st.sampled_from(cls.KINDS), st.sampled_from(list(LAYOUTS)),
+                     st.booleans(), st.integers(0, 9))
+
+
+side = st.one_of(st.integers(1, 12), st.integers(1, 80), st.sampled_from([8, 9, 16, 17, 60, 61, 119, 120, 121, 122, 127]))
+thin = st.sampled_from([(1, 1), (1, 640), (640, 1), (3, 333), (130, 7)])
+large = st.sampled_from([(239, 240), (319, 320), (320, 321), (321, 322), (360, 640), (480, 481), (641, 480), (961, 322)])
+strips = st.sampled_from([(16, 8192), (8192, 16), (2, 33000), (33000, 1), (121, 2000)])
+# the large ones take a hundred times as long as the others
+shapes = st.one_of(*12*[st.tuples(side, side)], thin, thin, *[large, strips]*bool(EXAMPLES))
+pics = made(Pic, shapes)
+
+
+@st.composite
+def together(draw, *classes, shape=shapes):
+    "Arrays of one size"
+    s = draw(shape)
+    return [draw(made(c, s)) for c in classes]
+
+
+def alike(a, b):
+    if isinstance(a, (tuple, list)): return len(a) == len(b) and all(alike(x, y) for x, y in zip(a, b))
+    if isinstance(a, Yuv): return alike((a.y, a.u, a.v), (b.y, b.u, b.v))
+    if isinstance(a, np.ndarray): return a.shape == b.shape and a.dtype == b.dtype and np.array_equal(a, b)
+    return a == b or a is b is None
+
+
+def pure(f, *args):
+    "What `f` returns, which is neither to depend on how its arguments lie in memory, nor to change them"
+    given = [a.laid_out() if isinstance(a, Made) else a for a in args]
+    out = f(*given)
+    for a, g in zip(args, given): assert not isinstance(a, Made) or np.array_equal(a.plain, g), 'an argument was changed'
+    assert alike(out, f(*(a.plain if isinstance(a, Made) else a for a in args))), 'strides matter'
+    return out
+
+
+def is_picture(a, shape, channels=3): assert isinstance(a, np.ndarray) and a.dtype == np.uint8 and a.shape == (*shape, channels)
+
+
+def is_opacity(a, shape):
+    assert isinstance(a, np.ndarray) and a.dtype == np.float32 and a.shape == shape
+    assert a.min() >= 0 and a.max() <= 1      # and is not NaN
+
+
+def refuses(f, *args, **kwargs):
+    "A sentence says why not"
+    with pytest.raises(BgblurError) as caught: f(*args, **kwargs)
+    text = str(caught.value)
+    assert text.endswith('.') and '\n' not in text and len(text) < 500, text
+
+
+# -- what is none --------------------------------------------------------------------------------------------------
+
+class Odd:
+    "An object of somebody else's"
+    shape, dtype, ndim, size = (4, 4, 3), np.dtype(np.uint8), 3, 48
+
+
+no_arrays = [lambda: None, lambda: [], lambda: '', lambda: 'frame.png', lambda: 3, lambda: .5, lambda: [[1, 2], [3]], Odd, dict, object,
+             lambda: b'abc', lambda: range(3)]
+no_pictures = st.sampled_from([
+    *no_arrays, lambda: np.zeros((4, 4, 3)), lambda: np.zeros((4, 4), np.uint8), lambda: np.zeros((4, 4, 1), np.uint8),
+    lambda: np.zeros((4, 4, 4), np.uint8), lambda: np.zeros((0, 4, 3), np.uint8), lambda: np.zeros((4, 0, 3), np.uint8),
+    lambda: np.zeros((1, 4, 4, 3), np.uint8), lambda: np.zeros((3, 4, 4), np.uint8), lambda: np.uint8(3), lambda: np.zeros((), np.uint8),
+    lambda: np.zeros((4, 4, 3), np.int8), lambda: np.zeros((4, 4, 3), np.uint16), lambda: np.zeros((4, 4, 3), bool),
+    lambda: np.full((4, 4, 3), None), lambda: np.zeros((4, 4, 3), complex), lambda: np.zeros((4, 4, 3), 'U1'), lambda: np.zeros((4, 4, 3), 'M8[s]'),
+    lambda: np.zeros((4, 4), 'u1,u1,u1'), lambda: np.zeros((4, 4, 3)).tolist()])
+
+
+def spoilt(value):
+    def make():
+        a = np.full((6, 5), .5, np.float32)
+        a[2, 3] = value
+        return a
+    return make
+
+
+no_opacities = st.sampled_from([
+    *no_arrays, *(spoilt(x) for x in (np.nan, np.inf, -np.inf, 1.5, -.5, 255, 1e30)), lambda: np.zeros((6, 5, 1), np.float32),
+    lambda: np.zeros((1, 6, 5), np.float32), lambda: np.zeros((0, 5), np.float32), lambda: np.zeros((6, 0), np.float32),
+    lambda: np.full((6, 5), None), lambda: np.full((6, 5), 'a'), lambda: np.zeros((6, 5), complex), lambda: np.zeros((6, 5), 'M8[s]'),
+    lambda: np.full((6, 5), 255, np.uint8), lambda: np.full((6, 5), -1, np.int8), lambda: np.full((6, 5), 1e300), lambda: np.float32(.5)])
+no_numbers = st.sampled_from([None, 'much', '', [61], (), np.arange(3), 1j, object(), np.nan, -np.inf, -51, -1e9, np.float32(np.nan)])
+too_much = st.sampled_from([np.inf, 1e9, 10**400])
+no_widths = st.one_of(no_numbers, too_much, st.sampled_from([0, -0., .99, np.float16(.5)]))
+
+
+# -- 01_blur -------------------------------------------------------------------------------------------------------
+
+widths = st.one_of(st.integers(1, 9), st.floats(1, 61), st.sampled_from([61, 245, 1001]))
+kernels = st.one_of(st.integers(1, 9), st.floats(1, 61))      # wide ones take long, not being stepped down
+
+
+@st.composite
+def backgrounds(draw):
+    kind = draw(st.sampled_from(['blur', 'lens', 'colour', 'picture']))
+    if kind == 'colour': return Colour(draw(st.sampled_from(list(COLOURS))))
+    if kind == 'picture': return Picture(draw(pics).laid_out())
+    return partial({'blur': blur_background, 'lens': lens_blur}[kind], strength=draw(widths))
+
+
+@st.composite
+def scenes(draw):
+    "A frame, its opacity, that at the size of the frame or a smaller one, and another picture, with a size in common"
+    h, w = shape = draw(shapes)
+    work = draw(st.sampled_from([shape, (max(1, h//2), max(1, w//2)), (max(1, h//4), w)]))
+    return draw(made(Pic, shape)), draw(made(Opacity, shape)), draw(made(Opacity, work)), draw(made(Pic, shape))
+
+
+@fuzz
+@given(pics, kernels)
+def test_blur(img, width):
+    is_picture(pure(B.blur, img, width), img.shape)
+
+
+def column(kind): return Opacity((640, 1), kind, 'broadcast')
+
+
+@fuzz
+@example((Pic((640, 1), 'noise'), column('half'), column('half'), Pic((640, 1), 'noise')), np.float32)
+@given(scenes(), st.sampled_from([np.float32, np.float16, float, bool, int]))
+def test_composite(scene, kind):
+    fg, alpha, _, bg = scene
+    out = pure(lambda f, a, b: B.composite(f, a.astype(kind), b), fg, alpha, bg)
+    is_picture(out, fg.shape)
+    a = alpha.plain.astype(kind)[..., None].astype(np.float32)
+    assert abs(out - (a*fg.plain.astype(float) + (1 - a)*bg.plain)).max() < .51
+
+
+@fuzz
+@example(Pic((640, 1), 'noise'), column('half'), 5)
+@given(pics, made(Opacity, shapes), kernels)
+def test_masked_blur(img, mask, width):
+    is_picture(pure(B.masked_blur, img, mask, width), mask.shape)
+
+
+@fuzz
+@given(scenes(), backgrounds(), st.floats(0, 1), st.sampled_from(list(LAYOUTS)))
+def test_person_before_something_else(scene, background, amount, layout):
+    "All that a `Blurrer` does with a frame once it knows alpha"
+    frame, alpha, work, new = scene
+    colours = pure(B.layers, frame, work)
+    for c in colours: assert c.dtype == np.float32 and c.shape == colours[0].shape and c.min() >= 0 and c.max() <= 255
+    last = [laid_out(c, 'plain', True) for c in colours]
+    for c in pure(B.layers, frame, work, last): assert c.min() >= 0 and c.max() <= 255
+    fg, bg = (laid_out(np.roll(c, 1, 0), layout, True) for c in colours)
+    person = pure(B.foreground, frame, work, fg, bg)
+    is_picture(person, frame.shape)
+    if work.shape == frame.shape: assert (person == frame.plain)[np.isin(work.plain, (0, 1))].all()
+    is_picture(pure(background, frame, alpha, bg), frame.shape)
+    is_picture(pure(B.replace_background, frame, work, fg, bg, new), frame.shape)
+    is_picture(pure(B.light_wrap, frame, alpha, new, amount), frame.shape)
+    cut = pure(B.cut_out, frame, alpha, fg, bg)
+    is_picture(cut, frame.shape, 4)
+    assert abs(cut[..., 3] - 255.*alpha.plain).max() < .51
+
+
+@fuzz
+@given(together(Pic, Opacity, shape=st.tuples(side, side)))
+def test_two_colours(pair):
+    img, alpha = pair
+    out = pure(lambda img, alpha: B.two_colours(img.astype(np.float32), alpha), img, alpha)
+    assert out.dtype == np.float32 and out.shape == (2, *img.shape, 3) and out.min() >= 0 and out.max() <= 255
+
+
+@fuzz
+@given(pics, st.tuples(side, side))
+def test_cover(img, size):
+    is_picture(pure(B.cover, img, size), size[::-1])
+
+
+@often
+@given(no_pictures, no_opacities, no_widths, no_numbers | too_much)
+def test_doors_of_blur_refuse(picture, mask, width, number):
+    good, half, small = np.zeros((6, 5, 3), np.uint8), np.full((6, 5), .5, np.float32), np.zeros((6, 5, 3), np.float32)
+    if not isinstance(picture(), np.ndarray): refuses(B.blur, picture(), 5)
+    refuses(B.blur, good, width)
+    refuses(B.masked_blur, picture(), half)
+    refuses(B.masked_blur, good, mask())
+    refuses(B.masked_blur, good, half, width)
+    refuses(B.composite, picture(), half, good)
+    refuses(B.composite, good, half, picture())
+    refuses(B.composite, good, mask(), good)
+    refuses(B.composite, good, half[1:], good)
+    refuses(blur_background, good, half, small, width)
+    refuses(lens_blur, good, half, small, width)
+    refuses(lens_blur, good, half, small, 61, number)
+    refuses(B.light_wrap, good, half, good, number)
+    refuses(B.replace_background, good, half, small, small, picture())
+    if isinstance(picture(), (np.ndarray, str)): refuses(Picture, picture())
+
+
+@often
+@given(st.one_of(no_numbers, no_pictures.map(lambda f: f()), st.text(), st.lists(st.one_of(st.floats(), st.text(max_size=2), st.none()), max_size=4),
+                 st.sampled_from(['#12345', '#12345g', 'gren', '#1234567', (1, 2), (1, 2, 300), (-1, 0, 0), (1, 2, np.nan), 'ab', 'abc'])))
+def test_colours(colour):
+    try: bgr = B.to_colour(colour)
+    except BgblurError: return refuses(B.to_colour, colour)
+    assert len(bgr) == 3 and all(isinstance(c, int) and 0 <= c <= 255 for c in bgr)
+
+
+# -- 02_matte ------------------------------------------------------------------------------------------------------
+
+probabilities = st.tuples(side, side).flatmap(lambda s: st.lists(made(Opacity, s), min_size=5, max_size=5))
+
+
+@fuzz
+@given(together(Opacity, Opacity), st.floats(0, 1), st.floats(-20, 20))
+def test_pieces_of_matte(pair, share, px):
+    p, last = pair
+    for out in (pure(matte.fill_holes, p), pure(matte.fill_holes, p, share), pure(matte.drop_blobs, p), pure(matte.drop_blobs, p, share, last),
+                pure(matte.feather, p, px), pure(matte.stretch, p)): is_opacity(out, p.shape)
+    x, y, w, h = pure(matte.people_box, p)
+    assert 0 <= x < x + w <= p.shape[1] and 0 <= y < y + h <= p.shape[0]
+
+
+@fuzz
+@given(scenes())
+def test_refine(scene):
+    frame, _, p, _ = scene
+    is_opacity(pure(matte.refine, frame, p), frame.shape)
+
+
+@fuzz
+@given(st.lists(st.floats(1, 5), max_size=3), st.data())
+def test_average(distances, data):
+    grey, (p, *others) = data.draw(together(Pic)), data.draw(together(*[Opacity]*(1 + len(distances)), shape=st.just((9, 12))))
+    greys = [np.random.default_rng(i).integers(0, 256, p.shape).astype(np.uint8) for i in range(1 + len(distances))]
+    is_opacity(pure(lambda p, *qs: matte.average((greys[0], p), list(zip(distances, greys[1:], qs))), p, *others), p.shape)
+
+
+two_sizes = st.lists(shapes, min_size=2, max_size=2)
+
+
+def film(sizes=two_sizes, most=5):
+    "Frames and their times. The size may change on the way, and back"
+    times = st.one_of(st.none(), st.floats(-1, 10), st.sampled_from([0, 1/25, 1e6, 1e300, np.inf, -np.inf, np.nan]))
+    return sizes.flatmap(lambda s: st.lists(st.tuples(made(Pic, st.sampled_from(s)), times), min_size=1, max_size=most))
+
+
+@st.composite
+def mattes(draw):
+    still = draw(st.floats(0, 5))
+    return dict(hold=draw(st.sampled_from([0, .6, 1e-6, 60])), still=still, moving=still + draw(st.floats(.1, 50)), ahead=draw(st.sampled_from([2, 1, 0, 3])),
+                people=draw(st.sampled_from(['all', 'main'])), edge=draw(st.sampled_from([0, 0, 3, -3, 50, -50])), cut=draw(st.floats(0, 255)))
+
+
+class Buffers:
+    "Arrays to call something with as a loop does that reads into one buffer, or writes on what it got"
+    def __init__(self, reuse): self.reuse, self.known = reuse, {}
+
+    def __call__(self, x):
+        if not self.reuse: return x.laid_out()
+        a = self.known.setdefault((x.shape, type(x)), x.plain.copy())
+        a[...] = x.plain
+        return a
+
+    def spoil(self, *arrays):
+        for a in arrays:
+            if a.flags.writeable: a[...] = a.dtype.type(1)
+
+
+@fuzz
+@given(film(), probabilities, mattes(), st.booleans(), st.booleans())
+def test_matte(frames, ps, options, reuse, foresee):
+    "Whatever becomes of the arrays afterwards, they are what they were when they were given"
+    one, other, get = Matte(**options), Matte(**options), Buffers(reuse)
+    coming = list(zip(frames, ps))
+    for _ in range(2):
+        for i, ((frame, time), p) in enumerate(coming):
+            ahead = [(f, q) for (f, _), q in coming[i+1:i+1+options['ahead']]]*foresee
+            f, q = get(frame), get(p)
+            out = one(f, q, time, [(f.laid_out(), q.laid_out()) for f, q in ahead])
+            is_opacity(out, frame.shape)
+            assert alike(f, frame.plain) and alike(q, p.plain), 'an argument was changed'
+            assert alike(out, other(frame.plain, p.plain, time, [(f.plain, q.plain) for f, q in ahead])), i
+            get.spoil(f, q, out)
+        # the second round must not know of the first one
+        one.reset()
+        other = Matte(**options)
+
+
+@often
+@given(no_pictures, no_opacities, no_numbers | too_much)
+def test_doors_of_matte_refuse(picture, p, number):
+    good, half = np.zeros((6, 5, 3), np.uint8), np.full((6, 5), .5, np.float32)
+    for option in ('hold', 'still', 'moving', 'edge', 'cut'): refuses(Matte, **{option: number})
+    for name in (number, 'some', 'ALL', ['all']): refuses(Matte, people=name)
+    for ahead in (number, .5, -1): refuses(Matte, ahead=ahead)
+    refuses(Matte, still=3, moving=3)
+    m = Matte()
+    refuses(m, picture(), half)
+    refuses(m, good, p())
+    refuses(m, good, half, None, [(picture(), half)])
+    refuses(m, good, half, None, [(good, p())])
+    # and is as good as new
+    assert alike(m(good, half), Matte()(good, half))
+
+
+# -- 03_pipeline ---------------------------------------------------------------------------------------------------
+
+def bright(frame): return cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY).astype(np.float32)/255
+
+
+def disc(frame):
+    h, w = frame.shape[:2]
+    y, x = np.ogrid[:h, :w]
+    return np.clip(2 - 4*np.hypot((y + .5)/h - .5, (x + .5)/w - .5), 0, 1).astype(np.float32)
+
+
+class OneBuffer:
+    "A net whose answers all lie in one place"
+    def __init__(self): self.memory = {}
+
+    def __call__(self, frame):
+        out = self.memory.setdefault(frame.shape, np.zeros(frame.shape[:2], np.float32))
+        out[...] = bright(frame)
+        return out
+
+
+def locked(frame): return laid_out(bright(frame), 'Fortran', True)
+def fails(frame): raise RuntimeError('of no use')
+
+
+nets = st.sampled_from([lambda: bright, lambda: disc, lambda: lambda f: bright(f) > .5, lambda: lambda f: (bright(f) > .5).astype(np.uint8),
+                        lambda: lambda f: disc(f).astype(float), lambda: lambda f: disc(f).astype(np.float16), lambda: locked, OneBuffer,
+                        lambda: SEGMENTER])
+
+
+def answers(x): return lambda frame: np.full(frame.shape[:2], x)
+
+
+bad_nets = st.sampled_from([fails, answers(np.nan), answers(np.inf), answers(-np.inf), answers(2.), answers(-1.), answers(255), answers(None),
+                            answers('a'), answers(1j), lambda f: None, lambda f: f, lambda f: [], lambda f: .5, lambda f: bright(f)[:-1],
+                            lambda f: bright(f)[None], lambda f: np.zeros((0, 0)), lambda f: [[1], [2, 3]], lambda f: f.nothing])
+
+
+@st.composite
+def blurrers(draw):
+    "A function that makes a `Blurrer`, always the same one"
+    net, matte, background = draw(nets), draw(mattes()), draw(backgrounds())
+    given = dict(zoom=draw(st.booleans()), skip=draw(st.sampled_from([0, 5, 40])), lines=draw(st.sampled_from([480, 480, 2, 60])),
+                 wrap=draw(st.sampled_from([None, 0, .5, 1])))
+
+    def make(other=None): return Blurrer(other or net(), Matte(**matte), background, **given)
+    make.__qualname__ = f'Blurrer of {matte}, {background}, {given}'
+    return make
+
+
+PARTS = {'picture': Blurrer.__call__, 'alpha': Blurrer.alpha, 'cutout': Blurrer.cutout}
+
+
+def is_part(out, what, shape):
+    if what == 'alpha': return is_opacity(out, shape)
+    is_picture(out, shape, 4 if what == 'cutout' else 3)
+
+
+@fuzz
+@given(blurrers(), film(), st.lists(st.sampled_from(list(PARTS)), min_size=5, max_size=5), st.booleans())
+def test_blurrer(make, frames, whats, reuse):
+    one, other, get = make(), make(), Buffers(reuse)
+    for _ in range(2):
+        for (frame, time), what in zip(frames, whats):
+            given = get(frame)
+            out = PARTS[what](one, given, time)
+            assert not one.failures, one.last_error
+            is_part(out, what, frame.shape)
+            assert alike(given, frame.plain), 'the frame was changed'
+            assert alike(out, PARTS[what](other, frame.plain, time))
+            get.spoil(given, out)
+        one.reset()
+        other = make()
+
+
+@fuzz
+@given(blurrers(), film(), st.booleans())
+def test_stream(make, frames, transparent):
+    "With threads and without, as many as came, none lost to a change of size"
+    def pictures(threads):
+        b = make()
+        out = list(b.stream(((f.laid_out(), t) for f, t in frames), transparent, threads))
+        assert not b.failures, b.last_error
+        return out
+    out = pictures(True)
+    assert len(out) == len(frames)
+    for img, (f, _) in zip(out, frames): is_picture(img, f.shape, 4 if transparent else 3)
+    assert alike(out, pictures(False))
+
+
+@fuzz
+@given(film(st.lists(st.tuples(side, side), min_size=2, max_size=2)), mattes(), st.booleans(), st.sampled_from([0, 5]), st.booleans())
+def test_stream_of_a_net_with_one_buffer(frames, options, zoom, skip, threads):
+    "Frames wait for the future, and meanwhile the net writes where it wrote before"
+    one, other = (Blurrer(net, Matte(**options), zoom=zoom, skip=skip) for net in (OneBuffer(), bright))
+    assert alike(*(list(b.stream(((f.plain, t) for f, t in frames), threads=threads)) for b in (one, other)))
+
+
+class Changing:
+    "A net that another one takes the place of"
+    def __init__(self, net): self.net = net
+    def __call__(self, frame): return self.net(frame)
+
+
+def as_it_is(frame, p, *args): return p if p.shape == frame.shape[:2] else cv2.resize(p, frame.shape[1::-1])
+
+
+@fuzz
+@given(blurrers(), bad_nets, st.booleans(), film(), st.booleans())
+def test_never_bare(make, bad, in_matte, frames, late):
+    "Where net or matte fail, the picture is what it would be if nobody were there"
+    one, other = Changing(bright), Changing(bright)
+    b, nobody = make(one), make(other)
+    if late: assert alike(b(frames[0][0].plain), nobody(frames[0][0].plain))
+    other.net = lambda f: np.zeros(f.shape[:2], np.float32)
+    b.matte = nobody.matte = as_it_is
+    if in_matte: b.matte = lambda frame, p, *args: bad(frame)
+    else: one.net = bad
+    for part in (b, nobody):
+        if hasattr(part.look, 'reset'): part.look.reset()
+    for n, (frame, time) in enumerate(frames, 1):
+        assert alike(b(frame.laid_out(), time), nobody(frame.plain, time))
+        assert not b.alpha(frame.laid_out()).any()
+        assert b.failures == 2*n and str(b.last_error)
+
+
+@fuzz
+@given(blurrers(), no_pictures)
+def test_bad_frames(make, picture):
+    "leave a `Blurrer` as good as new"
+    b, good = make(), Pic((20, 30), 'man').plain
+    for f in (b, b.alpha, b.cutout): refuses(f, picture())
+    refuses(lambda: list(b.stream([(picture(), None)])))
+    assert b.failures == 0 and alike(b(good), make()(good))
+
+
+@often
+@given(no_pictures, blurrers())
+def test_bad_background(picture, make):
+    b = make()
+    b.background, b.wrap = lambda *args: picture(), b.wrap
+    refuses(b, np.zeros((4, 5, 3), np.uint8))
+
+
+def planes(img): return live.bgr_to_planes(np.ascontiguousarray(img[:len(img)//2*2, :img.shape[1]//2*2]))
+
+
+even = st.tuples(st.integers(1, 70), st.integers(1, 70)).map(lambda s: (2*s[0], 2*s[1])) | st.sampled_from([(2, 4096), (480, 640), (722, 6)])
+
+
+@fuzz
+@given(film(st.lists(even, min_size=2, max_size=2)), nets, st.floats(36, 1001), st.sampled_from(list(LAYOUTS)), st.lists(st.booleans(), min_size=5, max_size=5))
+def test_planes(frames, net, strength, layout, whole):
+    "Planes and whole pictures, in turns, with one `Blurrer`"
+    one, other = (Blurrer(net(), background=partial(blur_background, strength=strength)) for _ in range(2))
+    for (frame, time), bgr in zip(frames, whole):
+        if bgr:
+            assert alike(one(frame.laid_out(), time), other(frame.plain, time))
+            continue
+        yuv = planes(frame.plain)
+        given = Yuv(*(laid_out(p, layout, True) for p in (yuv.y, yuv.u, yuv.v)))
+        yuv = Yuv(*(p.copy() for p in (given.y, given.u, given.v)))
+        out = one(given, time)
+        assert not one.failures, one.last_error
+        assert alike(given, yuv) and out.y.shape == frame.shape and out.u.shape == out.v.shape == (frame.shape[0]//2, frame.shape[1]//2)
+        assert out.y.dtype == out.u.dtype == out.v.dtype == np.uint8
+        assert alike(out, other(yuv, time))
+
+
+def plane(h, w, kind=np.uint8): return np.zeros((h, w), kind)
+
+
+@often
+@given(st.sampled_from([(plane(4, 4), plane(2, 2), plane(2, 1)), (plane(5, 4), plane(2, 2), plane(2, 2)), (plane(4, 4), plane(4, 4), plane(4, 4)),
+                        (plane(0, 0),)*3, (plane(4, 4, float), plane(2, 2), plane(2, 2)), (None,)*3, (np.zeros((4, 4, 3), np.uint8),)*3, ('y', 'u', 'v')]))
+def test_bad_planes(given): refuses(Yuv, *given)
+
+
+@often
+@given(backgrounds())
+def test_planes_only_where_they_are_taken(background):
+    b = Blurrer(disc, background=background)
+    yuv = planes(Pic((20, 30), 'man').plain)
+    if not b.takes_planes: refuses(b, yuv)
+    refuses(b.cutout, yuv)
+
+
+@often
+@given(no_numbers)
+def test_doors_of_pipeline_refuse(number):
+    if number is not None: refuses(Blurrer, disc, wrap=number)
+    refuses(Blurrer, disc, skip=number)
+    refuses(Blurrer, disc, lines=number)
+    refuses(Blurrer, disc, background=partial(blur_background, strength=number))
+    refuses(Skip, disc, number)
+
+
+# -- 00_predict ----------------------------------------------------------------------------------------------------
+
+@fuzz
+@given(pics)
+def test_net(img):
+    is_opacity(pure(SEGMENTER, img), img.shape)
+
+
+class Learner:
+    "As much of a fastai learner as is asked for"
+    def __init__(self, p, second): self.p, self.dls, self.no_bar = p, SimpleNamespace(vocab=['wall', 'person'] if second else ['person', 'wall']), nullcontext
+    def predict(self, rgb): return None, None, np.stack([1 - self.p, self.p][::1 if self.dls.vocab[1] == 'person' else -1])
+
+
+@fuzz
+@given(pics, made(Opacity, st.tuples(side, side)), st.booleans())
+def test_learner(img, p, second):
+    out = pure(lambda img, p: predict.person_probability(Learner(p, second), img), img, p)
+    is_opacity(out, img.shape)
+    assert p.shape != img.shape or np.array_equal(out, p.plain)
+
+
+@often
+@given(no_pictures)
+def test_net_refuses(picture):
+    refuses(SEGMENTER, picture())
+    refuses(SEGMENTER.small, picture())
+    refuses(predict.check_frame, picture())
+    refuses(predict.person_probability, Learner(np.zeros((3, 3)), True), picture())
+
+
+# -- 10_metrics ----------------------------------------------------------------------------------------------------
+
+PAIRS = {'mad': 1000, 'mse': 1000, 'grad': np.inf, 'conn': np.inf, 'iou': 1, 'boundary_f': 1}
+CLIPS = {'dtssd': 200, 'trail': 1000}
+small = st.tuples(st.integers(1, 20), st.integers(1, 20)) | st.sampled_from([(1, 300), (300, 1)])
+
+
+def is_number(x, most): assert isinstance(x, float) and 0 <= x <= most*(1 + 1e-6)
+
+
+@fuzz
+@example([column('none'), column('none'), Pic((640, 1), 'noise'), Pic((640, 1), 'noise')])
+@given(together(Opacity, Opacity, Pic, Pic, shape=small))
+def test_metrics(given):
+    a, g, out, ideal = given
+    for name, most in PAIRS.items(): is_number(pure(getattr(metrics, name), a, g), most)
+    is_number(pure(metrics.halo, out, ideal, a), 99)
+    assert metrics.mad(a.plain, a.plain) == metrics.conn(a.plain, a.plain) == metrics.grad(a.plain, a.plain) == 0
+    assert metrics.iou(a.plain, a.plain) == metrics.boundary_f(a.plain, a.plain) == 1
+
+
+@fuzz
+@given(small.flatmap(lambda s: st.lists(st.tuples(*(made(c, s) for c in (Opacity, Opacity, Pic))), max_size=8)))
+def test_metrics_of_clips(rows):
+    clip, truth, frames = zip(*rows) if rows else ([],)*3
+    for name, most in CLIPS.items():
+        is_number(pure(lambda *x: getattr(metrics, name)(x[:len(rows)], x[len(rows):]), *clip, *truth), most)
+    is_number(pure(lambda *x: metrics.flicker(x[:len(rows)], x[len(rows):]), *clip, *frames), 1000)
+
+
+@often
+@given(no_pictures, no_opacities)
+def test_metrics_refuse(picture, p):
+    half, good = np.full((6, 5), .5, np.float32), np.zeros((6, 5, 3), np.uint8)
+    for name in PAIRS:
+        refuses(getattr(metrics, name), p(), half)
+        refuses(getattr(metrics, name), half, p())
+        refuses(getattr(metrics, name), p(), p())
+    for name in CLIPS: refuses(getattr(metrics, name), [half, half], [half, p()])
+    refuses(metrics.halo, good, good, p())
+    refuses(metrics.halo, picture(), good, half)
+    refuses(metrics.halo, good, picture(), half)
+    refuses(metrics.flicker, [half, p()], [good, good])
+    refuses(metrics.flicker, [half, half], [good, picture()])
+
+
+# -- 05_explore and 08_live ----------------------------------------------------------------------------------------
+
+@fuzz
+@example([Pic((240, 239), 'man'), Opacity((240, 239), 'all')], 0, 18.5, 85)
+@given(together(Pic, Opacity), st.floats(0, 1), st.floats(0, 20), st.integers(1, 100))
+def test_pieces_of_explore(pair, threshold, softness, quality):
+    img, alpha = pair
+    for x in pair:
+        back = cv2.imdecode(np.frombuffer(pure(explore.jpeg, x, quality), np.uint8), cv2.IMREAD_COLOR)
+        is_picture(back, img.shape)
+    is_opacity(pure(explore.hard_mask, img, alpha, None, threshold, softness), img.shape)
+    is_opacity(pure(explore.plain_probability, img, alpha), img.shape)
+    is_opacity(pure(explore.histogram, alpha), (60, 200))
+    (one, other) = pure(lambda x: explore.open_frames([x, x]), img)
+    is_picture(one, other.shape[:2])
+    assert min(one.shape[:2]) <= 360
+
+
+@often
+@given(no_pictures)
+def test_explore_refuses(picture):
+    if isinstance(picture(), (np.ndarray, type(None), int, float, list)): refuses(explore.open_frames, picture())
+    refuses(explore.open_frames, [picture()])
+
+
+@often
+@given(st.text(max_size=60), st.sampled_from(['', 'threshold, in [0,1]', 'from 0 to 1', '1 or more', 'below 0']), st.floats(-1e6, 1e6))
+def test_range_of_sliders(doc, hint, default):
+    lo, hi = explore.value_range(hint + doc, default)
+    assert np.isfinite([lo, hi]).all()
+
+
+@fuzz
+@given(pics, st.lists(st.text(max_size=30), max_size=4))
+def test_text_on_pictures(img, lines):
+    is_picture(pure(live.write_on, img, lines), img.shape)
+    is_picture(live.card(img.shape[::-1], *lines), img.shape)
+
+
+@fuzz
+@given(together(Pic, Pic), st.one_of(st.none(), made(Opacity, shapes)), st.sampled_from(live.PREVIEWS))
+def test_preview(pair, alpha, kind):
+    (h, w) = pair[0].shape
+    is_picture(pure(live.preview, kind, *pair, alpha), (h, 2*w if kind == 'original' else w))
+
+
+@fuzz
+@given(made(Pic, even))
+def test_there_and_back(img):
+    is_picture(pure(lambda x: live.planes_to_bgr(live.bgr_to_planes(x)), img), img.shape)
+
+
+@fuzz
+@given(st.lists(st.tuples(*4*[st.floats(0, 1e9)]), max_size=30), st.integers(2, 9))
+def test_summary(rows, most):
+    samples = live.Samples(most)
+    for row in sorted(rows): samples.add(*row)
+    report = live.summary(samples, name='', size=(1, 1), dropped=0, failures=0, error='')
+    assert report.frames == len(rows) and len(samples.rows) <= most and np.isfinite(report.fps) and str(report)
+
+
+@fuzz
+@given(st.lists(st.sampled_from('+-=bponhq ä'), max_size=40), st.floats(1, 1001), st.lists(st.text(max_size=3), min_size=1, max_size=3))
+def test_keys(keys, strength, names):
+    s = live.Settings(strength=strength)
+    for k in keys: s = live.press(s, k, names)
+    assert 1 <= s.strength <= 1001 and s.preview in live.PREVIEWS and s.background in [*names, 'blur']
+
+
+# -- 04_video ------------------------------------------------------------------------------------------------------
+
+def test_damaged_files():
+    "One whole file of each kind, and some more that are not"
+    result = run(sys.executable, ROOT/'tools'/'fuzz.py', '--only', 'files', '--files', 90, '--seed', 1)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert 'files: 90 tried' in result.stdout and ' 0 findings' in result.stdout
