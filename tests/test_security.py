@@ -459,7 +459,7 @@ def test_upload_keeps_to_its_folder(tmp_path, monkeypatch, name):
     shown += page.message.value + page.download.value
     assert '<img' not in shown and '<script' not in shown
     for path in written:
-        assert path.parent.parent == tmp_path/'tmp' and path.parent.name.startswith('bgblur-') and re.fullmatch(r'upload\.jpg|\.upload.*\.part', path.name)
+        assert re.fullmatch(r'bgblur-\w+/(upload\.jpg|\.upload-blurred\.bgblur-\w+\.part/new)', path.relative_to(tmp_path/'tmp').as_posix())
     assert bool(written) == bool(page.explorer)
     assert sorted(p.name for p in tmp_path.rglob('*')) == ['cwd', 'tmp']
 
@@ -643,7 +643,7 @@ def test_temporary_files_are_private(tmp_path, what):
     (tmp_path/'tmp').mkdir()
     src = shutil.copy(CLIP, tmp_path/'clip.mp4')
     args, patterns = {
-        'video': (['video', src, '--stills', 1], [(tmp_path, '.*.part'), (tmp_path/'tmp', 'bgblur-*')]),
+        'video': (['video', src, '--stills', 1], [(tmp_path, '.*.part'), (tmp_path/'clip-blurred-stills', '.*.part')]),
         'folder': (['video', src, '-b', 'none', '-o', tmp_path/'out'], [(tmp_path, '.*.part')]),
         'bench': (['bench', src, '--frames', 50], [(tmp_path/'tmp', 'bgblur-*')])}[what]
     for rights in while_it_runs(args, patterns, env=os.environ | {'TMPDIR': str(tmp_path/'tmp')}).values():
