@@ -34,9 +34,9 @@ def repeat(src, dst, n):
     return dst
 
 
-def child(script, *args):
+def child(script, *args, **env):
     "What a script of its own process says: pytest's memory is not to be counted"
-    done = subprocess.run([sys.executable, '-c', script, *map(str, args)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, '-c', script, *map(str, args)], capture_output=True, text=True, env=os.environ | env)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -126,14 +126,15 @@ def test_many_clips_one_after_another(tmp_path, frames, soak):
         out.mux(track.encode(sound))
         out.mux(track.encode())
     rounds, kinds = (16, 13) if soak else (3, 13)
-    seen, said = child(MANY, tmp_path, rounds*kinds)
+    # otherwise glibc keeps some memory for each thread, and every clip has new ones: 40 MB up and down
+    seen, said = child(MANY, tmp_path, rounds*kinds, MALLOC_ARENA_MAX='1')
     assert {'cut.mp4', 'text.mp4', 'good.mkv', 'sound.mkv', 'background', 'function', 'bad model'} <= set(said)
     assert (tmp_path/'out.mkv').read_bytes() == b'precious' and not list(tmp_path.glob('.*'))
     memory, *counts = np.array(seen).T
     assert all(len(set(c[i::kinds][1:])) == 1 for c in counts for i in range(kinds)), counts
     # nobody holds a frame, a blurrer or a net when its clip is done
     assert not np.array(counts[2:]).any(), counts
-    if soak: assert np.median(memory[-3*kinds:]) - np.median(memory[3*kinds:6*kinds]) < 16, memory
+    if soak: assert np.median(memory[-3*kinds:]) - np.median(memory[5*kinds:8*kinds]) < 4, memory
 
 
 def test_what_is_done_with_is_freed(frames):
