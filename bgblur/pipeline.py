@@ -8,6 +8,7 @@ __all__ = ['work_size', 'prefetch', 'yuv_to_bgr', 'Yuv', 'Blurrer']
 # %% ../nbs/03_pipeline.ipynb #dbc07394
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from itertools import islice, takewhile
 from threading import Event
@@ -57,6 +58,8 @@ def prefetch(
     finally:
         if over: over.set()
         pool.shutdown(cancel_futures=True)
+        # now, not when the last one lets go: a traceback may hold it, and its thread would read from a file that is closed
+        if hasattr(items, 'close'): items.close()
 
 # %% ../nbs/03_pipeline.ipynb #fc4fe5ed
 def yuv_to_bgr(
@@ -226,12 +229,13 @@ class Blurrer:
         return line(self._finished(seen, self._cut if transparent else self._finish), 1)
 
     def _finished(self, seen, finish):
-        waiting = deque(islice(seen, 1 + getattr(self.matte, 'ahead', 0)))
-        while waiting:
-            frame,time,work,p = waiting.popleft()
-            ahead = [(w, q) for _,_,w,q in waiting if not isinstance(q, Exception)]
-            yield finish(frame, time, work, self._alpha(work, p, time, ahead))
-            waiting.extend(islice(seen, 1))
+        with closing(seen):
+            waiting = deque(islice(seen, 1 + getattr(self.matte, 'ahead', 0)))
+            while waiting:
+                frame,time,work,p = waiting.popleft()
+                ahead = [(w, q) for _,_,w,q in waiting if not isinstance(q, Exception)]
+                yield finish(frame, time, work, self._alpha(work, p, time, ahead))
+                waiting.extend(islice(seen, 1))
 
 def _ask(segmenter, frame):
     "The probability, checked, at the size of the net where the segmenter can"
