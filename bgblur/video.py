@@ -177,7 +177,8 @@ class VideoReader:
     ):
         "Raises `VideoError` if FFmpeg cannot open it, finds no moving picture, or one that is too large."
         self.path,self.damaged,self.broken = check_source(path),0,''
-        # 'file:' and the lists keep names such as http:... and playlists from reaching beyond this file
+        # 'file:' and the lists keep names such as http:... and playlists from reaching beyond this file; decoders ask
+        # for max_pixels before they take memory, those that only look at the file too
         options = {'protocol_whitelist': 'file', 'format_whitelist': CONTAINERS, 'max_pixels': str(MAX_PIXELS)}
         try: self.container = av.open(f'file:{self.path}', options=options, metadata_errors='replace')
         except (av.error.FFmpegError, OSError, ValueError) as e:
@@ -240,6 +241,7 @@ class VideoReader:
             for packet in self.container.demux(self.video, *self.tracks):
                 if packet.size: yield timeline(packet)
         except error as e: self.broken = e.strerror
+        except IndexError: self.broken = 'a stream begins in the middle of it'     # which PyAV does not expect
         yield None
 
     def _decode(self, packet):

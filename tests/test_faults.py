@@ -443,3 +443,16 @@ def test_a_clip_that_shows_nobody_says_so(tmp_path):
     rocket = cv2.resize(cv2.imread(str(ROOT/'sample_data'/'rocket.jpg')), SMALL)
     result = bgblur('video', encode(tmp_path/'a.mp4', [rocket]*5))
     assert result.returncode == 0 and 'nobody was found' in result.stdout
+
+
+def test_a_track_that_begins_on_the_way(tmp_path, small):
+    "PyAV does not expect one. What came before it is in the result"
+    src = encode(tmp_path/'a.flv', small, rate=Fraction(1, 10), options={'g': '5'})     # FFmpeg looks ahead for a minute and a half
+    data = bytearray(src.read_bytes())
+    size = int.from_bytes(data[-4:], 'big')      # of the last tag, whose first byte says what it is
+    for _ in range(3): size += 4 + int.from_bytes(data[-size-8:-size-4], 'big')
+    assert data[-4-size] == 9
+    data[-4-size] = 8                            # picture becomes sound
+    src.write_bytes(data)
+    report = blur(src)
+    assert report.truncated and 'begins' in report.broken and 30 < len(times(report.path)) == report.frames < 50
