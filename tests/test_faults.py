@@ -14,7 +14,7 @@ from av.video.reformatter import Interpolation
 from conftest import ROOT, bgblur, one_sentence, run, sound, times, write_clip
 
 from bgblur.frames import HLG, PQ, nits_to_pq, orientation
-from bgblur.video import VideoError, blur_video
+from bgblur.video import VideoError, VideoReader, blur_video
 
 SMALL = 160, 120
 EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
@@ -23,6 +23,12 @@ EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL
 def plain(frame, time=None):
     "In place of a `Blurrer` where the picture is not what is tested"
     return frame
+
+
+class Planes:
+    "The same for frames in planes"
+    takes_planes = True
+    def __call__(self, frame, time=None): return frame
 
 
 def blur(src, dst=None, blurrer=plain, **kwargs):
@@ -141,6 +147,28 @@ def test_damage_in_the_middle_is_survived_and_said(tmp_path, small):
     assert 40 <= len(times(tmp_path/'a-blurred.mp4')) < 50
 
 
+def test_a_disk_that_cannot_be_read_any_further(tmp_path, small, monkeypatch):
+    "As when a stick is pulled out. What has been read is in the result"
+    src = encode(tmp_path/'a.mp4', small)
+
+    class Fails:
+        def __init__(self, container): self.container = container
+        def __getattr__(self, name): return getattr(self.container, name)
+
+        def demux(self, *streams):
+            for i, packet in enumerate(self.container.demux(*streams)):
+                if i == 30: raise av.error.OSError(5, 'Input/output error')
+                yield packet
+    whole = VideoReader.__init__
+
+    def opened(self, path):
+        whole(self, path)
+        self.container = Fails(self.container)
+    monkeypatch.setattr(VideoReader, '__init__', opened)
+    report = blur(src)
+    assert report.truncated and 'Input/output' in report.broken and report.frames == 30 == len(times(report.path))
+
+
 # -- sizes ---------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('kind, word', [('mp4', 'no moving picture'), ('mkv', 'not all of it is there')])
@@ -207,11 +235,11 @@ def test_a_turned_phone(tmp_path, small, degrees, mirrored):
     src = tmp_path/'a.mp4'
     with av.open(str(src), 'w') as out:
         v = out.add_stream('libx264', rate=25, options={'crf': '5'})
-        v.width, v.height, v.pix_fmt = *SMALL, 'yuv444p'
+        v.width, v.height, v.pix_fmt = *SMALL, 'yuv420p'
         v.set_display_rotation(-degrees, hflip=mirrored)
         for _ in range(3): out.mux(v.encode(av.VideoFrame.from_ndarray(img, format='bgr24')))
         out.mux(v.encode())
-    got = pictures(blur(src).path)[0]
+    got = pictures(blur(src, blurrer=Planes()).path)[0]
     upright = np.rot90(img, -degrees//90)
     fits = [cv2.absdiff(np.ascontiguousarray(x), got).mean() if x.shape == got.shape else 99 for x in (upright, upright[:, ::-1], upright[::-1])]
     # FFmpeg mirrors before it turns or after it, by version; what counts is that only mirrored ones are mirrored
@@ -227,6 +255,7 @@ def test_kinds_of_pixel(tmp_path, small, codec, pix_fmt):
     src = encode(tmp_path/'a.mkv', small[:3], codec, pix_fmt, options={'qp': '5'} if 'x264' in codec else {})
     before, after = pictures(src), pictures(blur(src).path)
     assert len(after) == 3
+    with av.open(str(tmp_path/'a-out.mp4')) as c: assert next(c.decode(video=0)).colorspace != 0     # which says RGB
     for a, b in zip(before, after):
         assert cv2.absdiff(a, b).mean() < 3 and abs(a.mean((0, 1)) - b.mean((0, 1))).max() < 1.5
 
@@ -408,6 +437,21 @@ def test_a_cover_picture_is_not_passed_on(tmp_path, small):
     with av.open(str(blur(tmp_path/'b.mp4').path)) as c: assert len(c.streams.video) == 1
 
 
+def test_a_song_with_a_cover_is_no_clip(tmp_path, small):
+    with av.open(str(tmp_path/'song.mp4'), 'w') as out:
+        a, cover = out.add_stream('aac', rate=48000, layout='mono'), out.add_stream('mjpeg', rate=1)
+        cover.width, cover.height, cover.pix_fmt = *SMALL, 'yuvj420p'
+        cover.disposition = av.stream.Disposition.attached_pic
+        out.start_encoding()
+        out.mux(cover.encode(av.VideoFrame.from_ndarray(small[0], format='bgr24')))
+        out.mux(cover.encode())
+        s = av.AudioFrame.from_ndarray(np.zeros((1, 4096), np.float32), format='fltp', layout='mono')
+        s.rate, s.pts = 48000, 0
+        for f in (s, None): out.mux(a.encode(f))
+    with av.open(str(tmp_path/'song.mp4')) as c: assert len(c.streams.video) == 1
+    with pytest.raises(VideoError, match='no moving picture'): blur(tmp_path/'song.mp4')
+
+
 # -- kinds of file, and names --------------------------------------------------------------------------------------
 
 CODECS = {'mp4': 'libx264', 'mov': 'libx264', 'mkv': 'ffv1', 'webm': 'libvpx-vp9', 'avi': 'mpeg4', 'gif': 'gif', 'ts': 'libx264', 'flv': 'libx264', 'mjpeg': 'mjpeg'}
@@ -429,6 +473,12 @@ def test_kinds_of_file_in_and_out(tmp_path, small, kind):
     there = blur(mp4, tmp_path/f'c.{kind}').path
     for a, b in zip(pictures(mp4), pictures(there), strict=True): assert cv2.absdiff(a, b).mean() < (12 if kind == 'gif' else 5)
     for a, b in zip(times(mp4), times(there), strict=True): assert abs(a - b - times(mp4)[0] + times(there)[0]) <= Fraction(1, 100)
+
+
+def test_frames_too_close_for_the_container_are_all_kept(tmp_path, small):
+    "AVI has one rate, GIF hundredths of a second"
+    src = encode(tmp_path/'a.mkv', small[:6], pts=[0, 1, 2, 120, 121, 240], time_base=Fraction(1, 1000))
+    for kind in ('avi', 'gif'): assert len(times(blur(src, tmp_path/f'out.{kind}').path)) == 6
 
 
 @pytest.mark.parametrize('name', ['two words.mp4', "it's \"quoted\".mp4", 'Zoë 日本 🙂.mp4', '-rf.mp4', '%03d.mp4', 'a:b|c.mp4', '$(x) & y;.mp4', '.mp4'])
