@@ -137,7 +137,8 @@ def test_many_clips_one_after_another(tmp_path, frames, soak):
     assert all(len(set(c[i::kinds][1:])) == 1 for c in counts for i in range(kinds)), counts
     # nobody holds a frame, a blurrer or a net when its clip is done
     assert not np.array(counts[2:]).any(), counts
-    if soak: assert memory[-3*kinds:].min() - memory[5*kinds:8*kinds].min() < 4, memory
+    # what is free is given back to the system or kept, so peaks are compared; 0.2 MB a clip would make 35
+    if soak: assert memory[-3*kinds:].max() - memory[:3*kinds].max() < 20, memory
 
 
 def test_what_is_done_with_is_freed(frames):
