@@ -13,6 +13,7 @@ from pathlib import Path
 
 import cv2, numpy as np
 import av    # after OpenCV: whichever comes first brings the library for windows, and with PyAV's OpenCV's hang
+from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import Interpolation
 
 from .pipeline import Yuv, yuv_to_bgr
@@ -24,7 +25,7 @@ def orientation(
     frame:av.VideoFrame,   # a decoded frame
 ) -> tuple:                # how to make it upright: exchange rows and columns; then mirror left and right; then upside down
     "Phones leave the pixels as the sensor has them, and add how the phone was held, as a matrix."
-    matrix = frame.side_data.get('DISPLAYMATRIX')
+    matrix = SideDataContainer(frame).get('DISPLAYMATRIX')     # frame.side_data holds the frame that holds it: none would ever be freed in time
     if not matrix: return False,False,False
     a,b,_,c,d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
     turned = abs(b) > abs(a)
