@@ -25,7 +25,7 @@ def readme():
     nb.cells = [shown(c) for c in nb.cells if not c.source.startswith('#| hide')]
     nb.metadata.language_info = {'name': 'python'}
     text = MarkdownExporter().from_notebook_node(nb)[0].strip() + '\n'
-    text = re.sub(r'\]\((images/|\d\d_)', r'](nbs/\1', text)
+    text = re.sub(r'\]\((images/|\d\da?_)', r'](nbs/\1', text)
     return re.sub(r"(\]\(|')\.\./", r'\1', text)
 
 
