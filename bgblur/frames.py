@@ -25,7 +25,8 @@ def orientation(
     frame:av.VideoFrame,   # a decoded frame
 ) -> tuple:                # how to make it upright: exchange rows and columns; then mirror left and right; then upside down
     "Phones leave the pixels as the sensor has them, and add how the phone was held, as a matrix."
-    matrix = SideDataContainer(frame).get('DISPLAYMATRIX')     # frame.side_data holds the frame that holds it: none would ever be freed in time
+    # not frame.side_data: it holds the frame that holds it, and none would be freed in time
+    matrix = SideDataContainer(frame).get('DISPLAYMATRIX')
     if not matrix: return False,False,False
     a,b,_,c,d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
     turned = abs(b) > abs(a)
@@ -218,8 +219,8 @@ def buffer_like(
 # %% ../nbs/03a_frames.ipynb #d7a3b5e9
 class Timeline:
     "Gives packets of a file times that go on where its own times jump back, as in recordings that were joined."
-    slack = 1      # seconds: less is left to those who write, see `_Later`
-    leap = 30*3600 # seconds: no pause is that long; the number is damaged
+    slack = 1         # seconds: less is mended by `VideoWriter`
+    leap = 30*3600    # seconds: no pause is that long; the number is damaged
     def __init__(self): self.shift,self.ends = 0,{}
 
     def __call__(self,
