@@ -67,22 +67,27 @@ def from_bgr(
 # %% ../nbs/03a_frames.ipynb #dcc925c4
 KR_KB = {1: (.2126, .0722), 9: (.2627, .0593), 10: (.2627, .0593)}     # BT.709 and 2020, by FFmpeg's number; else BT.601
 
+def _views(frame):
+    "The memory of `frame`, plane by plane; rows may have room behind them"
+    return [np.frombuffer(p, np.uint8).reshape(p.height, p.line_size)[:, :p.width] for p in frame.planes]
+
 def planes_of(
     frame:av.VideoFrame,   # a decoded frame
 ):                         # `Yuv`; None if it is of another kind, has an odd size or is to be turned
     "The planes of `frame` without copying them."
     full = frame.format.name == 'yuvj420p' or frame.color_range == 2
     if frame.format.name not in ('yuv420p', 'yuvj420p') or frame.width % 2 or frame.height % 2 or any(orientation(frame)): return None
-    planes = [np.frombuffer(p, np.uint8).reshape(p.height, p.line_size)[:, :p.width] for p in frame.planes]
-    return Yuv(*planes, yuv_to_bgr(*KR_KB.get(int(frame.colorspace), (.299, .114)), full))
+    return Yuv(*_views(frame), yuv_to_bgr(*KR_KB.get(int(frame.colorspace), (.299, .114)), full))
 
 def from_planes(
     yuv:Yuv,               # what the frame becomes
     like:av.VideoFrame,    # the frame whose time and kind of colour it gets
 ) -> av.VideoFrame:        # YUV 4:2:0
     "The way back."
-    flat = np.concatenate([x.ravel() for x in (yuv.y, yuv.u, yuv.v)])
-    return _as(av.VideoFrame.from_ndarray(flat.reshape(-1, yuv.shape[1]), format='yuv420p'), like)
+    # FFmpeg keeps the memory of frames that are done; arrays of this size would be new memory each time, page by page
+    frame = av.VideoFrame(yuv.shape[1], yuv.shape[0], 'yuv420p')
+    for view,plane in zip(_views(frame), (yuv.y, yuv.u, yuv.v)): np.copyto(view, plane)
+    return _as(frame, like)
 
 # %% ../nbs/03a_frames.ipynb #d4e5a1b0
 #: FFmpeg's numbers for the two curves of HDR

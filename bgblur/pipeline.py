@@ -224,9 +224,9 @@ class Blurrer:
         def line(items, n): return prefetch(items, n, over) if threads else items
         # a slow net should not see what nobody waits for any more
         frames = takewhile(lambda _: not over.is_set(), frames)
-        # one more seen than needed: the net takes long for some frames, and no time for others
-        seen = line(((f, t, *self._see(f, t)) for f,t in frames), 2)
-        return line(self._finished(seen, self._cut if transparent else self._finish), 1)
+        # more than are needed at once: the net takes long for some frames, and no time for others; so does an encoder
+        seen = line(((f, t, *self._see(f, t)) for f,t in frames), 4)
+        return line(self._finished(seen, self._cut if transparent else self._finish), 2)
 
     def _finished(self, seen, finish):
         with closing(seen):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MODELS', 'BgblurError', 'ModelError', 'check_frame', 'as_opacity', 'check_number', 'person_probability', 'net_size',
-           'shrink', 'OnnxSegmenter', 'load_segmenter']
+           'shrink', 'OnnxSegmenter', 'some_threads', 'load_segmenter']
 
 # %% ../nbs/00_predict.ipynb #4ee09c2e
 import mmap
@@ -226,6 +226,10 @@ def _check_device(device, cuda, package):
     if device not in ('cpu', 'cuda'): raise ModelError(f"The device is 'cpu' or 'cuda', not {device!r}.")
     if device == 'cuda' and not cuda: raise ModelError(f'No Nvidia GPU can be used here: it takes one, its driver, and {package} with CUDA.')
 
+def some_threads() -> int:
+    "For one of several things that go on at the same time: one thread for every second core, four at most."
+    return min(4, max(1, (os.cpu_count() or 1)//2))
+
 def _session(path, threads, device):
     "An onnxruntime session for one net. Spinning threads are off: they burn a core between frames."
     os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')    # or some versions report to their maker over the network
@@ -233,7 +237,7 @@ def _session(path, threads, device):
     _check_device(device, 'CUDAExecutionProvider' in ort.get_available_providers(), 'onnxruntime-gpu')
     providers = ['CUDAExecutionProvider']*(device == 'cuda') + ['CPUExecutionProvider']
     opts = ort.SessionOptions()
-    opts.intra_op_num_threads = threads or min(4, max(1, (os.cpu_count() or 1)//2))    # the other half has the rest to do
+    opts.intra_op_num_threads = threads or some_threads()
     opts.add_session_config_entry('session.intra_op.allow_spinning', '0')
     opts.log_severity_level = 4     # an error comes as an exception, and need not be printed, too
     _check_alone(path)

@@ -29,7 +29,7 @@ from tqdm import tqdm
 from .blur import COLOURS, Colour, Picture, blur_background, cover, lens_blur, read_picture
 from .frames import Conform, Timeline, buffer_like, from_bgr, from_planes, orientation, planes_of, to_bgr
 from .pipeline import Blurrer, Yuv
-from .predict import BgblurError
+from .predict import BgblurError, some_threads
 
 # %% ../nbs/04_video.ipynb #2b224540
 class VideoError(BgblurError):
@@ -201,7 +201,8 @@ class VideoReader:
         w,h = self.video.codec_context.width,self.video.codec_context.height
         if w*h > MAX_PIXELS: raise VideoError(f'{self.path} says that its frames have {w}x{h} pixels: that is more than can be opened.')
         self.video.codec_context.options = {'max_pixels': str(MAX_PIXELS)}
-        self.video.thread_type = 'AUTO'
+        # decode with few threads: each has a frame of its own in hand, which at 1080 lines takes memory
+        self.video.thread_type,self.video.codec_context.thread_count = 'AUTO',some_threads()
 
     @property
     def tracks(self): return *self.audio,*self.subtitles
@@ -336,12 +337,15 @@ class VideoWriter:
         path,                   # the file to write
         reader:VideoReader,     # where the frames come from
         container:str='mp4',    # FFmpeg's name of the container
-        crf:int=17,             # quality of the picture, 0 (lossless) to 51; 17 looks like the source
-        preset:str='veryfast',  # x264's trade of speed for size
+        crf:int=18,             # quality of the picture, 0 (lossless) to 51; 18 looks like the source
+        preset:str='superfast', # x264's trade of speed for size
     ):
         self.path,self.reader,self.container = path,reader,container
-        # x264 looks ahead 10 frames otherwise, which takes 33 MB more at 1080 lines and is worth one step of crf
-        self.options = {'crf': str(crf), 'preset': preset, 'rc-lookahead': '5'}
+        # mbtree spends bits on what later frames are copied from, which superfast should not go without; B-frames save few.
+        # Ten frames of looking ahead instead of five take 33 MB more at 1080 lines and are worth one step of crf.
+        # PyAV's threads share a frame, and wait for each other; ours, where there are several, have a frame each.
+        self.options = {'crf': str(crf), 'preset': preset, 'bf': '0', 'mbtree': '1', 'rc-lookahead': '5',
+                        'thread_type': 'frame', 'threads': str(some_threads())}
         self.tracks,self.notes = {},[]
         self.out,self.early,self.last = None,[],None     # sound may come before the first frame, when the size is not known yet
 
@@ -449,7 +453,6 @@ class AviWriter(VideoWriter):
         reader:VideoReader,     # where the frames come from
     ):
         super().__init__(path, reader, 'avi')
-        self.options['bf'] = '0'      # nor does it know frames that are shown in another order
 
     def _tick(self, frame): return 1/self.reader.rate
 
