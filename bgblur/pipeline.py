@@ -19,7 +19,7 @@ import cv2, numpy as np
 from .blur import (
     Seam, blur_background, check_strength, composite, cut_out, foreground, layers, light_wrap, replace_background, small_blur, small_size)
 from .matte import Matte, Skip, Zoom, fit
-from .predict import BgblurError, as_opacity, check_frame, check_number, load_segmenter, shrink
+from .predict import BgblurError, as_opacity, check_frame, check_number, halved, halves, load_segmenter, shrink
 
 # %% ../nbs/03_pipeline.ipynb #c59dde8f
 def _checked(p, shape=None):
@@ -73,8 +73,20 @@ def yuv_to_bgr(
     m = np.array([[y, b, 0], [y, -kb*b/kg, -kr*r/kg], [y, 0, r]])
     return np.hstack([m, -m @ [[black], [128], [128]]])
 
+class _Halving:
+    "A plane that is wanted at several sizes, on the way to which it is halved but once"
+    def __init__(self, plane): self.planes = [plane]
+
+    def fit(self, size):
+        i = 0
+        while halves(self.planes[i], size):
+            i += 1
+            if i == len(self.planes): self.planes.append(halved(self.planes[-1]))
+        return fit(self.planes[i], size)
+
 class Yuv:
-    "A frame in planes, for a `Blurrer` that `takes_planes`: one with a plain, strong blur. Of it one can ask the shape, a part, and a smaller version in BGR."
+    """A frame in planes, for a `Blurrer` that `takes_planes`: one with a plain, strong blur. Of it one can ask the shape, a part,
+    and smaller versions. Whoever has asked should not write on the planes any more."""
     def __init__(self,
         y,                # brightness, uint8 `(H,W)`, H and W even
         u, v,             # colour, uint8 `(H/2,W/2)`
@@ -85,6 +97,7 @@ class Yuv:
            or not y.shape == (2*u.shape[0], 2*u.shape[1]) == (2*v.shape[0], 2*v.shape[1]):
             raise BgblurError('A frame in planes is three uint8 arrays, (H, W) and twice (H/2, W/2).')
         self.y,self.u,self.v = y,u,v
+        self.planes = [_Halving(p) for p in (y, u, v)]
         self.matrix = yuv_to_bgr() if matrix is None else matrix
 
     @property
@@ -98,12 +111,12 @@ class Yuv:
     def grey(self,
         size,             # width and height
     ) -> np.ndarray:      # uint8 of that size, `(h,w)`
-        return fit(self.y, size)
+        return self.planes[0].fit(size)
 
     def merged(self,
         size,             # width and height
     ) -> np.ndarray:      # YUV uint8 of that size, `(h,w,3)`
-        return cv2.merge([fit(x, size) for x in (self.y, self.u, self.v)])
+        return cv2.merge([p.fit(size) for p in self.planes])
 
     def shrunk(self,
         size,             # width and height

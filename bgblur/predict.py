@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MODELS', 'BgblurError', 'ModelError', 'check_frame', 'as_opacity', 'check_number', 'person_probability', 'net_size',
-           'shrink', 'OnnxSegmenter', 'some_threads', 'load_segmenter']
+           'shrink', 'halves', 'halved', 'OnnxSegmenter', 'some_threads', 'load_segmenter']
 
 # %% ../nbs/00_predict.ipynb #4ee09c2e
 import mmap
@@ -128,13 +128,23 @@ def shrink(
     "About by area mean: halved as often as its sides are even, then bilinear to a power of two of `size`, and halved again."
     if hasattr(img, 'shrunk'): return img.shrunk(size)
     w,h = size
-    while img.shape[0] >= 2*h and img.shape[1] >= 2*w and img.shape[0] % 2 == img.shape[1] % 2 == 0: img = _halved(img)
+    while halves(img, size): img = halved(img)
     # up to 1.6 times the size bilinear takes every pixel about as much
     kx,ky = (2**max(0, round(log2(a/b) - .2)) for a,b in ((img.shape[1], w), (img.shape[0], h)))
     img = cv2.resize(img, (kx*w, ky*h), interpolation=cv2.INTER_LINEAR)
     return cv2.resize(img, size, interpolation=cv2.INTER_AREA) if kx*ky > 1 else img
 
-def _halved(img): return cv2.resize(img, (img.shape[1]//2, img.shape[0]//2), interpolation=cv2.INTER_AREA)
+def halves(
+    img,            # any picture, `(H,W)` or `(H,W,C)`
+    size,           # width and height wanted
+) -> bool:
+    "Does the way of `shrink` to `size` begin with `halved`?"
+    return img.shape[0] >= 2*size[1] and img.shape[1] >= 2*size[0] and img.shape[0] % 2 == img.shape[1] % 2 == 0
+
+def halved(
+    img,            # any picture with even sides
+) -> np.ndarray:    # like `img`, half as wide and high
+    return cv2.resize(img, (img.shape[1]//2, img.shape[0]//2), interpolation=cv2.INTER_AREA)
 
 # %% ../nbs/00_predict.ipynb #5b0e94f1
 #: where tensors lie in an ONNX file: message -> number of a field -> the message in it

@@ -610,6 +610,14 @@ class Report:
         if self.stills: s += f', {len(self.stills)} stills in {self.stills[0].parent}'
         return '\n'.join([s, *self.notes])
 
+@contextmanager
+def _opencv_threads(n):
+    "Where several things go on at the same time, OpenCV's threads for each single one get in their way"
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(n)
+    try: yield
+    finally: cv2.setNumThreads(before)
+
 def _frames(reader, waiting, sound, planes):
     "Frames and times for the blurrer. The frames themselves and the packets of sound wait for the writer."
     for item in reader:
@@ -651,7 +659,7 @@ def blur_video(
     if hasattr(blurrer, 'reset'): blurrer.reset()
     kind = dst.suffix.lower()
     start,n,saved = perf_counter(),0,_Stills(stills_dir, stills, overwrite, '.png' if transparent else '.jpg')
-    with VideoReader(src) as reader, saved, (replacing if kind else replacing_folder)(dst, overwrite) as tmp:
+    with _opencv_threads(some_threads()), VideoReader(src) as reader, saved, (replacing if kind else replacing_folder)(dst, overwrite) as tmp:
         writer = (ALPHA_FORMATS if transparent else FORMATS)[kind](tmp, reader)
         try:
             with tqdm(total=reader.n_frames, unit=' frames', desc=src.name, disable=not progress) as bar:
