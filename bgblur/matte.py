@@ -281,14 +281,15 @@ class Zoom:
         people='all',    # 'all', or 'main' for the largest person only
         every=1.,        # seconds from one look at the whole frame to the next
         slack=1.6,       # how much larger than needed the crop may be, in area
+        grace=.3,        # seconds for which a look at the whole frame may wait for `spare`
     ):
-        self.segmenter,self.people,self.every,self.slack = segmenter,people,every,slack
+        self.segmenter,self.people,self.every,self.slack,self.grace = segmenter,people,every,slack,grace
         self.reset()
 
     def reset(self):
         "Forget the frames so far."
-        self.box = self.size = self.time = None
-        self.looked = -np.inf
+        self.box = self.size = self.time = self.p = None
+        self.looked,self.idle = -np.inf,False      # are we told of frames that nobody asks for?
 
     def __call__(self,
         frame,          # BGR uint8 `(H,W,3)`
@@ -297,13 +298,29 @@ class Zoom:
         self.time = time if time is not None else 0 if self.time is None else self.time + 1/25
         size = small_size(*frame.shape[:2])
         if self.size != size: self.size,self.box = size,None
-        p = None
-        if self.box and 0 <= self.time - self.looked < self.every:
-            p = self._look(frame, self.box)
-            if not self._touches(p): return p
-        whole,self.looked = self._look(frame, (0, 0, *size)),self.time
-        self.box = self._choose(whole if p is None else np.maximum(whole, p))
-        return whole if self.box == (0, 0, *size) else self._look(frame, self.box)
+        self.p = None
+        if self.box and 0 <= self.time - self.looked < self.every + self.grace*self.idle:
+            self.p = self._look(frame, self.box)
+            if not self._touches(self.p): return self.p
+        whole = self._whole(frame)
+        self.p = whole if self.box == (0, 0, *size) else self._look(frame, self.box)
+        return self.p
+
+    def _whole(self, frame):
+        "Look at the whole frame, and choose the crop"
+        whole,self.looked = self._look(frame, (0, 0, *self.size)),self.time
+        self.box = self._choose(whole if self.p is None else np.maximum(whole, self.p))
+        return whole
+
+    def spare(self,
+        frame,          # the frame after the last one, much like it
+        time,           # of the frame, in seconds
+    ) -> bool:          # has the crop changed?
+        "Called with frames for which nobody needs a probability: the time to look at the whole frame, if that is due."
+        self.idle,self.time,box = True,time,self.box
+        if not box or box == (0, 0, *self.size): return False      # every look is one at the whole frame
+        if time - self.looked >= self.every: self._whole(frame)
+        return box != self.box
 
     def _look(self, frame, box):
         "Probability at the small size, 0 outside of `box`"
@@ -372,11 +389,13 @@ class Skip:
     ) -> np.ndarray:    # what `look` returned for this frame, or for one that was like it
         self.time = time if time is not None else 0 if self.time is None else self.time + 1/25
         grey = grey_version(frame)
-        if self.p is not None and self._still(grey): return self.p
+        if self.p is not None and self._still(grey) and not self._spare(frame): return self.p
         self.p = None     # should `look` fail, the next frame is asked for again
         self.p,self.grey,self.looked = self.look(frame, self.time),grey,self.time
         self.inside = cv2.erode((fit(self.p, grey.shape[::-1]) > .95).view(np.uint8), np.ones((5, 5), np.uint8))
         return self.p
+
+    def _spare(self, frame): return hasattr(self.look, 'spare') and self.look.spare(frame, self.time)
 
     def _still(self, grey):
         return (grey.shape == self.grey.shape and 0 <= self.time - self.looked < self.longest
