@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['LIMIT', 'SHARE', 'TILE', 'edge_band', 'edge_planes', 'stretch', 'fit', 'refine', 'drop_blobs', 'fill_holes', 'motion',
-           'keep', 'average', 'feather', 'Matte', 'people_box', 'Zoom', 'grey_version', 'tile_change', 'Skip']
+           'keep', 'average', 'feather', 'Matte', 'people_box', 'ask_many', 'Zoom', 'grey_version', 'tile_change',
+           'Skip']
 
 # %% ../nbs/02_matte.ipynb #bfe8c3fe
 from collections import deque, namedtuple
@@ -274,6 +275,18 @@ def people_box(
     return x0,y0,min(w, x + bw + m) - x0,min(h, y + bh + m) - y0
 
 # %% ../nbs/02_matte.ipynb #b2706f7d
+def ask_many(
+    ask,            # function of one of each, perhaps with a method `many` that takes lists
+    *lists,         # of one length
+) -> list:          # of what it returns
+    "At once, where that can be done."
+    return ask.many(*lists) if hasattr(ask, 'many') and len(lists[0]) > 1 else [ask(*args) for args in zip(*lists)]
+
+def _tell_time(part, time):
+    "The time of a frame, 1/25 s after the last one if nobody knows; `part` remembers it"
+    part.time = time if time is not None else 0 if part.time is None else part.time + 1/25
+    return part.time
+
 class Zoom:
     "Shows a segmenter the people instead of the whole frame."
     def __init__(self,
@@ -295,16 +308,32 @@ class Zoom:
         frame,          # BGR uint8 `(H,W,3)`
         time=None,      # of the frame, in seconds; None: 1/25 s after the last one
     ) -> np.ndarray:    # probability of person, float32 `(h,w)` in [0,1], its shorter side `blur.SIDE` pixels or less
-        self.time = time if time is not None else 0 if self.time is None else self.time + 1/25
-        size = small_size(*frame.shape[:2])
-        if self.size != size: self.size,self.box = size,None
+        _tell_time(self, time)
         self.p = None
-        if self.box and 0 <= self.time - self.looked < self.every + self.grace*self.idle:
+        if self._crop_will_do(frame, self.time):
             self.p = self._look(frame, self.box)
             if not self._touches(self.p): return self.p
+        self.size = small_size(*frame.shape[:2])
         whole = self._whole(frame)
-        self.p = whole if self.box == (0, 0, *size) else self._look(frame, self.box)
+        self.p = whole if self.box == (0, 0, *self.size) else self._look(frame, self.box)
         return self.p
+
+    def many(self,
+        frames, times,  # lists of what `__call__` takes
+    ) -> list:          # of what it returns for one after the other
+        "The segmenter is asked for as many frames at once as one crop will do for."
+        times,out = [_tell_time(self, t) for t in times],[]
+        while n := len(frames) - len(out):
+            rest = list(zip(frames[-n:], times[-n:]))
+            ps = self._looks([f for f,_ in takewhile(lambda x: self._crop_will_do(*x), rest)], self.box)
+            fine = list(takewhile(lambda p: not self._touches(p), ps))
+            out += fine
+            self.p = out[-1] if out else None
+            if len(fine) < n: out.append(self(*rest[len(fine)]))
+        return out
+
+    def _crop_will_do(self, frame, time):
+        return self.box and small_size(*frame.shape[:2]) == self.size and 0 <= time - self.looked < self.every + self.grace*self.idle
 
     def _whole(self, frame):
         "Look at the whole frame, and choose the crop"
@@ -322,14 +351,19 @@ class Zoom:
         if time - self.looked >= self.every: self._whole(frame)
         return box != self.box
 
-    def _look(self, frame, box):
-        "Probability at the small size, 0 outside of `box`"
-        (w,h),(x,y,bw,bh) = self.size,box
-        fx,fy = frame.shape[1]/w,frame.shape[0]/h
-        crop = frame[round(y*fy):round((y + bh)*fy), round(x*fx):round((x + bw)*fx)]
-        p = np.zeros((h, w), np.float32)
-        p[y:y+bh, x:x+bw] = fit(self.segmenter(crop), (bw, bh))
-        return p
+    def _look(self, frame, box): return self._looks([frame], box)[0]
+
+    def _looks(self, frames, box):
+        "For each its probability at the small size, 0 outside of `box`"
+        if not frames: return []
+        (w,h),(x,y,bw,bh),crops,out = self.size,box,[],[]
+        for f in frames:
+            fx,fy = f.shape[1]/w,f.shape[0]/h
+            crops.append(f[round(y*fy):round((y + bh)*fy), round(x*fx):round((x + bw)*fx)])
+        for p in ask_many(self.segmenter, crops):
+            out.append(np.zeros((h, w), np.float32))
+            out[-1][y:y+bh, x:x+bw] = fit(p, (bw, bh))
+        return out
 
     def _touches(self, p):
         "Does somebody reach a side of the crop that is no side of the frame?"
@@ -387,16 +421,36 @@ class Skip:
         frame,          # BGR uint8 `(H,W,3)`, or a `pipeline.Yuv`
         time=None,      # of the frame, in seconds; None: 1/25 s after the last one
     ) -> np.ndarray:    # what `look` returned for this frame, or for one that was like it
-        self.time = time if time is not None else 0 if self.time is None else self.time + 1/25
+        _tell_time(self, time)
         grey = grey_version(frame)
-        if self.p is not None and self._still(grey) and not self._spare(frame): return self.p
+        if self.p is not None and self._still(grey, self.time) and not self._spare(frame): return self.p
         self.p = None     # should `look` fail, the next frame is asked for again
-        self.p,self.grey,self.looked = self.look(frame, self.time),grey,self.time
-        self.inside = cv2.erode((fit(self.p, grey.shape[::-1]) > .95).view(np.uint8), np.ones((5, 5), np.uint8))
+        self._keep(self.look(frame, self.time), grey, self.time)
         return self.p
+
+    def many(self,
+        frames, times,  # lists of what `__call__` takes
+    ) -> list:          # of what it returns, about
+        "`look` is asked at once for all frames that need it; where the person is, is known from the last time."
+        asked,which,known = [],[],self.p is not None
+        for f,t in zip(frames, times):
+            grey,t = grey_version(f),_tell_time(self, t)
+            if not (known or asked) or not self._still(grey, t):
+                asked.append((f, t, grey))
+                self.grey,self.looked = grey,t
+            which.append(len(asked))
+        ps,self.p = [self.p],None
+        if asked: ps += ask_many(self.look, *map(list, list(zip(*asked))[:2]))
+        self._keep(ps[-1], self.grey, self.looked)
+        return [ps[i] for i in which]
+
+    def _keep(self, p, grey, time):
+        self.p,self.grey,self.looked = p,grey,time
+        self.inside = cv2.erode((fit(p, grey.shape[::-1]) > .95).view(np.uint8), np.ones((5, 5), np.uint8))
 
     def _spare(self, frame): return hasattr(self.look, 'spare') and self.look.spare(frame, self.time)
 
-    def _still(self, grey):
-        return (grey.shape == self.grey.shape and 0 <= self.time - self.looked < self.longest
-                and tile_change(grey, self.grey, self.inside) < self.change)
+    def _still(self, grey, time):
+        inside = self.inside if self.p is not None and self.inside.shape == grey.shape else None
+        return (grey.shape == self.grey.shape and 0 <= time - self.looked < self.longest
+                and tile_change(grey, self.grey, inside) < self.change)

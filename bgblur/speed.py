@@ -321,7 +321,7 @@ class Watched(Blurrer):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.clock = Clock()
-        timed(self.segmenter, self.clock, 'net', '__call__', 'small')
+        timed(self.segmenter, self.clock, 'net', '__call__', 'small', 'batch')
         timed(self.matte, self.clock, 'matte', '__call__')
 
     def stream(self, frames, transparent=False, threads=False):
