@@ -475,8 +475,15 @@ def speed_table(
 def start_table(
     measured,       # what `make bench` wrote
 ) -> str:
-    "How long until something happens, and what a long clip does to memory."
-    start,memory = measured.get('start', {}),measured.get('memory', {})
+    "How long until something happens, what a long clip does to memory, and how a live picture goes."
+    start,memory,live = (measured.get(k, {}) for k in ('start', 'memory', 'live'))
     rows = [[name, f'{np.median(start[k]):.2f} s'] for k,name in
             [('help', '`bgblur --help`'), ('first frame', '`bgblur video`, from the start to the first frame written')] if k in start]
-    return table(['', 'measured'], [*rows, *([f'peak memory at frame {int(n):,}', f'{mb:.0f} MB'] for n,mb in memory.items())])
+    rows += [[f'peak memory at frame {int(n):,}', f'{mb:.0f} MB'] for n,mb in memory.items()]
+    if live:
+        w,h = live['size']
+        rows += [[f"live, {w}×{h}, {live['seconds']:.0f} s", f"{live['fps']:.1f} frames a second, {live['dropped']} of {live['frames']} dropped"],
+                 ['processing', '{:.0f} ms, 95 % within {:.0f}'.format(*live['processing'])],
+                 ['latency in the first third and the last', '{:.0f} and {:.0f} ms'.format(live['latency_first'][0], live['latency_last'][0])],
+                 ['memory in the first third and the last', f"{live['memory_first']:.0f} and {live['memory_last']:.0f} MB"]]
+    return table(['', 'measured'], rows)

@@ -1,11 +1,12 @@
 """Measure how fast bgblur is, and how fast others are: `make bench`, or
 
-    python tools/bench.py [--only sizes,steps,start,memory] [--sizes 640x360,...] [--rounds 3] [--frames 250] ...
+    python tools/bench.py [--only sizes,steps,start,memory,live] [--sizes 640x360,...] [--rounds 3] [--frames 250] ...
 
 sizes: the tutorial's loop, MediaPipe's usual script, bgblur, and decode + encode alone, in turns, file to file.
 steps: each step from the tutorial's loop to bgblur, in turns (nbs/07_speed.ipynb explains them).
 start: how long `bgblur --help` takes, and `bgblur video` until its first frame is written.
-memory: what bgblur holds after 500 and after 10,000 frames; takes minutes, so only with --long, or if asked for.
+memory: what bgblur holds after 500 and after 10,000 frames.
+live: three minutes of a live picture at 1280x720. These two take minutes, so only with --long, or if asked for.
 
 Prints tables in Markdown and writes what it measured to nbs/bench.json, where the notebooks and README.md have their numbers
 from: `make readme` brings them up to date. Parts that were not measured again stay as they were.
@@ -34,7 +35,7 @@ SAMPLE = ROOT/'sample_data'/'testclip.mp4'
 JSON = ROOT/'nbs'/'bench.json'
 MEDIAPIPE = ROOT/'.venv-mediapipe'
 SECONDS = 10    # length of the sample clip
-PARTS = ('sizes', 'steps', 'start', 'memory')
+PARTS = ('sizes', 'steps', 'start', 'memory', 'live')
 RIVALS = ('tutorial', 'mediapipe', 'bgblur', 'floor', 'floor of the result')
 # how many frames the slow ways get; the others get --frames
 FEW = {'tutorial': 8, 'small net': 50, 'no predict': 100, 'parts': 8}
@@ -178,6 +179,20 @@ def memory(args, measured):
     measured['memory'] = measure('memory', clip, result(clip, 'memory'), (sys.executable, '-c', MEMORY, json.dumps(at))).stages
 
 
+LIVE = """
+import json, sys
+from bgblur.live import FileSource, Live
+report = Live(FileSource(sys.argv[1], rate=30), seconds=float(sys.argv[2])).run()
+print(json.dumps({**vars(report), 'fps': report.fps, 'name': 'clip'}))
+"""
+
+
+def live(args, measured):
+    clip = enlarged(args, 1280, 720)
+    done = subprocess.run([sys.executable, '-c', LIVE, clip, '180'], capture_output=True, text=True, check=True)
+    measured['live'] = json.loads(done.stdout.split('\n')[-2])
+
+
 def machine():
     try: cpu = re.search(r'model name\s*: (.*)', Path('/proc/cpuinfo').read_text())[1]
     except (OSError, TypeError): cpu = platform.processor()
@@ -192,13 +207,13 @@ def main(args):
         globals()[part](args, measured)
         # after each part: what took minutes is not lost if a later one fails
         args.json.write_text(json.dumps(measured, indent=1) + '\n')
-    if {'start', 'memory'} & set(args.only.split(',')): print(start_table(measured))
+    if {'start', 'memory', 'live'} & set(args.only.split(',')): print(start_table(measured))
 
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--only', default='sizes,steps,start', metavar='PARTS', help=f"some of {','.join(PARTS)}")
-    parser.add_argument('--long', action='store_true', help='memory, too')
+    parser.add_argument('--long', action='store_true', help='memory and live, too')
     parser.add_argument('--sizes', default='640x360,1280x720,1920x1080', help='of the clips')
     parser.add_argument('--ways', default=','.join(RIVALS), help='which ways are measured at each size')
     parser.add_argument('--rounds', type=int, default=3, help='how often each is measured')
@@ -210,5 +225,5 @@ if __name__ == '__main__':
     args = parser.parse_args()
     for names, known in ((args.only, PARTS), (args.ways, RIVALS)):
         if unknown := set(names.split(',')) - set(known): parser.error(f'{", ".join(unknown)}: give some of {",".join(known)}')
-    if args.long and 'memory' not in args.only: args.only += ',memory'
+    if args.long: args.only = ','.join(dict.fromkeys([*args.only.split(','), 'memory', 'live']))
     main(args)
