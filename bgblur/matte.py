@@ -313,7 +313,7 @@ class Zoom:
         if self._crop_will_do(frame, self.time):
             self.p = self._look(frame, self.box)
             if not self._touches(self.p): return self.p
-        self.size = small_size(*frame.shape[:2])
+        if (size := small_size(*frame.shape[:2])) != self.size: self.size,self.box = size,None
         whole = self._whole(frame)
         self.p = whole if self.box == (0, 0, *self.size) else self._look(frame, self.box)
         return self.p
