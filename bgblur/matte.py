@@ -328,7 +328,6 @@ class Zoom:
             ps = self._looks([f for f,_ in takewhile(lambda x: self._crop_will_do(*x), rest)], self.box)
             fine = list(takewhile(lambda p: not self._touches(p), ps))
             out += fine
-            self.p = out[-1] if out else None
             if len(fine) < n: out.append(self(*rest[len(fine)]))
         return out
 
