@@ -41,13 +41,13 @@ class Conv(nn.Conv2d):
 
 # %% ../nbs/06_learner.ipynb #b5a0495b
 class SqueezeExcite(nn.Module):
-    "A gate in [0,1] for every channel, from the average over the picture (Hu et al. 2018)."
+    "A gate in [0,1] for every channel, from the average over the picture, or over the sum of some (Hu et al. 2018)."
     def __init__(self, nf, nh):
         super().__init__()
         self.squeeze,self.excite = Conv(nf, nh),Conv(nh, nf)
 
-    def forward(self, x):
-        x = x.mean((2, 3), keepdim=True)
+    def forward(self, *xs):
+        x = sum(x.mean((2, 3), keepdim=True) for x in xs)
         return torch.sigmoid(self.excite(F.relu(self.squeeze(x))))
 
 # %% ../nbs/06_learner.ipynb #8303e610
@@ -76,8 +76,9 @@ class Up(nn.Module):
         self.mix,self.look = Conv(nf, nf),Conv(nf, nf, 3, groups=nf)
 
     def forward(self, x, skip):
-        x = F.interpolate(self.narrow(x), scale_factor=2, mode='bilinear')
-        x = F.relu(self.mix(skip*self.gate(skip + x) + x))
+        x = self.narrow(x)
+        mixed = F.interpolate(F.conv2d(x, self.mix.weight), scale_factor=2, mode='bilinear')
+        x = F.relu(self.mix(skip*self.gate(skip, x)) + mixed)
         return x + F.relu(self.look(x))
 
 # %% ../nbs/06_learner.ipynb #06bc4ccf
