@@ -127,7 +127,9 @@ def fill_holes(
     share=.005,     # holes with less than this share of all pixels above .5 are filled
 ) -> np.ndarray:    # float32 `(h,w)`: `p`, 1 in the holes
     "Fill the small holes inside of people. A gap that reaches the picture's border is no hole."
-    n,labels = cv2.connectedComponents((p <= .5).view(np.uint8), connectivity=4)
+    x,y,w,h = cv2.boundingRect((p > .5).view(np.uint8))
+    box = np.s_[max(0, y-1):y+h+1, max(0, x-1):x+w+1]     # a rim of what is no person, if there is one
+    n,labels = cv2.connectedComponents((p[box] <= .5).view(np.uint8), connectivity=4)
     inside = np.ones(n, bool)
     for side in (0, labels[0], labels[-1], labels[:, 0], labels[:, -1]): inside[side] = False
     if not inside.any(): return p
@@ -135,7 +137,9 @@ def fill_holes(
     hole = inside & (area < share*area[0])
     if not hole.any(): return p
     fill = cv2.dilate(hole[labels].view(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    return np.where(fill & (hole[labels] | (labels == 0)), np.float32(1), p)
+    out = p.copy()
+    out[box][fill & (hole[labels] | (labels == 0))] = 1
+    return out
 
 # %% ../nbs/02_matte.ipynb #f3d50d69
 def motion(
@@ -161,7 +165,7 @@ def keep(
 def _apart(a, b): return cv2.mean(cv2.absdiff(a, b))[0]
 
 def average(
-    now,            # `(grey, p)` of the frame: uint8 and float32, `(h,w)`
+    now,            # `(grey, p)` of the frame: uint8, `(h,w)` or smaller, and float32 `(h,w)`
     around,         # the same for the frames around it: `(distance in frames, grey, p)`, the distance 1 or more
     alike=36.,      # change in grey levels from which a neighbour counts nothing (Tukey's biweight)
     cut=40.,        # mean change of the whole picture from which it counts nothing: a cut
@@ -169,10 +173,8 @@ def average(
     "Mean of the probabilities, the nearer and the more alike, the more a frame counts."
     grey,p = now
     most = 1 + max((d for d,*_ in around), default=0)
-    grey = _half(grey)      # where two pictures differ need not be known to the pixel
     total,weights = most*p,np.full_like(p, most)
     for d,other,q in around:
-        other = _half(other)
         if _apart(grey, other) > cut: continue
         change = np.minimum(motion(grey, other)*np.float32(1/alike), 1)
         w = cv2.resize(np.float32(most - d)*(1 - change*change)**2, p.shape[::-1])
@@ -192,7 +194,7 @@ def feather(
     return np.maximum(alpha, np.minimum(2*mean, 1)) if px > 0 else np.minimum(alpha, np.maximum(2*mean - 1, 0))
 
 # %% ../nbs/02_matte.ipynb #ad5b005e
-_Seen = namedtuple('Seen', 'frame given small grey p')    # a frame, its probability, and both at the small size
+_Seen = namedtuple('Seen', 'frame given small grey half p')    # a frame, its probability, and both at the small size
 SHARE = {'all': .1, 'main': 1}                           # for `drop_blobs`
 
 class Matte:
@@ -234,7 +236,8 @@ class Matte:
         self.seen = coming     # they come back, the others do not: a caller may use their memory again
         coming = list(takewhile(lambda s: s.frame.shape == frame.shape, coming))
         around = [*enumerate(list(self.past)[::-1][:len(coming)], 1), *enumerate(coming, 1)]
-        p = average((now.grey, now.p), [(d, s.grey, s.p) for d,s in around], cut=self.cut)
+        # where two pictures differ need not be known to the pixel
+        p = average((now.half, now.p), [(d, s.half, s.p) for d,s in around], cut=self.cut)
         self.kept = drop_blobs(fill_holes(p), SHARE[self.people], self.kept)
         alpha = self._steady(refine(frame, self.kept, now.small), now.grey, time)
         self.past.append(now)
@@ -248,7 +251,7 @@ class Matte:
         size = small_size(*frame.shape[:2])
         small = shrink(frame, size)
         grey = cv2.GaussianBlur(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), (3, 3), 0)
-        return _Seen(frame, p, small, grey, fit(as_opacity(p), size))
+        return _Seen(frame, p, small, grey, _half(grey), fit(as_opacity(p), size))
 
     def _steady(self, alpha, grey, time):
         "`alpha`, held where the picture did not change since the last frame"
@@ -403,7 +406,7 @@ class Skip:
     "Asks for a probability only when the picture changed where it matters."
     def __init__(self,
         look,            # `(frame, seconds)` -> person probability, float32 `(h,w)` in [0,1]
-        change=5,        # mean change of a tile, in grey levels, from which the picture counts as changed
+        change=7,        # mean change of a tile, in grey levels, from which the picture counts as changed
         longest=.25,     # seconds after which it is asked in any case
     ):
         "Raises `BgblurError` if `change` or `longest` is something else."

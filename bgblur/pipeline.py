@@ -133,7 +133,7 @@ class Blurrer:
         matte=None,        # frame, probability `(h,w)`, seconds -> alpha `(H,W)` in [0,1]; None: `Matte()`
         background=None,   # `(frame, alpha, bg)` -> BGR uint8 `(H,W,3)`, see `blur_background`; None: that
         zoom=True,         # show the segmenter the people instead of the whole frame, see `Zoom`
-        skip=5,            # change of the picture up to which the segmenter is not asked again, see `Skip`; 0: always ask
+        skip=7,            # change of the picture up to which the segmenter is not asked again, see `Skip`; 0: always ask
         lines=480,         # alpha is found on the frame halved, and halved again while it has this many lines, see `work_size`
         wrap=None,         # light of the background on the person's edge, 0 to 1; None: `background.wrap`, or 0
     ):
