@@ -338,14 +338,14 @@ class VideoWriter:
         reader:VideoReader,     # where the frames come from
         container:str='mp4',    # FFmpeg's name of the container
         crf:int=15,             # quality of the picture, 0 (lossless) to 51; 15 looks like the source
-        preset:str='superfast', # x264's trade of speed for size
     ):
         self.path,self.reader,self.container = path,reader,container
-        # mbtree spends bits on what later frames are copied from, which superfast should not go without; B-frames save few.
+        # mbtree spends bits on what later frames are copied from, which this preset should not go without; B-frames save few.
         # Ten frames of looking ahead instead of five take 33 MB more at 1080 lines and are worth one step of crf.
         # aq-mode 1 would give bits to what is smooth: to the blurred wall, and the person would have to do without them.
+        # subq 1 would look for motion finer than a pixel: smaller files, for more time than they are worth here.
         # PyAV's threads share a frame, and wait for each other; ours, where there are several, have a frame each.
-        self.options = {'crf': str(crf), 'preset': preset, 'bf': '0', 'mbtree': '1', 'rc-lookahead': '5', 'aq-mode': '0',
+        self.options = {'crf': str(crf), 'preset': 'superfast', 'bf': '0', 'mbtree': '1', 'rc-lookahead': '5', 'aq-mode': '0', 'subq': '0',
                         'thread_type': 'frame', 'threads': str(some_threads())}
         self.tracks,self.notes = {},[]
         self.out,self.early,self.last = None,[],None     # sound may come before the first frame, when the size is not known yet
