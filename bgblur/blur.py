@@ -395,8 +395,18 @@ def read_picture(
     if img is None: raise BgblurError(f'{name} is damaged: OpenCV cannot read it.')
     return img
 
+def _claims_too_much(data):
+    "Does a part of a PNG claim to be longer than the file? OpenCV would take memory for all of it."
+    i = 8
+    while data[:4] == b'\x89PNG' and i + 8 <= len(data):
+        n = int.from_bytes(data[i:i+4], 'big')
+        if n > len(data): return True
+        i += n + 12
+    return False
+
 def _decode(data):
     "None if OpenCV cannot. What it has to say about that is not for the person at the keyboard."
+    if _claims_too_much(data): return None
     log = cv2.utils.logging
     level = log.setLogLevel(log.LOG_LEVEL_SILENT)
     try: return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
