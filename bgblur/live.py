@@ -70,6 +70,7 @@ class FileSource:
     def read(self):     # `(frame, seconds)`: BGR uint8 `(H,W,3)`, and when it was there; None at the end, where `ended` is true
         "Wait until the next frame is due. Raises `VideoError` where the file is damaged."
         if not self.reader: self.open()
+        sleep(max(0, self.due + 1/self.rate - .01 - monotonic()))
         f,step = self._next()
         if f is None:
             self.ended = True
@@ -415,9 +416,7 @@ def bgr_to_planes(
 def planes_to_bgr(
     yuv:Yuv,           # as `bgr_to_planes` returns it
 ) -> np.ndarray:       # BGR uint8 `(H,W,3)`
-    h,w = yuv.shape[:2]
-    flat = np.concatenate([x.ravel() for x in (yuv.y, yuv.u, yuv.v)])
-    return cv2.cvtColor(flat.reshape(h*3//2, w), cv2.COLOR_YUV2BGR_I420)
+    return cv2.cvtColorTwoPlane(yuv.y, cv2.merge([yuv.u, yuv.v]), cv2.COLOR_YUV2BGR_NV12)
 
 # %% ../nbs/08_live.ipynb #ee14a488
 class _Kept:

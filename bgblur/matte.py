@@ -82,6 +82,8 @@ def fit(
 
 def _half(x): return cv2.resize(x, ((x.shape[1]+1)//2, (x.shape[0]+1)//2), interpolation=cv2.INTER_AREA)
 
+def _pixels(frame, at): return frame.pixels(at) if hasattr(frame, 'pixels') else np.take(frame.reshape(-1, 3), at, axis=0)
+
 LIMIT = .2    # how far the picture may move alpha from the probability
 
 def refine(
@@ -98,7 +100,7 @@ def refine(
     if not len(edge): return alpha
     planes = edge_planes(_half(small)*np.float32(1/255), _half(p), _half(band))
     b,g,r,offset = look_up(np.divmod(edge.astype(np.int32), np.int32(w)), (h, w), planes)[0].T
-    bgr = np.take(frame.reshape(-1, 3), edge, axis=0)*np.float32(1/255)
+    bgr = _pixels(frame, edge)*np.float32(1/255)
     rough = alpha.reshape(-1)[edge]
     fine = stretch(b*bgr[:, 0] + g*bgr[:, 1] + r*bgr[:, 2] + offset)
     alpha.reshape(-1)[edge] = np.clip(fine, np.maximum(rough - LIMIT, 0), np.minimum(rough + LIMIT, 1))
@@ -170,11 +172,14 @@ def average(
     alike=36.,      # change in grey levels from which a neighbour counts nothing (Tukey's biweight)
     cut=40.,        # mean change of the whole picture from which it counts nothing: a cut
 ) -> np.ndarray:    # float32 `(h,w)` in [0,1]
-    "Mean of the probabilities, the nearer and the more alike, the more a frame counts."
+    "Mean of the probabilities, the nearer and the more alike, the more a frame counts; in full, if it has the same probability."
     grey,p = now
     most = 1 + max((d for d,*_ in around), default=0)
-    total,weights = most*p,np.full_like(p, most)
-    for d,other,q in around:
+    others = [a for a in around if not np.array_equal(a[2], p)]
+    if not others: return p
+    n = most + sum(most - d for d,_,q in around) - sum(most - d for d,_,q in others)
+    total,weights = n*p,np.full_like(p, n)
+    for d,other,q in others:
         if _apart(grey, other) > cut: continue
         change = np.minimum(motion(grey, other)*np.float32(1/alike), 1)
         w = cv2.resize(np.float32(most - d)*(1 - change*change)**2, p.shape[::-1])
@@ -199,6 +204,7 @@ SHARE = {'all': .1, 'main': 1}                           # for `drop_blobs`
 
 class Matte:
     "Probability to alpha, frame by frame: the people and nothing else, their edge refined, steady where the picture is."
+    takes_planes = True     # a `pipeline.Yuv` at the size at which alpha is found does, too
     def __init__(self,
         hold=.6,         # seconds in which the alpha of a still picture follows the probability; 0: at once
         still=1.,        # change of the picture, in grey levels, that still counts as none
@@ -240,7 +246,7 @@ class Matte:
         p = average((now.half, now.p), [(d, s.half, s.p) for d,s in around], cut=self.cut)
         self.kept = drop_blobs(fill_holes(p), SHARE[self.people], self.kept)
         alpha = self._steady(refine(frame, self.kept, now.small), now.grey, time)
-        self.past.append(now)
+        self.past.append(now._replace(frame=None))     # a frame is large, and no longer needed
         return feather(alpha, self.edge*min(alpha.shape)/360)
 
     def _see(self, frame, p):

@@ -9,7 +9,7 @@ __all__ = ['AT_ONCE', 'work_size', 'prefetch', 'yuv_to_bgr', 'Yuv', 'Blurrer']
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from functools import partial
+from functools import cache, partial
 from itertools import islice, takewhile
 from threading import Event
 from traceback import format_exception
@@ -62,16 +62,19 @@ def prefetch(
         if hasattr(items, 'close'): items.close()
 
 # %% ../nbs/03_pipeline.ipynb #fc4fe5ed
+@cache
 def yuv_to_bgr(
     kr=.299, kb=.114,    # how much red and blue count for brightness; these are BT.601's
     full=False,          # the numbers go from 0 to 255
-) -> np.ndarray:         # float64 `(3,4)`: B, G, R from Y, U, V, 1
+) -> np.ndarray:         # float64 `(3,4)`: B, G, R from Y, U, V, 1; not to be written on
     "The matrix from YUV to BGR (ITU-R BT.601, 709, 2020)."
     y,c,black = (1, 1, 0) if full else (255/219, 255/224, 16)
     kg = 1 - kr - kb
     b,r = 2*(1 - kb)*c,2*(1 - kr)*c
     m = np.array([[y, b, 0], [y, -kb*b/kg, -kr*r/kg], [y, 0, r]])
-    return np.hstack([m, -m @ [[black], [128], [128]]])
+    m = np.hstack([m, -m @ [[black], [128], [128]]])
+    m.flags.writeable = False
+    return m
 
 class _Halving:
     "A plane that is wanted at several sizes, on the way to which it is halved but once"
@@ -79,10 +82,12 @@ class _Halving:
 
     def fit(self, size):
         i = 0
-        while halves(self.planes[i], size):
+        # what the net and the matte look at may be a little soft: a half that is too small by less than a fifth is enlarged
+        while halves(self.planes[i], tuple(int(.8*n) for n in size)):
             i += 1
             if i == len(self.planes): self.planes.append(halved(self.planes[-1]))
-        return fit(self.planes[i], size)
+        plane = self.planes[i]
+        return plane if plane.shape[::-1] == tuple(size) else fit(plane, size)
 
 class Yuv:
     """A frame in planes, for a `Blurrer` that `takes_planes`: one with a plain, strong blur. Of it one can ask the shape, a part,
@@ -97,7 +102,7 @@ class Yuv:
            or not y.shape == (2*u.shape[0], 2*u.shape[1]) == (2*v.shape[0], 2*v.shape[1]):
             raise BgblurError('A frame in planes is three uint8 arrays, (H, W) and twice (H/2, W/2).')
         self.y,self.u,self.v = y,u,v
-        self.planes = [_Halving(p) for p in (y, u, v)]
+        self.planes,self.mergeds = [_Halving(p) for p in (y, u, v)],{}
         self.matrix = yuv_to_bgr() if matrix is None else matrix
 
     @property
@@ -116,12 +121,23 @@ class Yuv:
     def merged(self,
         size,             # width and height
     ) -> np.ndarray:      # YUV uint8 of that size, `(h,w,3)`
-        return cv2.merge([p.fit(size) for p in self.planes])
+        if size not in self.mergeds: self.mergeds[size] = cv2.merge([p.fit(size) for p in self.planes])
+        return self.mergeds[size]
 
     def shrunk(self,
         size,             # width and height
     ) -> np.ndarray:      # BGR uint8 of that size, `(h,w,3)`
         return cv2.transform(self.merged(size), self.matrix)
+
+class _AtWork:
+    "A `Yuv` at a smaller size, for a matte that `takes_planes`: BGR is made of the few pixels that are asked for"
+    def __init__(self, yuv, size): self.yuv,self.size,self.shape = yuv,size,(*size[::-1], 3)
+    def shrunk(self, size): return self.yuv.shrunk(size)
+
+    def pixels(self, at):
+        "BGR uint8 `(N,3)`, for places in the flattened picture"
+        some = cv2.merge([np.take(p.fit(self.size), at)[None] for p in self.yuv.planes])
+        return cv2.transform(some, self.yuv.matrix)[0]
 
 # %% ../nbs/03_pipeline.ipynb #4846bdb9
 AT_ONCE = 8     # frames of a clip that are shown at once to a segmenter that has `batch`
@@ -164,7 +180,12 @@ class Blurrer:
         for f,_ in frames: check_frame(f)
         ps = _or_error(ask_many, self.look, *zip(*frames))
         if isinstance(ps, Exception): ps = [ps] if len(frames) == 1 else [_or_error(self.look, f, t) for f,t in frames]
-        return [(shrink(f, work_size(*f.shape[:2], self.lines)), p) for (f,_),p in zip(frames, ps)]
+        return [(self._at_work(f), p) for (f,_),p in zip(frames, ps)]
+
+    def _at_work(self, frame):
+        size = work_size(*frame.shape[:2], self.lines)
+        planes = isinstance(frame, Yuv) and getattr(self.matte, 'takes_planes', False)
+        return _AtWork(frame, size) if planes else shrink(frame, size)
 
     def _seen(self, frames):
         "Frames, seconds, and what `_see` gives; some at once if that is quicker"
@@ -248,7 +269,7 @@ class Blurrer:
         # a slow net should not see what nobody waits for any more
         frames = takewhile(lambda _: not over.is_set(), frames)
         # more than are needed at once: the net takes long for some frames, and no time for others; so does an encoder
-        seen = line(self._seen(frames), 4)
+        seen = line(self._seen(frames), 8)
         return line(self._finished(seen, self._cut if transparent else self._finish), 2)
 
     def _finished(self, seen, finish):
