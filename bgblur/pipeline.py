@@ -23,12 +23,11 @@ from .predict import BgblurError, as_opacity, check_frame, check_number, halved,
 
 # %% ../nbs/03_pipeline.ipynb #c59dde8f
 def _checked(p, shape=None):
-    "A copy of `p` if it is a probability (for a frame of `shape`); otherwise raise"
+    "`p` as float32 if it is a probability (for a frame of `shape`); otherwise raise"
     if p is None: raise BgblurError('Got nothing instead of a probability.')
     a = as_opacity(p, 'A probability')
     if shape and a.shape != shape: raise BgblurError(f'Got a probability of shape {a.shape} for a frame of shape {shape}.')
-    # frames wait for those that follow, and a net may give all its answers in the same memory
-    return a.copy()
+    return a
 
 
 # %% ../nbs/03_pipeline.ipynb #f6d58bdf
@@ -238,7 +237,7 @@ class Blurrer:
     ) -> np.ndarray:    # opacity of the person, float32 `(H,W)` in [0,1]
         """Where the person is; 0 everywhere if the segmenter or the matte fails (see `failures`, `last_error`).
         Raises `BgblurError` for a bad frame."""
-        return _enlarge(self._alpha(*self._see((frame, time))[0], time), frame)
+        return _enlarge(self._alpha(*self._see((frame, time))[0], time), frame).copy()     # whose it was before, the matte knows
 
     def __call__(self,
         frame,          # BGR uint8 `(H,W,3)`; or `Yuv`, if `takes_planes`
@@ -285,16 +284,17 @@ class _Ask:
     "The probability, checked, at the size of the net where the segmenter can"
     def __init__(self, segmenter): self.segmenter = segmenter
 
+    # copies: frames wait for those that follow, and a net may give all its answers in the same memory
     def __call__(self, frame, time=None):
-        if hasattr(self.segmenter, 'small'): return _checked(self.segmenter.small(frame))
+        if hasattr(self.segmenter, 'small'): return _checked(self.segmenter.small(frame)).copy()
         frame = _in_bgr(frame)
-        return _checked(self.segmenter(frame), frame.shape[:2])
+        return _checked(self.segmenter(frame), frame.shape[:2]).copy()
 
 class _AskMany(_Ask):
     "For segmenters that take several frames at once"
     def many(self, frames, times=()):
         frames = [_in_bgr(f) for f in frames]
-        return [_checked(p, f.shape[:2]) for p,f in zip(self.segmenter.batch(frames), frames, strict=True)]
+        return [_checked(p, f.shape[:2]).copy() for p,f in zip(self.segmenter.batch(frames), frames, strict=True)]
 
 def _in_bgr(frame): return frame.shrunk(frame.shape[1::-1]) if isinstance(frame, Yuv) else frame
 
