@@ -22,8 +22,8 @@ from .predict import BgblurError, as_opacity, check_frame, check_number, shrink
 def edge_band(
     p,              # probability, float32 `(h,w)` in [0,1]
 ) -> np.ndarray:    # uint8 `(h,w)`: 255 where the person's edge may be, else 0
-    "Where the net is not sure, and one pixel more."
-    return cv2.dilate(cv2.inRange(p, .02, .98), np.ones((3, 3), np.uint8))
+    "Where the net is not sure: what `stretch` makes neither 0 nor 1."
+    return cv2.inRange(p, .1, .9)
 
 def edge_planes(
     img,            # BGR float32 `(h,w,3)` in [0,1]
