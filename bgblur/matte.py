@@ -175,9 +175,10 @@ def average(
     "Mean of the probabilities, the nearer and the more alike, the more a frame counts; in full, if it has the same probability."
     grey,p = now
     most = 1 + max((d for d,*_ in around), default=0)
-    others = [a for a in around if not np.array_equal(a[2], p)]
+    same,others = [],[]
+    for a in around: (same if np.array_equal(a[2], p) else others).append(a)
     if not others: return p
-    n = most + sum(most - d for d,_,q in around) - sum(most - d for d,_,q in others)
+    n = most + sum(most - d for d,*_ in same)
     total,weights = n*p,np.full_like(p, n)
     for d,other,q in others:
         if _apart(grey, other) > cut: continue
