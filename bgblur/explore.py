@@ -148,6 +148,7 @@ class Canvas(anywidget.AnyWidget):
         if over is not None and self.divider >= 0:
             x = round(self.divider*img.shape[1])
             img[:, x:] = cv2.resize(over, img.shape[1::-1])[:, x:]
+            cv2.line(img, (x, 0), (x, img.shape[0]), (255, 255, 255), 2)
         return jpeg(img)
 
     def _repr_mimebundle_(self, **kwargs): return with_picture(super()._repr_mimebundle_(**kwargs), self)
@@ -217,15 +218,19 @@ def controls(
     return found
 
 # %% ../nbs/05_explore.ipynb #20ae56dd
-def plain_probability(frame, p, time=None):
+def plain_probability(
+    frame,              # BGR uint8 `(H,W,3)`
+    p,                  # probability, float32 `(h,w)` in [0,1]
+    time=None,          # of the frame in its clip, in seconds; not needed here
+) -> np.ndarray:        # alpha, float32 `(H,W)` in [0,1]
     "A matte: the probability as it is."
     return cv2.resize(p, frame.shape[1::-1])
 
 def hard_mask(
-    frame, p, time=None,
+    frame, p, time=None,    # as for `plain_probability`
     threshold=.5,       # probability from which a pixel is person, in [0,1]
     softness=0.,        # of the edge, in pixels of a frame whose shorter side is 360, 0 to 20
-):
+) -> np.ndarray:        # alpha, float32 `(H,W)` in [0,1]
     "A matte: person or not, its edge softened."
     mask = (cv2.resize(p, frame.shape[1::-1]) > threshold).astype(np.float32)
     sigma = softness*min(mask.shape)/360/2
@@ -322,7 +327,7 @@ class Explorer:
         self.own = controls(Blurrer, skip=('segmenter', 'matte', 'background'))
         self.frame = w.IntSlider(max=len(self.frames) - 1, description='frame')
         self.show = w.ToggleButtons(options=['blurred', 'alpha'], style={'button_width': '80px'})
-        self.canvas,self.result,self.alpha,self.ms,self.error = Canvas(divider=.5, width=560),None,None,{},''
+        self.canvas,self.result,self.alpha,self.ms,self.error = Canvas(divider=.25, width=560),None,None,{},''
         if blurrer: self._adopt(blurrer)
         self._layout(w, saves)
         self.update()
@@ -369,20 +374,22 @@ class Explorer:
 
     # -- what comes out ------------------------------------------------------------
 
-    def blurrer(self) -> Blurrer:
+    def blurrer(self,
+        segmenter=None,     # as `Blurrer` takes it; None: the explorer's own
+    ) -> Blurrer:
         "A new `Blurrer` with the settings as they are."
         made = {}
         for part in self.kinds:
             f,args = self._part(part)
             made[part] = f(**args) if isinstance(f, type) else partial(f, **args)
-        return Blurrer(self.segmenter, **made, **self._changed(self.own))
+        return Blurrer(segmenter or self.segmenter, **made, **self._changed(self.own))
 
     def update(self, *_):
         "Compute the picture again. What goes wrong is said below it, and the last picture stays."
         frame = self.frames[self.frame.value]
         try:
-            b = self.blurrer()
-            for part in ('segmenter', *self.kinds): setattr(b, part, _Timed(getattr(b, part)))
+            b = self.blurrer(_Timed(self.segmenter))
+            for part in self.kinds: setattr(b, part, _Timed(getattr(b, part)))
             start = perf_counter()
             out = b(frame)
             total = 1000*(perf_counter() - start)
@@ -627,7 +634,7 @@ class App:
         "The frames of the upload. Raises `BgblurError` if it is too large, too long, or no picture or clip."
         if max(size, len(data)) > self.max_mb*1e6:
             raise BgblurError(f'{name} has {max(size, len(data))/1e6:.0f} MB: at most {self.max_mb} can be taken here.')
-        known,(old_name,old_data) = (*IMAGES, *FORMATS, '.webm', '.avi'),(getattr(self, 'name', ''), getattr(self, 'data', b''))
+        known,(old_name,old_data) = (*IMAGES, *FORMATS),(getattr(self, 'name', ''), getattr(self, 'data', b''))
         if Path(name).suffix.lower() not in known: raise BgblurError(f"{name} is no picture or clip: they end in {' '.join(known)}.")
         self.name,self.data = name,data
         try:

@@ -395,7 +395,8 @@ TILE = 8     # side of a tile in the small version, in pixels
 
 def grey_version(
     frame,          # BGR uint8 `(H,W,3)`, or a `pipeline.Yuv`
-) -> np.ndarray:    # uint8, of the size that `small_size` says
+) -> np.ndarray:    # uint8 `(h,w)`, of the size that `small_size` says
+    "The frame small and without colour."
     size = small_size(*frame.shape[:2])
     return frame.grey(size) if hasattr(frame, 'grey') else cv2.cvtColor(shrink(frame, size), cv2.COLOR_BGR2GRAY)
 

@@ -129,7 +129,7 @@ class LearnerSegmenter:
 
     def batch(self,
         frames,         # list of BGR uint8 `(H,W,3)`
-    ) -> list:          # for each its probability
+    ) -> list:          # for each its probability, float32 `(H,W)` in [0,1]
         "Raises what `__call__` raises."
         for f in frames: check_frame(f)
         rgb = [cv2.cvtColor(f, cv2.COLOR_BGR2RGB) for f in frames]
