@@ -25,10 +25,11 @@ from .predict import BgblurError, as_opacity, check_frame, check_number, shrink
 def blur(
     img,               # BGR uint8 `(H,W,3)`, or any picture OpenCV can blur
     kernel_size=5,     # width of the kernel in pixels, 1 or more, 9999 at most; an even one is made odd
-    sigma_x=0,         # standard deviation in pixels; 0: what fits the kernel
+    sigma_x=0,         # standard deviation in pixels, 0 to 9999; 0: what fits the kernel
 ) -> np.ndarray:       # like `img`
-    "Gaussian blur. Raises `BgblurError` if there is no picture, or for a kernel smaller than a pixel."
-    if not isinstance(img, np.ndarray) or not img.size: raise BgblurError('A picture is a numpy array with at least one pixel in it.')
+    "Gaussian blur. Raises `BgblurError` if there is no picture, or for a kernel or a deviation out of range."
+    if not isinstance(img, np.ndarray) or not img.size:
+        raise BgblurError('A picture is a numpy array with at least one pixel in it.')
     check_number(kernel_size, 1, 9999, 'The width of a blur in pixels')
     check_number(sigma_x, 0, 9999, 'The standard deviation of a blur')
     k = int(kernel_size)//2*2 + 1
@@ -56,9 +57,9 @@ def composite(
 def masked_blur(
     image,             # BGR uint8 `(H,W,3)`
     mask,              # tensor or array `(360,640)`, or any other size: 0/1, or probability in [0,1]
-    kernel_size=61,    # width of the blur in pixels
+    kernel_size=61,    # width of the blur in pixels, 1 to 9999
 ) -> np.ndarray:       # BGR uint8, of the mask's size
-    "The tutorial's blur: `image` where the mask is 1, all of it blurred where it is 0. Raises `BgblurError` for what is no picture or mask."
+    "The tutorial's blur: `image` where the mask is 1, blurred where it is 0. Raises `BgblurError` for what is no picture or mask."
     check_frame(image)
     mask = as_opacity(mask)
     if image.shape[:2] != mask.shape: image = cv2.resize(image, mask.shape[::-1])
@@ -107,7 +108,7 @@ def two_colours(
 SIDE = 120     # the shorter side of the small version, in pixels; smaller ones lose 0.5 dB and more of halo
 
 def small_size(
-    h:int, w:int,       # of the frame
+    h:int, w:int,       # of the frame, in pixels
     side=SIDE,          # of the small version: its shorter side, in pixels
 ) -> tuple[int,int]:    # width and height of the small version, as OpenCV wants them
     "About the frame's shape, `side` pixels on the shorter side, both even; a frame that is small already stays as it is."
@@ -302,7 +303,7 @@ def light_tables(
 # %% ../nbs/01_blur.ipynb #f31e2d46
 def through_lens(
     img,               # BGR uint8 `(H,W,3)`
-    radius,            # of the disc, in pixels
+    radius,            # of the disc, in pixels, 0 or more
     glow=.75,          # how much brighter than white its lamps may be, see `light_tables`
 ) -> np.ndarray:       # like `img`
     "All of `img` out of focus: blurred with a disc, in light. Raises `BgblurError` for a glow that is none."
@@ -385,8 +386,10 @@ def read_picture(
     try:
         with BytesIO(source) if isinstance(source, bytes) else open(source, 'rb') as f:
             w,h = imagesize.get(f)
-            if min(w, h) < 1: raise BgblurError(f'{name} is not a picture that can be read: those are JPEG, PNG, WebP, TIFF, BMP, GIF and AVIF.')
-            if w*h > MAX_PIXELS: raise BgblurError(f'{name} is too large, {w}×{h} pixels: at most {MAX_PIXELS/1e6:.0f} million are read.')
+            if min(w, h) < 1:
+                raise BgblurError(f'{name} is not a picture that can be read: those are JPEG, PNG, WebP, TIFF, BMP, GIF and AVIF.')
+            if w*h > MAX_PIXELS:
+                raise BgblurError(f'{name} is too large, {w}×{h} pixels: at most {MAX_PIXELS/1e6:.0f} million are read.')
             if f.seek(0, os.SEEK_END) > 8*MAX_PIXELS:      # no kind needs more bytes for a pixel
                 raise BgblurError(f'{name} is too large, {f.tell()/1e9:.1f} GB: at most {8*MAX_PIXELS/1e9:.1f} are read.')
             f.seek(0)

@@ -177,7 +177,8 @@ def value_range(
     doc:str,            # the comment beside the parameter
     default,            # its default, a number
 ) -> tuple:             # lowest and highest value for a slider
-    "'in [0,1]', 'from 0 to 1' or '2 or more' in the comment; otherwise from 0 (below 0, if the comment speaks of it) to four times the default."
+    """'in [0,1]', 'from 0 to 1' or '2 or more' in the comment; otherwise from 0 (below 0, if the comment speaks of it)
+    to four times the default."""
     most = 4*abs(default) or 10
     if m := re.search(rf'\[{_NUMBER}, ?{_NUMBER}\]', doc) or re.search(rf'{_NUMBER}(?:,[^,]*,)? to {_NUMBER}', doc):
         return float(m[1]),float(m[2])
@@ -336,9 +337,11 @@ class Explorer:
         "Begin with the settings of `blurrer`."
         for part in self.kinds:
             f = getattr(blurrer, part)
-            kind,given = (f.func,f.keywords) if isinstance(f, partial) else (f, {}) if isinstance(f, FunctionType) else (type(f), vars(f))
+            kind,given = (f.func, f.keywords) if isinstance(f, partial) else (f, {}) if isinstance(f, FunctionType) \
+                         else (type(f), vars(f))
             name = next((k for k,g in self.kinds[part].items() if g is kind), None)
-            if name is None: raise BgblurError(f'The explorer does not know the {part} {kind.__name__}: give it with {part}s={{name: it}}.')
+            if name is None:
+                raise BgblurError(f'The explorer does not know the {part} {kind.__name__}: give it with {part}s={{name: it}}.')
             self.choice[part].value = name
             for k,c in self.controls[part, name].items(): c.value = given.get(k, c.value)
         for k,c in self.own.items(): c.value = getattr(blurrer, k, c.value)
@@ -421,8 +424,11 @@ class Explorer:
             if f is default and not given: continue
             lines.add(f'from {f.__module__} import {f.__name__}')
             inside = ', '.join(f'{k}={v!r}' for k,v in given.items())
-            if not isinstance(f, type): lines |= {'from functools import partial'} if given else set()
-            args.append(f'{part}={f"{f.__name__}({inside})" if isinstance(f, type) else f"partial({f.__name__}, {inside})" if given else f.__name__}')
+            if isinstance(f, type): args.append(f'{part}={f.__name__}({inside})')
+            elif not given: args.append(f'{part}={f.__name__}')
+            else:
+                lines.add('from functools import partial')
+                args.append(f'{part}=partial({f.__name__}, {inside})')
         args += [f'{k}={v!r}' for k,v in self._changed(self.own).items()]
         return '\n'.join([*sorted(lines, reverse=True), '', f"blurrer = Blurrer({', '.join(args)})"])
 
@@ -473,12 +479,14 @@ class Explorer:
         for c in [*self._all(), *self.choice.values(), self.frame, self.show]: c.observe(self.update, 'value')
         left = w.VBox([*([self.frame] if len(self.frames) > 1 else []), self.show, self.canvas, self.text,
                        w.HBox([self.alpha_image, self.histogram], layout={'align_items': 'flex-end'})])
-        settings = w.VBox([*(x for part in self.kinds for x in (self.choice[part], self.panels[part])), *map(partial(self._row, w), self.own.values())])
+        kinds = [x for part in self.kinds for x in (self.choice[part], self.panels[part])]
+        settings = w.VBox([*kinds, *map(partial(self._row, w), self.own.values())])
         self.widget = w.VBox([w.HBox([left, settings], layout={'flex_flow': 'row wrap'}), *(self._take_along(w) if saves else ())])
 
     def _take_along(self, w):
         "Buttons for the settings as text and for a file, and what they say"
-        self.out,self.name = w.Textarea(layout={'width': '640px', 'height': '110px'}),w.Text(value=self._default_name(), description='save as')
+        self.out = w.Textarea(layout={'width': '640px', 'height': '110px'})
+        self.name = w.Text(value=self._default_name(), description='save as')
         buttons = [w.Button(description=d) for d in ('Python', 'Command', 'Render')]
         for b,f in zip(buttons, (self.python, self.flags, lambda: self.render(self.name.value))): b.on_click(partial(self._say, f))
         self.buttons = w.HBox([*buttons, self.name])
@@ -490,7 +498,9 @@ class Explorer:
         "The controls of the kind that is chosen"
         self.panels[part].children = [self._row(w, c) for c in self.controls[part, self.choice[part].value].values()]
 
-    def _row(self, w, c): return w.VBox([c, w.HTML(f'<small style="margin-left: 100px; line-height: 1.2; display: block; max-width: 260px">{escape(c.tooltip or "")}</small>')])
+    def _row(self, w, c):
+        style = 'margin-left: 100px; line-height: 1.2; display: block; max-width: 260px'
+        return w.VBox([c, w.HTML(f'<small style="{style}">{escape(c.tooltip or "")}</small>')])
 
     def _default_name(self):
         src = Path(self.source) if isinstance(self.source, (str, Path)) else Path('frame.png')
@@ -544,8 +554,10 @@ class PixelExplorer:
         self.state = {'pixel': (x, y), 'probs': probs, 'argmax': max(probs, key=probs.get), 'near': near}
         self.canvas.image = jpeg(cv2.drawMarker(self.frame.copy(), (x, y), (60, 255, 60), cv2.MARKER_CROSS, 16, 1))
         cells = np.kron(near, np.ones((28, 28), np.float32))
-        self.near.value = jpeg(cv2.rectangle(cv2.merge([np.rint(255*cells).astype(np.uint8)]*3), (28*r, 28*r), (28*r + 27, 28*r + 27), (60, 255, 60), 1))
-        self.text.value = f'({x}, {y})<br>' + '<br>'.join(f'{escape(k)}: {v:.3f}{" ← argmax" if k == self.state["argmax"] else ""}' for k,v in probs.items())
+        grey = cv2.merge([np.rint(255*cells).astype(np.uint8)]*3)
+        self.near.value = jpeg(cv2.rectangle(grey, (28*r, 28*r), (28*r + 27, 28*r + 27), (60, 255, 60), 1))
+        marks = {k: ' ← argmax'*(k == self.state['argmax']) for k in probs}
+        self.text.value = '<br>'.join([f'({x}, {y})', *(f'{escape(k)}: {v:.3f}{marks[k]}' for k,v in probs.items())])
         return self.state
 
     def _repr_mimebundle_(self, **kwargs): return with_picture(self.widget._repr_mimebundle_(**kwargs), self.canvas)
@@ -626,7 +638,8 @@ class App:
         "Show the explorer for a file, or say in a sentence why not."
         try: frames = self._read(_shown(name), data, len(data) if size is None else size)
         except BgblurError as e: return self._say(e)
-        self.explorer = Explorer(frames, backgrounds={k: f for k,f in find_backgrounds().items() if f not in (Picture, Clip)}, saves=False)
+        safe = {k: f for k,f in find_backgrounds().items() if f not in (Picture, Clip)}
+        self.explorer = Explorer(frames, backgrounds=safe, saves=False)
         self.place.children,self.make.disabled = [self.explorer.widget],False
         self.message.value,self.download.value = escape(self.name),''
 

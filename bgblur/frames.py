@@ -137,7 +137,8 @@ def hdr_to_sdr(
     rgb,                   # code values, 0 to 1, BT.2020, `(...,3)`
     curve,                 # `PQ` or `HLG`
 ) -> np.ndarray:           # code values, 0 to 1, BT.709, `(...,3)`
-    "What a picture for a bright display looks like on an ordinary one. Hues stay, as the largest of R, G and B is squeezed and the others follow."
+    """What a picture for a bright display looks like on an ordinary one. Hues stay, as the largest of R, G and B is
+    squeezed and the others follow."""
     nits = hlg_to_nits(rgb) if curve == HLG else pq_to_nits(rgb)
     largest = np.maximum(nits.max(-1, keepdims=True), 1e-6)
     light = nits*soften_peak(largest)/largest/_WHITE @ _2020_TO_709.T

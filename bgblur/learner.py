@@ -30,7 +30,12 @@ from .predict import BgblurError, ModelError, _person_class, load_segmenter, net
 # %% ../nbs/06_learner.ipynb #875471de
 class Conv(nn.Conv2d):
     "A convolution with TensorFlow's 'SAME' padding: what is odd goes right and bottom."
-    def __init__(self, ni, nf, ks=1, stride=1, groups=1):
+    def __init__(self,
+        ni, nf,     # channels in and out
+        ks=1,       # kernel size, in pixels
+        stride=1,   # as for `nn.Conv2d`, as `groups` is
+        groups=1,
+    ):
         total = ks - stride
         same = total % 2 == 0
         super().__init__(ni, nf, ks, stride, padding=total//2 if same else 0, groups=groups)
@@ -42,7 +47,9 @@ class Conv(nn.Conv2d):
 # %% ../nbs/06_learner.ipynb #b5a0495b
 class SqueezeExcite(nn.Module):
     "A gate in [0,1] for every channel, from the average over the picture, or over the sum of some (Hu et al. 2018)."
-    def __init__(self, nf, nh):
+    def __init__(self,
+        nf, nh,     # channels, and how many of them in between
+    ):
         super().__init__()
         self.squeeze,self.excite = Conv(nf, nh),Conv(nh, nf)
 
@@ -53,7 +60,13 @@ class SqueezeExcite(nn.Module):
 # %% ../nbs/06_learner.ipynb #8303e610
 class InvertedResidual(nn.Module):
     "Widen, look around, gate, narrow (Howard et al., MobileNetV3, 2019)."
-    def __init__(self, ni, nh, nf, ks=3, stride=1, se=0, act=F.relu):
+    def __init__(self,
+        ni, nh, nf,     # channels: in, widened, out
+        ks=3,           # kernel size of the look around, in pixels
+        stride=1,       # of the look around: 2 halves height and width
+        se=0,           # channels inside of the gate; 0: no gate
+        act=F.relu,     # what makes it non-linear
+    ):
         super().__init__()
         self.act,self.add = act,ni == nf and stride == 1
         self.widen = Conv(ni, nh)
@@ -70,7 +83,9 @@ class InvertedResidual(nn.Module):
 # %% ../nbs/06_learner.ipynb #492a118a
 class Up(nn.Module):
     "Twice the size, and the encoder's finer features gated in."
-    def __init__(self, ni, nf):
+    def __init__(self,
+        ni, nf,     # channels in, and of `skip` and the result
+    ):
         super().__init__()
         self.narrow,self.gate = Conv(ni, nf),SqueezeExcite(nf, nf)
         self.mix,self.look = Conv(nf, nf),Conv(nf, nf, 3, groups=nf)
@@ -152,7 +167,8 @@ def _fold_pads(graph):
         total = at['kernel_shape'][0] - at['strides'][0]
         at['pads'][:] = [total//2]*2 + [total - total//2]*2
         conv.input[0] = pad.input[0]
-    while unused := [n for n in graph.node if not {*n.output} & {*(o.name for o in graph.output), *(i for m in graph.node for i in m.input)}]:
+    def used(): return {*(o.name for o in graph.output), *(i for m in graph.node for i in m.input)}
+    while unused := [n for n in graph.node if not {*n.output} & used()]:
         for n in unused: graph.node.remove(n)
 
 # %% ../nbs/06_learner.ipynb #9f3b576c
@@ -373,7 +389,7 @@ class CameraNoise(RandTransform):
     def __init__(self,
         noise=.04,      # largest standard deviation, of 1
         blur=1.,        # largest share of a 3×3 mean in the picture
-        p=.5,           # how often
+        p=.5,           # how often, in [0,1]
     ):
         super().__init__(p=p)
         self.noise,self.blur = noise,blur

@@ -160,7 +160,9 @@ class Capture:
         self.awake.clear()
         self.newest.take(0)
 
-    def wake(self): self.awake.set()
+    def wake(self):
+        "Go on after a rest."
+        self.awake.set()
 
     def stop(self,
         timeout=3,       # seconds to wait for the thread: a camera that vanished may keep it for long
@@ -229,7 +231,8 @@ class Camera:
         "Raises `BgblurError` if it cannot be opened."
         if not self._try():
             there = ', '.join(map(str, cameras())) or 'none'
-            raise BgblurError(f'No picture from {self.name}: it is not there, another program uses it, or you may not (cameras found: {there}).')
+            raise BgblurError(f'No picture from {self.name}: it is not there, another program uses it, '
+                              f'or you are not allowed to (cameras found: {there}).')
 
     def _try(self):
         with _quietly(): cap = self.opener(self.device, cv2.CAP_V4L2 if _LINUX else cv2.CAP_ANY)
@@ -260,7 +263,7 @@ class Camera:
         self.cap = None
 
 # %% ../nbs/08_live.ipynb #cec10c85
-#: what `press` goes through with b
+#: what the key b steps through
 BACKGROUNDS = ('blur', 'lens', 'grey')
 #: what is shown to the person alone
 PREVIEWS = ('result', 'alpha', 'original')
@@ -278,7 +281,7 @@ class Settings:
 def press(
     s:Settings,                   # as they are
     key:str,                      # a key
-    backgrounds=BACKGROUNDS,      # to go through with b
+    backgrounds=BACKGROUNDS,      # what b steps through
 ) -> Settings:                    # as they are then
     "What a key does to the settings."
     if key in ('+', '='): return replace(s, strength=min(1001, round(1.25*s.strength + .5)))
@@ -296,7 +299,7 @@ def press(
 def restyle(
     blurrer:Blurrer,      # as it is
     background,           # `(frame, alpha, bg)` -> BGR uint8 `(H,W,3)`
-    wrap=None,            # light of the background on the person's edge, see `Blurrer`
+    wrap=None,            # light of the background on the person's edge, 0 to 1; None: `background.wrap`, or 0
 ) -> Blurrer:
     "A `Blurrer` with another background that goes on where `blurrer` was: same net, same matte, nothing forgotten."
     new = Blurrer(blurrer.segmenter, Matte(), background, lines=blurrer.lines, wrap=wrap)
@@ -314,9 +317,13 @@ class Sink:
     def open(self, size, rate): "Before the first picture: width and height, and how many will come in a second."
     def ready(self): "Wait a moment, if pictures come too quickly. Called before the newest frame is taken, not after."
     def show(self, img, text): "BGR uint8 `(H,W,3)`, and lines about it for the person."
-    def keys(self): return ''
-    def watched(self): return True
-    def close(self): pass
+    def keys(self):
+        "Letters of the keys that were pressed since the last call, see `HELP`."
+        return ''
+    def watched(self):
+        "Does anybody look?"
+        return True
+    def close(self): "After the last picture."
 
 # %% ../nbs/08_live.ipynb #558c3221
 def write_on(
@@ -328,7 +335,8 @@ def write_on(
     for i,line in enumerate(lines):
         x,y = round(12*scale),round((i + 1)*32*scale)
         for dx,dy in ((-1, 0), (1, 0), (0, -1), (0, 1), (0, 0)):
-            cv2.putText(img, line, (x + dx, y + dy), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0) if dx or dy else (255, 255, 255), 1, cv2.LINE_AA)
+            colour = (0, 0, 0) if dx or dy else (255, 255, 255)
+            cv2.putText(img, line, (x + dx, y + dy), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)
     return img
 
 def card(
@@ -354,6 +362,7 @@ class Samples:
 def middle_and_worst(
     x,               # numbers
 ) -> tuple:          # median and 95th percentile, rounded; zeros if there are none
+    "What is usual, and what one in twenty exceeds."
     return tuple(np.round(np.percentile(x, (50, 95)), 1).tolist()) if len(x) else (0., 0.)
 
 def memory() -> float:
@@ -385,16 +394,18 @@ class LiveReport:
 
     def __str__(self):
         def ms(pair): return f'{pair[0]:.1f} ms (95 % within {pair[1]:.1f})'
-        return '\n'.join([f'{self.name}, {self.size[0]}x{self.size[1]}: {self.frames} frames in {self.seconds:.1f} s, '
+        return '\n'.join([f'{self.name}, {self.size[0]}x{self.size[1]}: {self.frames} frame{"s"*(self.frames != 1)} in {self.seconds:.1f} s, '
                           f'{self.fps:.1f} a second, {self.dropped} dropped',
                           f'processing {ms(self.processing)}',
                           f'latency {ms(self.latency)}; first third {ms(self.latency_first)}, last third {ms(self.latency_last)}',
-                          f'memory {self.memory_peak:.0f} MB at most; first third {self.memory_first:.0f}, last third {self.memory_last:.0f}'])
+                          f'memory {self.memory_peak:.0f} MB at most; '
+                          f'first third {self.memory_first:.0f}, last third {self.memory_last:.0f}'])
 
 def summary(
     samples:Samples,     # rows: when shown in seconds, processing and latency in ms, memory in MB
     **rest               # what a `LiveReport` has beside numbers
 ) -> LiveReport:
+    "The numbers of a run, put together."
     rows = np.array(samples.rows or np.zeros((0, 4)))
     shown,processing,latency,mem = rows.T
     t = (shown - shown[0])/max(1e-9, shown[-1] - shown[0]) if len(rows) else shown
@@ -409,6 +420,7 @@ def summary(
 def bgr_to_planes(
     frame,             # BGR uint8 `(H,W,3)`, H and W even
 ) -> Yuv:
+    "A camera's frame in planes (BT.601)."
     h,w = frame.shape[:2]
     y,u,v = np.split(cv2.cvtColor(frame, cv2.COLOR_BGR2YUV_I420).ravel(), [h*w, h*w*5//4])
     return Yuv(y.reshape(h, w), u.reshape(h//2, w//2), v.reshape(h//2, w//2))
@@ -416,6 +428,7 @@ def bgr_to_planes(
 def planes_to_bgr(
     yuv:Yuv,           # as `bgr_to_planes` returns it
 ) -> np.ndarray:       # BGR uint8 `(H,W,3)`
+    "The way back."
     return cv2.cvtColorTwoPlane(yuv.y, cv2.merge([yuv.u, yuv.v]), cv2.COLOR_YUV2BGR_NV12)
 
 # %% ../nbs/08_live.ipynb #ee14a488
@@ -431,12 +444,12 @@ def preview(
     kind,              # one of `PREVIEWS`
     frame, result,     # BGR uint8 `(H,W,3)`
     alpha=None,        # `(h,w)` in [0,1], of any size; None: nobody was found
-) -> np.ndarray:       # BGR uint8
+) -> np.ndarray:       # BGR uint8 `(H,W,3)`, for 'original' `(H,2W,3)`
     "What the person himself wants to see."
     if kind == 'original': return np.hstack([frame, result])
     if kind != 'alpha': return result
-    grey = np.zeros(frame.shape[:2], np.uint8) if alpha is None else cv2.convertScaleAbs(cv2.resize(alpha, frame.shape[1::-1]), alpha=255)
-    return cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
+    if alpha is None: return np.zeros_like(frame)
+    return cv2.cvtColor(cv2.convertScaleAbs(cv2.resize(alpha, frame.shape[1::-1]), alpha=255), cv2.COLOR_GRAY2BGR)
 
 class Live:
     "From a source through a `Blurrer` to sinks, always with the newest frame."
@@ -446,8 +459,8 @@ class Live:
         sinks=(),                # such as `Window`; none: nothing is shown
         blurrer=None,            # brings net and matte; its background is replaced. None: `Blurrer()`
         settings=Settings(),     # to begin with
-        wrap=None,               # light of the background on the person's edge, see `Blurrer`
-        backgrounds=BACKGROUNDS, # to go through with b
+        wrap=None,               # light of the background on the person's edge, 0 to 1; None: `background.wrap`, or 0
+        backgrounds=BACKGROUNDS, # what the key b steps through
         rest_after=5.,           # seconds after which the source rests if no sink is watched; None: never
         seconds=None,            # end after so many; None: never
         say=None,                # called with a line about the state, when it changes or a second has passed
@@ -470,7 +483,8 @@ class Live:
         old,background = self.wanted
         new = replace(old, **changes)
         if new.preview not in PREVIEWS: raise BgblurError(f"The preview is {', '.join(PREVIEWS)}, not {new.preview}.")
-        if background is None or new.background != old.background or new.strength != old.strength and new.background in ('blur', 'lens'):
+        stronger = new.strength != old.strength and new.background in ('blur', 'lens')
+        if background is None or new.background != old.background or stronger:
             background = new.background if callable(new.background) else find_background(new.background, new.strength)
         self.wanted = new,background        # in one step: the loop sees both or none
 
@@ -630,7 +644,7 @@ def _check_display():
     tried = subprocess.run([sys.executable, '-c', "import cv2; cv2.namedWindow('a try')"], capture_output=True, text=True)
     if 'not implemented' in tried.stderr:
         raise BgblurError('This OpenCV has no windows: pip uninstall opencv-python-headless, pip install opencv-python.')
-    if tried.returncode: raise BgblurError('No window can be opened on this display: it is not there, or you may not use it.')
+    if tried.returncode: raise BgblurError('No window can be opened on this display: it is not there, or you are not allowed to use it.')
 
 class Window(Sink):
     "Shows pictures on the screen. Keys as in `HELP`; closing it ends the loop."
@@ -681,7 +695,7 @@ def _open_virtual(width, height, fps, device):
     except ImportError as e: raise BgblurError("A virtual camera needs pyvirtualcam: pip install 'bgblur[live]'.") from e
     try: return pyvirtualcam.Camera(width, height, fps, fmt=pyvirtualcam.PixelFormat.BGR, device=device)
     except Exception as e:
-        how = 'sudo modprobe v4l2loopback exclusive_caps=1' if _LINUX else 'install OBS and start its virtual camera once'
+        how = 'install v4l2loopback and run sudo modprobe v4l2loopback exclusive_caps=1' if _LINUX else 'install OBS and start its virtual camera once'
         raise BgblurError(f'There is no virtual camera{f" {device}" if device else ""}, or it is in use: {how}.') from e
 
 class VirtualCamera(Sink):
@@ -891,7 +905,8 @@ class LiveWidget:
         self.live,self.thread,self.error,self.told = None,None,'',0.
         self.strength = w.FloatSlider(settings.strength, min=1, max=245, step=5, description='strength')
         known = settings.background in backgrounds
-        self.background = w.Dropdown(options=backgrounds, value=settings.background if known else backgrounds[0], description='background')
+        self.background = w.Dropdown(options=backgrounds, value=settings.background if known else backgrounds[0],
+                                     description='background')
         self.other = w.Text(value='' if known else settings.background, description='or', continuous_update=False,
                             placeholder='a colour, or the path of a picture or video')
         self.preview = w.Dropdown(value=settings.preview, options=PREVIEWS, description='show')

@@ -74,9 +74,9 @@ def stretch(
 
 # %% ../nbs/02_matte.ipynb #9585fbfc
 def fit(
-    p,              # probability, float32 `(H,W)`
+    p,              # probability, float32 `(H,W)` in [0,1]
     size,           # width and height wanted, larger or smaller
-) -> np.ndarray:    # float32 `(h,w)`
+) -> np.ndarray:    # float32 `(h,w)` in [0,1]
     "Resize, without holes where it gets smaller."
     return shrink(p, size) if size[0] <= p.shape[1] and size[1] <= p.shape[0] else cv2.resize(p, size)
 
@@ -218,8 +218,8 @@ class Matte:
         "Raises `BgblurError` if one of them is something else, as `__call__` does."
         if not isinstance(people, str) or people not in SHARE:
             raise BgblurError(f"people is {' or '.join(map(repr, SHARE))}, not {' '.join(short(people).split())}.")
-        for name,x,lo,hi in (('hold', hold, 0, 3600), ('still', still, 0, 255), ('moving', moving, 0, 1000), ('edge', edge, -50, 50), ('cut', cut, 0, 255)):
-            check_number(x, lo, hi, name)
+        for name,x,lo,hi in (('hold', hold, 0, 3600), ('still', still, 0, 255), ('moving', moving, 0, 1000),
+                             ('edge', edge, -50, 50), ('cut', cut, 0, 255)): check_number(x, lo, hi, name)
         check_number(ahead, 0, 100, 'ahead', Integral)
         if not still < moving: raise BgblurError(f'moving must be more than still, but they are {moving} and {still}.')
         self.hold,self.still,self.moving,self.cut = hold,still,moving,cut

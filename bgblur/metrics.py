@@ -79,7 +79,7 @@ def conn(
 
 # %% ../nbs/10_metrics.ipynb #b95b0d54
 def iou(
-    a,           # alpha or probability, `(H,W)`; person where it is above .5
+    a,           # alpha or probability, `(H,W)` in [0,1]; person where it is above .5
     g,           # truth, like `a`
 ) -> float:      # from 0, nothing in common, to 1; 1 if both are empty
     "Intersection over union of the masks at .5."
@@ -99,7 +99,7 @@ def _distance(mask):
 
 # %% ../nbs/10_metrics.ipynb #62ff61d4
 def boundary_f(
-    a,           # alpha or probability, `(H,W)`; person where it is above .5
+    a,           # alpha or probability, `(H,W)` in [0,1]; person where it is above .5
     g,           # truth, like `a`
     px=2,        # how far apart the outlines may be, in pixels
 ) -> float:      # from 0 to 1; 1 if neither has an outline and the masks are equal
@@ -119,7 +119,7 @@ def _clips(clip, truth, pair=_pair):
 def dtssd(
     clip,        # sequence of alphas, each `(H,W)` in [0,1]
     truth,       # the true alphas, as many
-) -> float:      # 0 if the error stays the same; 0 for a single frame
+) -> float:      # from 0 to 200; 0 if the error stays the same, or for a single frame
     "Root mean square of the error's change between two frames, times 1e2; the mean over the pairs."
     errors = [a - g for a,g in _clips(clip, truth)]
     steps = [np.sqrt(((e1 - e0)**2).mean()) for e0,e1 in zip(errors, errors[1:])]
@@ -175,7 +175,8 @@ def _grey(frame):
 def _with_grey(a, frame):
     check_frame(frame, 'A picture')
     a = as_opacity(a)
-    if a.shape != frame.shape[:2]: raise BgblurError(f'A matte and its picture must have one shape, not {a.shape} and {frame.shape[:2]}.')
+    if a.shape != frame.shape[:2]:
+        raise BgblurError(f'A matte and its picture must have one shape, not {a.shape} and {frame.shape[:2]}.')
     return a,_grey(frame)
 
 

@@ -32,7 +32,7 @@ def _checked(p, shape=None):
 
 # %% ../nbs/03_pipeline.ipynb #f6d58bdf
 def work_size(
-    h:int, w:int,       # of the frame
+    h:int, w:int,       # of the frame, in pixels
     lines=480,          # halve again while the shorter side has this many pixels
 ) -> tuple[int,int]:    # width and height at which alpha is found
     "The frame's size, from 320 lines on a half of it, or a quarter..."
@@ -175,7 +175,7 @@ class Blurrer:
             if hasattr(part, 'reset'): part.reset()
 
     def _see(self, *frames):
-        "For each `(frame, seconds)` the frame at the size at which alpha is found, and the probability; the error if the segmenter fails"
+        "For each `(frame, seconds)` the frame at work size, and the probability, or the error if the segmenter fails"
         for f,_ in frames: check_frame(f)
         ps = _or_error(ask_many, self.look, *zip(*frames))
         if isinstance(ps, Exception): ps = [ps] if len(frames) == 1 else [_or_error(self.look, f, t) for f,t in frames]
@@ -258,7 +258,7 @@ class Blurrer:
         return self._cut(frame, time, work, self._alpha(work, p, time))
 
     def stream(self,
-        frames,             # iterable of `(frame, seconds)`: what `__call__` takes, each in memory of its own, and its time in the clip, or None
+        frames,             # iterable of `(frame, seconds)`, as `__call__` takes them, each in memory of its own
         transparent=False,  # give what `cutout` gives
         threads=True,       # see, blend, and what the caller does: each in a thread of its own, see `prefetch`
     ):                      # generator of pictures, one for each frame, in their order

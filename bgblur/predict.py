@@ -300,6 +300,7 @@ def load_segmenter(
     path = Path(spec)
     kind = path.suffix.lower()
     if kind not in ('.onnx', '.pkl'):
+        if os.path.isfile(path): raise ModelError(f'{path} is no model: those are .onnx and .pkl files.')
         raise ModelError(f"There is no model called '{spec}': use {' or '.join(MODELS)}, "
                          'or the path of an .onnx or .pkl file.')
     # unlike those of Path, these take a name that is too long

@@ -104,17 +104,25 @@ def opencv_loop(
     return n,perf_counter() - start
 
 # %% ../nbs/07_speed.ipynb #5afdb61d
-def blur_all(img): return cv2.GaussianBlur(img, (61, 61), 0)
+def blur_all(
+    img,            # BGR uint8 `(H,W,3)`
+) -> np.ndarray:    # like `img`
+    "The tutorial's blur."
+    return cv2.GaussianBlur(img, (61, 61), 0)
 
-def blend_floats(fg, p, bg):
-    "Pictures and the probability between them, as formulas are written"
+def blend_floats(
+    fg,             # BGR uint8 `(H,W,3)`
+    p,              # how much of it there is, float32 `(H,W)` in [0,1]
+    bg,             # like `fg`
+) -> np.ndarray:    # like `fg`
+    "The blend as the formula is written."
     p = p[..., None]
     return (p*fg + (1 - p)*bg).astype(np.uint8)
 
 def changer(
     find,               # BGR uint8 `(H,W,3)` -> person probability `(H,W)`
-    blur=blur_all,      # picture -> blurred picture
-    blend=blend_floats, # `(picture, probability, blurred picture)` -> picture
+    blur=blur_all,      # BGR uint8 `(H,W,3)` -> the same, blurred
+    blend=blend_floats, # `(picture, probability, blurred picture)` -> picture, in these shapes
     clock=None,         # a `Clock`; None: nobody wants to know
 ):                      # BGR uint8 `(H,W,3)` -> the same, its background blurred
     "Put the three parts together."
@@ -251,8 +259,10 @@ def no_predict(): return changer(bare(learner(small=True)))
 def onnx(): return changer(load_segmenter())
 
 # %% ../nbs/07_speed.ipynb #e2ea1a7a
-def quarter_blur(img):
-    "About what `blur_all` returns"
+def quarter_blur(
+    img,            # BGR uint8 `(H,W,3)`
+) -> np.ndarray:    # like `img`
+    "About what `blur_all` returns, made at a quarter of the size."
     h,w = img.shape[:2]
     small = cv2.resize(img, (w//4, h//4), interpolation=cv2.INTER_AREA)
     return cv2.resize(cv2.GaussianBlur(small, (15, 15), 0), (w, h), interpolation=cv2.INTER_LINEAR)
@@ -260,20 +270,28 @@ def quarter_blur(img):
 def quarter(): return changer(load_segmenter(), quarter_blur)
 
 # %% ../nbs/07_speed.ipynb #1b2d3b65
-def blend_once(fg, p, bg): return cv2.blendLinear(fg, bg, p, 1 - p)
+def blend_once(
+    fg, p, bg,      # as for `blend_floats`
+) -> np.ndarray:    # BGR uint8 `(H,W,3)`
+    "The blend in one go, rounded."
+    return cv2.blendLinear(fg, bg, p, 1 - p)
 
 def integers(): return changer(load_segmenter(), quarter_blur, blend_once)
 
 # %% ../nbs/07_speed.ipynb #3e0b834e
-def file_that_plays(src, dst):
-    "What we have so far, read and written by `blur_video`. Number of frames, and seconds."
+def file_that_plays(
+    src, dst,       # the file to read, and the file to write, .mp4
+) -> tuple:         # number of frames, and seconds, as from `opencv_loop`
+    "What we have so far, read and written by `blur_video`."
     change = integers()
     r = blur_video(src, dst, lambda img, time: change(img), overwrite=True, progress=False)
     return r.frames,r.seconds
 
 # %% ../nbs/07_speed.ipynb #bb8bab75
-def floor(src, dst):
-    "Decode and encode at the same time, as `blur_video` does. Frames, and seconds from opening to the finished file."
+def floor(
+    src, dst,       # the file to read, and the file to write, .mp4
+) -> tuple:         # number of frames, and seconds from opening the one file to closing the other
+    "Decode and encode at the same time, as `blur_video` does."
     n,start = 0,perf_counter()
     with VideoReader(src) as reader:
         writer = VideoWriter(dst, reader)
@@ -287,8 +305,11 @@ def seeing_all() -> Blurrer:
     "A `Blurrer` that looks at each frame."
     return Blurrer(skip=0)
 
-def with_blurrer(blurrer, src, dst):
-    "Number of frames, and seconds from opening the source to closing the result."
+def with_blurrer(
+    blurrer,        # as `blur_video` takes it
+    src, dst,       # the file to read, and the file to write, .mp4
+) -> tuple:         # number of frames, and seconds from opening the one file to closing the other
+    "`blur_video`, in the form of the other ways."
     r = blur_video(src, dst, blurrer, overwrite=True, progress=False)
     return r.frames,r.seconds
 
@@ -451,7 +472,7 @@ def bench(
         by_stage = measure('stages', clip, dst).stages
     rows = [[name, f'{np.median([r.fps for r in found[way]]):.0f}', f'{max(r.memory for r in found[way]):.0f} MB']
             for way,name in [('bgblur', 'bgblur'), ('floor', 'decode + encode alone')]]
-    return '\n\n'.join([f'{Path(src).name}: {frames} frames of {w}×{h}, {rounds} times each, on {os.cpu_count()} cores',
+    return '\n\n'.join([f'{Path(src).name}: {frames} frames of {w}×{h}, {rounds} time{"s"*(rounds > 1)} each, on {os.cpu_count()} cores',
                         table(['', 'frames per second', 'peak memory'], rows),
                         f"bgblur takes {spread(ratios(found['floor'], found['bgblur']))} times as long as decode + encode alone.",
                         'In one thread, a frame costs:', stage_table(by_stage)])

@@ -41,6 +41,9 @@ def bad(tmp_path):
 @pytest.mark.parametrize('args, words', [
     (['missing.mp4'], ['no file', 'missing.mp4']),
     (['folder.mp4'], ['folder']),
+    (['.'], ['folder']),
+    ([''], ['folder']),
+    ([ROOT/'sample_data'/'rocket.jpg'], ['a picture', 'bgblur image']),
     (['text.mp4'], ['not a video']),
     (['audio.mp4'], ['no moving picture']),
     (['empty.mp4'], ['empty']),
@@ -63,7 +66,8 @@ def test_bad_input(bad, args, words):
 @pytest.mark.parametrize('args, words', [
     (['missing.png'], ['no file']),
     (['text.mp4', '-o', 'a.png'], ['not a picture']),
-    ([CLIP, '-o', 'a.png'], ['not a picture']),
+    ([CLIP, '-o', 'a.png'], ['not a picture', 'bgblur video']),
+    (['.'], ['folder']),
     (['text.mp4', '-o', 'a.gif'], ['.jpg']),
 ], ids=lambda v: ' '.join(os.path.basename(str(a)) for a in v))
 def test_bad_picture(bad, args, words):
@@ -72,7 +76,14 @@ def test_bad_picture(bad, args, words):
     assert sorted(bad.rglob('*')) == before
 
 
-@pytest.mark.parametrize('args', [['video', CLIP, '--strength', '0'], ['video', CLIP, '--strength', 'much'], ['video'], ['vidoe']])
+@pytest.mark.parametrize('extra, said', [([], True), (['-q'], False), (['-b', 'none'], True)], ids=['blurred', 'quiet', 'cut out'])
+def test_a_picture_that_shows_nobody_says_so(tmp_path, extra, said):
+    done = bgblur('image', ROOT/'sample_data'/'rocket.jpg', '-o', tmp_path/'out.png', *extra)
+    assert (done.returncode, 'nobody was found' in done.stderr) == (0, said)
+
+
+@pytest.mark.parametrize('args', [['video', CLIP, '--strength', '0'], ['video', CLIP, '--strength', 'much'], ['video'], ['vidoe'],
+                                  ['live', '--source', CLIP, '--camera', '1'], ['live', '--source', CLIP, '--seconds', '0']])
 def test_bad_arguments(args, tmp_path):
     assert bgblur(*args, cwd=tmp_path).returncode == 2
 

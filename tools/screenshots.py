@@ -26,7 +26,7 @@ def save(name, png, width=900):
 
 
 def in_lab():
-    with tempfile.TemporaryDirectory() as tmp, lab(notebooks(Path(tmp))) as (_, url), chromium(1240, 1060) as page:
+    with tempfile.TemporaryDirectory() as tmp, lab(notebooks(Path(tmp))) as (_, url), chromium(1240, 1240) as page:
         run_explorer(page, url)
         page.evaluate("() => jupyterapp.commands.execute('application:toggle-left-area')")
         box, _ = explorer(page)
@@ -54,12 +54,12 @@ def as_page():
 def live_in_lab():
     clip, imgs = cv2.VideoCapture(str(ROOT/'sample_data'/'testclip.mp4')), []
     while (img := clip.read()[1]) is not None: imgs.append(img)
-    with tempfile.TemporaryDirectory() as tmp, live_notebook(Path(tmp), imgs, 1000, 780) as page:
+    with tempfile.TemporaryDirectory() as tmp, live_notebook(Path(tmp), imgs, 1000, 860) as page:
         page.evaluate("() => jupyterapp.commands.execute('application:toggle-left-area')")
         run_cell(page, 1)
         live_widget(page, 0)
         page.wait_for_timeout(6000)
-        save('live-widget', page.screenshot(clip={'x': 40, 'y': 160, 'width': 920, 'height': 540}))
+        save('live-widget', page.screenshot(clip={'x': 40, 'y': 160, 'width': 920, 'height': 620}))
 
 
 def live_in_window():
