@@ -24,6 +24,16 @@ def until(true, seconds=20):
 def different(a, b): return cv2.absdiff(a, b).mean() > 2
 
 
+def drag(page, canvas, start, end):
+    "Drag the divider from one place to another, as shares of the width"
+    area = canvas.bounding_box()
+    y = area['y'] + area['height']/2
+    page.mouse.move(area['x'] + start*area['width'], y)
+    page.mouse.down()
+    page.mouse.move(area['x'] + end*area['width'], y, steps=5)
+    page.mouse.up()
+
+
 def test_explorer_in_jupyterlab(tmp_path):
     with lab(notebooks(tmp_path)) as (_, url), chromium() as page:
         run_explorer(page, url)
@@ -32,14 +42,10 @@ def test_explorer_in_jupyterlab(tmp_path):
         before, after = halves(canvas)
         move(box, 'frame')
         assert until(lambda: different(halves(canvas)[0], before) and different(halves(canvas)[1], after))
-        # drag the divider to the left end: all of the picture is now what was right of it, the map blurred
-        area = canvas.bounding_box()
-        y = area['y'] + area['height']/2
+        # with the divider at the right end all of the picture is the frame, at the left end the map is blurred
+        drag(page, canvas, .25, .99)
         before = halves(canvas)[0]
-        page.mouse.move(area['x'] + area['width']/2, y)
-        page.mouse.down()
-        page.mouse.move(area['x'] + 2, y, steps=5)
-        page.mouse.up()
+        drag(page, canvas, .99, .01)
         assert until(lambda: different(halves(canvas)[0], before))
         # the weakest blur is none: the map is back
         move(box, 'strength', 'Home', 1)

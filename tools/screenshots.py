@@ -26,7 +26,7 @@ def save(name, png, width=900):
 
 
 def in_lab():
-    with tempfile.TemporaryDirectory() as tmp, lab(notebooks(Path(tmp))) as (_, url), chromium(1240, 1240) as page:
+    with tempfile.TemporaryDirectory() as tmp, lab(notebooks(Path(tmp))) as (_, url), chromium(1240, 1420) as page:
         run_explorer(page, url)
         page.evaluate("() => jupyterapp.commands.execute('application:toggle-left-area')")
         box, _ = explorer(page)
@@ -41,10 +41,11 @@ def in_lab():
 
 
 def as_page():
-    with app() as (_, url), chromium(1240, 860) as page:
+    with app() as (_, url), chromium(1240, 1000) as page:
         page.goto(url)
         upload(page, ROOT/'sample_data'/'testclip.mp4')
         page.locator('canvas').wait_for(timeout=60_000)
+        move(explorer(page)[0], 'frame', times=25)     # the first picture takes longer than those that follow
         page.get_by_role('button', name='Make the result').click()
         page.locator('a.bgblur-download').wait_for(timeout=120_000)
         page.wait_for_timeout(1000)
@@ -59,7 +60,7 @@ def live_in_lab():
         run_cell(page, 1)
         live_widget(page, 0)
         page.wait_for_timeout(6000)
-        save('live-widget', page.screenshot(clip={'x': 40, 'y': 160, 'width': 920, 'height': 620}))
+        save('live-widget', page.screenshot(clip={'x': 40, 'y': 160, 'width': 920, 'height': 560}))
 
 
 def live_in_window():
