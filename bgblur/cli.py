@@ -248,7 +248,8 @@ def live(
     if source and camera: raise typer.BadParameter('does not go with --source, which plays a file instead.', param_hint='--camera')
     blurrer = _blurrer('blur', strength, None, people, edge, model, trust, device)
     made = Live(_live_source(camera, _size(size), rate, source, once), _live_sinks(to, virtual_device), blurrer,
-                Settings(strength, background), wrap, tuple(dict.fromkeys([background, *BACKGROUNDS])), 5. if rest else None, seconds, None if quiet else _ticker())
+                Settings(strength, background), wrap, tuple(dict.fromkeys([background, *BACKGROUNDS])),
+                5. if rest else None, seconds, None if quiet else _ticker())
     with _ends_politely(made): report = made.run()
     if not quiet: typer.echo(f'\n{report}' if sys.stderr.isatty() else report)
     if report.failures:
