@@ -232,7 +232,7 @@ class Camera:
         if not self._try():
             there = ', '.join(map(str, cameras())) or 'none'
             raise BgblurError(f'No picture from {self.name}: it is not there, another program uses it, '
-                              f'or you are not allowed to (cameras found: {there}).')
+                              f'or you are not allowed to use it (cameras found: {there}).')
 
     def _try(self):
         with _quietly(): cap = self.opener(self.device, cv2.CAP_V4L2 if _LINUX else cv2.CAP_ANY)
