@@ -1,12 +1,12 @@
 # Two commands matter: `make demo` and `make test`. Both start from nothing but python3, its venv, and make.
 PYTHON ?= python3
 VENV   := .venv
-BIN    := $(VENV)/bin
+BIN    := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 RESULT := output/testclip-blurred
 MEDIAPIPE := .venv-mediapipe
 
-.PHONY: demo test soak fuzz lab app train readme bench bench-quality clean libraries browser
+.PHONY: demo test smoke soak fuzz lab app train readme bench bench-quality outdated clean libraries browser
 
 demo: $(VENV)/base
 	@mkdir -p output
@@ -14,7 +14,11 @@ demo: $(VENV)/base
 	@echo "Open $(RESULT).mp4; pictures of it lie in $(RESULT)-stills/"
 
 test: $(VENV)/dev browser
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests -rs
+
+# The commands that a new user runs first
+smoke: $(VENV)/base
+	$(BIN)/python tools/smoke.py
 
 # What `make test` does in short, at full length: about half an hour
 soak: $(VENV)/dev
@@ -25,16 +29,17 @@ SECONDS = 300
 fuzz: $(VENV)/dev
 	$(BIN)/python tools/fuzz.py --seconds $(SECONDS) $(ARGS)
 
+# From the project's top, so that notebooks can show what lies in sample_data/. JupyterLab runs as root only if told to.
 lab: $(VENV)/dev
-	$(BIN)/jupyter lab nbs
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/nbs/index.ipynb $(ARGS)
 
 # The explorer as a page, on this computer alone: make app PORT=8866
 PORT ?= 8866
-app: $(VENV)/dev
+app: $(VENV)/notebooks
 	$(BIN)/python tools/app.py $(PORT)
 
 # Your own pictures, and a check on other people: ARGS='FOLDER -o output/mine --people FOLDER'
-train: $(VENV)/dev
+train: $(VENV)/learner
 	$(BIN)/python tools/train.py $(ARGS)
 
 # What `make bench` measured comes into the notebooks here, and from there into README.md
@@ -57,19 +62,28 @@ $(MEDIAPIPE)/ready: | libraries
 bench-quality: $(VENV)/dev
 	$(BIN)/python tools/bench_quality.py $(ARGS)
 
+# The newest of everything that the bounds in settings.ini allow, in an environment of its own: what does it break?
+outdated: | libraries
+	$(PYTHON) tools/outdated.py $(ARGS)
+
 clean:
 	rm -rf output build *.egg-info .pytest_cache
 
-# The environment, in the two sizes it is needed in. One call of pip for each: a second one would undo its pins.
+# The environment, in the sizes it is needed in. One call of pip for each: a second one would undo its pins.
 $(VENV)/base: settings.ini setup.py | libraries
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -q -e .
 	@touch $@
 
+$(VENV)/notebooks $(VENV)/learner: settings.ini setup.py | libraries
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -q -e '.[$(@F)]'
+	@touch $@ $(VENV)/base
+
 $(VENV)/dev: settings.ini setup.py | libraries
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -q -e '.[dev]'
-	@touch $@ $(VENV)/base
+	@touch $@ $(VENV)/base $(VENV)/notebooks $(VENV)/learner
 
 # OpenCV's wheel wants two libraries of the system, the browser test a browser. On Debian, root gets them here.
 APT = apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install

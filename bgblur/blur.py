@@ -6,11 +6,12 @@
 __all__ = ['SIDE', 'RADIUS', 'COLOURS', 'MAX_PIXELS', 'blur', 'composite', 'masked_blur', 'two_colours', 'small_size', 'layers',
            'check_strength', 'small_blur', 'blur_background', 'look_up', 'Seam', 'foreground', 'replace_background',
            'disc', 'light_tables', 'through_lens', 'lens_blur', 'to_colour', 'Colour', 'cover', 'read_picture',
-           'Picture', 'light_wrap', 'cut_out']
+           'quiet_opencv', 'Picture', 'light_wrap', 'cut_out']
 
 # %% ../nbs/01_blur.ipynb #4bed4e3e
 import os
 import re
+from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
 from math import ceil
@@ -398,6 +399,15 @@ def read_picture(
     if img is None: raise BgblurError(f'{name} is damaged: OpenCV cannot read it.')
     return img
 
+@contextmanager
+def quiet_opencv():
+    "Keep OpenCV's own messages off the terminal within the block."
+    log = cv2 if hasattr(cv2, 'setLogLevel') else cv2.utils.logging      # OpenCV 4; 5
+    before = log.getLogLevel()
+    log.setLogLevel(0)
+    try: yield
+    finally: log.setLogLevel(before)
+
 def _claims_too_much(data):
     "Does a part of a PNG claim to be longer than the file? OpenCV would take memory for all of it."
     i = 8
@@ -410,11 +420,9 @@ def _claims_too_much(data):
 def _decode(data):
     "None if OpenCV cannot. What it has to say about that is not for the person at the keyboard."
     if _claims_too_much(data): return None
-    log = cv2.utils.logging
-    level = log.setLogLevel(log.LOG_LEVEL_SILENT)
-    try: return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error: return None
-    finally: log.setLogLevel(level)
+    with quiet_opencv():
+        try: return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        except cv2.error: return None
 
 # %% ../nbs/01_blur.ipynb #7849772a
 class Picture:

@@ -21,10 +21,13 @@ from shlex import quote
 from time import perf_counter
 from types import FunctionType
 
-import anywidget
 import cv2, numpy as np
-import traitlets
-from fastcore.docments import docments
+
+from .predict import imports_of
+
+with imports_of('notebooks'):
+    import anywidget, traitlets
+    from fastcore.docments import docments
 
 import bgblur.blur
 import bgblur.video

@@ -10,19 +10,26 @@ __all__ = ['SIDE', 'Conv', 'SqueezeExcite', 'InvertedResidual', 'Up', 'PersonNet
 
 # %% ../nbs/06_learner.ipynb #30dd04d9
 import time
+import warnings
 from copy import deepcopy
 from importlib.resources import files
 from itertools import count, islice
 from pathlib import Path
 
 import cv2, numpy as np
-import torch
-import torch.nn.functional as F
-from fastai.vision.all import (Callback, CrossEntropyLossFlat, DataBlock, Hue, ImageBlock, IndexSplitter, Learner, MaskBlock, Normalize,
-                               RandTransform, Resize, ResizeMethod, Saturation, TensorImage, aug_transforms, resnet18,
-                               unet_learner)
-from torch import nn
 
+from .predict import imports_of
+
+# fastai uses parts of PyTorch that PyTorch warns about
+with imports_of('learner'), warnings.catch_warnings(action='ignore'):
+    import torch
+    import torch.nn.functional as F
+    from fastai.vision.all import (Callback, CrossEntropyLossFlat, DataBlock, Hue, ImageBlock, IndexSplitter, Learner, MaskBlock,
+                                   Normalize, RandTransform, Resize, ResizeMethod, Saturation, TensorImage, aug_transforms,
+                                   resnet18, unet_learner)
+    from torch import nn
+
+from .blur import quiet_opencv
 from .matte import drop_blobs, fill_holes
 from .metrics import boundary_f, iou
 from .predict import BgblurError, ModelError, _person_class, load_segmenter, net_size
@@ -216,7 +223,7 @@ def frames_of(
         with VideoReader(src) as reader:
             yield from (to_bgr(f) for f in islice(reader.frames(), 0, None, every))
         return
-    camera,start = cv2.VideoCapture(src),time.monotonic()
+    with quiet_opencv(): camera,start = cv2.VideoCapture(src),time.monotonic()
     try:
         if not camera.isOpened(): raise VideoError(f'There is no camera number {src}, or another program uses it.')
         for i in count():

@@ -13,7 +13,6 @@ import os
 import subprocess
 import sys
 from collections import deque
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from html import escape
@@ -23,7 +22,7 @@ from time import monotonic, sleep
 
 import cv2, numpy as np
 
-from .blur import cover, read_picture
+from .blur import cover, quiet_opencv, read_picture
 from .matte import Matte
 from .pipeline import Blurrer, Yuv
 from .predict import BgblurError
@@ -199,18 +198,9 @@ def cameras(
     return {i: f'camera {i}' for i in range(4) if _is_there(i)}
 
 def _is_there(i):
-    with _quietly(): cap = cv2.VideoCapture(i)
+    with quiet_opencv(): cap = cv2.VideoCapture(i)
     try: return cap.isOpened()
     finally: cap.release()
-
-@contextmanager
-def _quietly():
-    "OpenCV has more to say about a missing camera than anybody wants to read"
-    log = cv2.utils.logging
-    level = log.getLogLevel()
-    log.setLogLevel(log.LOG_LEVEL_SILENT)
-    try: yield
-    finally: log.setLogLevel(level)
 
 # %% ../nbs/08_live.ipynb #9385fbfe
 _LINUX = sys.platform.startswith('linux')
@@ -235,7 +225,7 @@ class Camera:
                               f'or you are not allowed to use it (cameras found: {there}).')
 
     def _try(self):
-        with _quietly(): cap = self.opener(self.device, cv2.CAP_V4L2 if _LINUX else cv2.CAP_ANY)
+        with quiet_opencv(): cap = self.opener(self.device, cv2.CAP_V4L2 if _LINUX else cv2.CAP_ANY)
         if not cap.isOpened():
             cap.release()
             self.status = f'waiting for {self.name}'

@@ -172,6 +172,11 @@ MAX_PIXELS = 2**26
 #: endings of pictures, which are read and written otherwise
 IMAGES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff')
 
+def _open_container(name, options):
+    "Open `name` for reading. PyAV 18 refuses metadata that is not UTF-8 unless told to replace it; PyAV 19 has no such option."
+    major = int(av.__version__.partition('.')[0])
+    return av.open(name, options=options, **({'metadata_errors': 'replace'} if major < 19 else {}))
+
 class VideoReader:
     "The pieces of a video file in their order: decoded frames, and packets of sound and of subtitles."
     def __init__(self,
@@ -182,7 +187,7 @@ class VideoReader:
         # 'file:' and the lists keep names such as http:... and playlists from reaching beyond this file; decoders ask
         # for max_pixels before they take memory, those that only look at the file too
         options = {'protocol_whitelist': 'file', 'format_whitelist': CONTAINERS, 'max_pixels': str(MAX_PIXELS)}
-        try: self.container = av.open(f'file:{self.path}', options=options, metadata_errors='replace')
+        try: self.container = _open_container(f'file:{self.path}', options)
         except (av.error.FFmpegError, OSError, ValueError) as e:
             if self.path.suffix.lower() in IMAGES: raise VideoError(f'{self.path} is a picture, not a video: `bgblur image` takes it.') from e
             raise VideoError(f'{self.path} is not a video that FFmpeg can read, or not all of it is there.') from e
@@ -681,9 +686,10 @@ def blur_video(
                         bar.update()
             if not n: raise VideoError(f'{src} has no frame that can be decoded.')
             while sound: writer.copy(sound.popleft())
+            audio = _audio_report(writer, bool(reader.audio))     # PyAV 19 describes no stream of a closed file
             writer.close()
         except (av.error.FFmpegError, OSError) as e: raise VideoError(f'{dst} cannot be written: {e.strerror}.') from e
-    return Report(dst, n, reader.n_frames, perf_counter() - start, _audio_report(writer, bool(reader.audio)),
+    return Report(dst, n, reader.n_frames, perf_counter() - start, audio,
                   getattr(blurrer, 'failures', 0), str(getattr(blurrer, 'last_error', None) or ''), saved.paths,
                   reader.damaged, reader.broken, [*reader.conform.notes.values(), *writer.notes, *_nobody(blurrer)])
 

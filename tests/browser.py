@@ -17,12 +17,12 @@ ROOT = Path(__file__).parent.parent
 
 
 @contextmanager
-def server(command, path='/', **env):
+def server(command, path='/', output=subprocess.DEVNULL, **env):
     "`command` with a free port as its last argument; gives the process and the address of `path` once it answers"
     with socket.socket() as s:
         s.bind(('127.0.0.1', 0))
         port = s.getsockname()[1]
-    process = subprocess.Popen([*map(str, command[:-1]), f'{command[-1]}{port}'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    process = subprocess.Popen([*map(str, command[:-1]), f'{command[-1]}{port}'], stdout=output, stderr=output,
                                env=os.environ | {k: str(v) for k, v in env.items()})
     try:
         for _ in range(240):
@@ -55,9 +55,9 @@ def lab(folder, **env):
                    '--LabApp.expose_app_in_browser=True', f'--ServerApp.root_dir={folder}', '--port='], '/lab', **env)
 
 
-def app(**env):
+def app(**kwargs):
     "The page of `make app`"
-    return server([sys.executable, ROOT/'tools'/'app.py', ''], '/?token=for-the-test', JUPYTER_TOKEN='for-the-test', **env)
+    return server([sys.executable, ROOT/'tools'/'app.py', ''], '/?token=for-the-test', JUPYTER_TOKEN='for-the-test', **kwargs)
 
 
 @contextmanager
@@ -81,10 +81,10 @@ SHOW_CELL = '''start => {
 def run_explorer(page, url):
     "Open 05_explore.ipynb in JupyterLab, run all of it, and scroll to the explorer"
     page.goto(f'{url}/tree/nbs/05_explore.ipynb')
-    page.wait_for_function('() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === "idle"', timeout=120_000)
+    page.wait_for_function('() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === "idle"', timeout=240_000)
     page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
     page.evaluate(SHOW_CELL, 'ex = explore(clip)')
-    page.locator('.widget-hslider', has_text='frame').first.wait_for(timeout=60_000)
+    page.locator('.widget-hslider', has_text='frame').first.wait_for(timeout=180_000)
     page.wait_for_timeout(1000)    # the last pictures are on their way
 
 

@@ -20,7 +20,7 @@ from bgblur import cli, matte, video  # noqa: F401
 
 
 def listen():
-    "To signals, although whoever started the tests, nohup or a shell in the background, had them ignored"
+    "Give signals their default effect: `nohup` or a shell that starts the tests in the background makes children ignore them."
     for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP): signal.signal(s, signal.SIG_DFL)
 
 
@@ -50,8 +50,8 @@ def _run(does, folder, said):
 class Server:
     def __init__(self, said):
         self.said = said
-        self.process = subprocess.Popen([sys.executable, '-c', 'import child; child.serve()'], cwd=Path(__file__).parent,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=listen)
+        self.process = subprocess.Popen([sys.executable, '-c', 'import child; child.listen(); child.serve()'], cwd=Path(__file__).parent,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def __call__(self, does, folder):
         "Exit code and output of `does()`, run in `folder`"

@@ -1,7 +1,9 @@
 "What the end-to-end tests share: the command, a copy of the project, and clips made on the spot."
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +15,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 CLIP = ROOT/'sample_data'/'testclip.mp4'
+
+# A shell ignores Ctrl-C for what it starts in the background, and children inherit that: the commands under test would, too.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN: signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):
@@ -43,6 +48,15 @@ def one_sentence(result, *words):
     lines = result.stderr.strip().split('\n')
     assert len(lines) == 1 and lines[0].startswith('bgblur: ') and lines[0].endswith('.'), lines
     for word in words: assert word in lines[0], lines
+
+
+def until(true, what='', seconds=120):
+    "What `true()` returns as soon as that is true; fails with `what` was missing if it does not become true in `seconds`."
+    end = time.monotonic() + seconds
+    while not (result := true()):
+        if time.monotonic() > end: pytest.fail(f'waited {seconds} seconds in vain: {what or "no condition became true"}')
+        time.sleep(.1)
+    return result
 
 
 def copy_project(dst):
@@ -86,6 +100,10 @@ def write_clip(path, imgs, pts=None, rate=Fraction(25), time_base=None, audio='a
 
 def times(path):
     with av.open(str(path)) as c: return [f.pts*f.time_base for f in c.decode(video=0)]
+
+
+def pictures(path):
+    with av.open(str(path)) as c: return [f.to_ndarray(format='bgr24') for f in c.decode(video=0)]
 
 
 def sound(path):

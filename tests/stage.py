@@ -74,7 +74,7 @@ def live_notebook(folder, imgs, width=1300, height=900):
     with lab(folder) as (_, url), chromium(width, height, fake) as page:
         page.add_init_script(f'({WATCH})()')
         page.goto(f'{url}/tree/live.ipynb')
-        page.wait_for_function('() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === "idle"', timeout=120_000)
+        page.wait_for_function('() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === "idle"', timeout=240_000)
         yield page
 
 
@@ -85,5 +85,5 @@ def run_cell(page, n):
 def live_widget(page, n):
     "The picture of the `n`th widget, and the box around it"
     canvas = page.locator('canvas.bgblur-live').nth(n)
-    canvas.wait_for(timeout=60_000)
+    canvas.wait_for(timeout=180_000)
     return canvas, canvas.locator('xpath=ancestor::div[contains(@class, "widget-vbox")][1]')

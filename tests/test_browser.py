@@ -1,24 +1,16 @@
 "The explorer in a real browser: in JupyterLab, and as the page of `make app`."
 import os
-import time
 
 import cv2
 import numpy as np
 import psutil
 import pytest
-from browser import app, chromium, explorer, halves, lab, move, notebooks, run_explorer, upload
-from conftest import CLIP, ROOT
+from browser import app, chromium, explorer, halves, lab, move, notebooks, run_explorer, server, upload
+from conftest import CLIP, ROOT, until
 
 from bgblur.pipeline import Blurrer
 
 PICTURE = ROOT/'sample_data'/'training'/'images'/'012.jpg'
-
-
-def until(true, seconds=20):
-    "Wait for something that happens in another process"
-    end = time.monotonic() + seconds
-    while not true() and time.monotonic() < end: time.sleep(.2)
-    return true()
 
 
 def different(a, b): return cv2.absdiff(a, b).mean() > 2
@@ -41,17 +33,17 @@ def test_explorer_in_jupyterlab(tmp_path):
         box, canvas = explorer(page)
         before, after = halves(canvas)
         move(box, 'frame')
-        assert until(lambda: different(halves(canvas)[0], before) and different(halves(canvas)[1], after))
+        until(lambda: different(halves(canvas)[0], before) and different(halves(canvas)[1], after))
         # with the divider at the right end all of the picture is the frame, at the left end the map is blurred
         drag(page, canvas, .25, .99)
         before = halves(canvas)[0]
         drag(page, canvas, .99, .01)
-        assert until(lambda: different(halves(canvas)[0], before))
+        until(lambda: different(halves(canvas)[0], before))
         # the weakest blur is none: the map is back
         move(box, 'strength', 'Home', 1)
-        assert until(lambda: not different(halves(canvas)[0], before))
+        until(lambda: not different(halves(canvas)[0], before))
         box.get_by_role('button', name='Python').click()
-        assert until(lambda: 'strength=1)' in box.locator('textarea').input_value())
+        until(lambda: 'strength=1)' in box.locator('textarea').input_value())
 
 
 @pytest.fixture(scope='module')
@@ -62,14 +54,18 @@ def served(tmp_path_factory):
 
 
 def open_page(page, url):
+    "Open it; gives the list into which errors of its console come"
+    errors = []
+    page.on('console', lambda m: errors.append(m.text) if m.type == 'error' else None)
     page.goto(url)
-    page.get_by_role('button', name='Picture or clip').wait_for(timeout=60_000)
+    page.get_by_role('button', name='Picture or clip').wait_for(timeout=180_000)
+    return errors
 
 
 def result(page, folder):
     page.get_by_role('button', name='Make the result').click()
     link = page.locator('a.bgblur-download')
-    link.wait_for(timeout=60_000)
+    link.wait_for(timeout=180_000)
     with page.expect_download() as download: link.click()
     path = folder/download.value.suggested_filename
     download.value.save_as(path)
@@ -87,15 +83,16 @@ def kernels(process): return [c for c in psutil.Process(process.pid).children(re
 def test_page_blurs_a_picture_and_keeps_nothing(served, tmp_path):
     process, url, tmp = served
     with chromium() as page:
-        open_page(page, url)
+        errors = open_page(page, url)
         upload(page, PICTURE)
-        page.locator('canvas').wait_for(timeout=30_000)
+        page.locator('canvas').wait_for(timeout=180_000)
         out = result(page, tmp_path)
         assert out.name == '012-blurred.jpg'
         assert cv2.absdiff(cv2.imread(str(out)), Blurrer()(cv2.imread(str(PICTURE)))).mean() < 2
         assert list(tmp.glob('bgblur-*')) == [] and len(kernels(process)) == 1
+        assert errors == []
         page.close()
-        assert until(lambda: not kernels(process), 60)
+        until(lambda: not kernels(process), 'the kernel of a closed page still runs')
 
 
 def test_page_takes_a_clip_and_refuses_with_a_sentence(served, tmp_path):
@@ -104,18 +101,18 @@ def test_page_takes_a_clip_and_refuses_with_a_sentence(served, tmp_path):
         bad = tmp_path/'me.jpg'
         bad.write_text('hello')
         upload(page, bad)
-        page.get_by_text('me.jpg is not a picture that can be read: those are JPEG, PNG, WebP, TIFF, BMP, GIF and AVIF.').wait_for(timeout=30_000)
+        page.get_by_text('me.jpg is not a picture that can be read: those are JPEG, PNG, WebP, TIFF, BMP, GIF and AVIF.').wait_for(timeout=180_000)
         large = tmp_path/'large.mp4'    # a server that is sent this hangs up, and the page is dead
         large.touch()
         os.truncate(large, 10**9)
         upload(page, large)
-        page.get_by_text('large.mp4 has 1000 MB: at most 30 can be taken here.').wait_for(timeout=30_000)
+        page.get_by_text('large.mp4 has 1000 MB: at most 30 can be taken here.').wait_for(timeout=180_000)
         large = tmp_path/'large.bmp'    # more than the 10 MB that a message may have if nobody says otherwise
         cv2.imwrite(str(large), np.zeros((2000, 4000, 3), np.uint8))
         upload(page, large)
-        page.get_by_text('large.bmp', exact=True).wait_for(timeout=30_000)
+        page.get_by_text('large.bmp', exact=True).wait_for(timeout=180_000)
         upload(page, CLIP)
-        page.locator('canvas').wait_for(timeout=60_000)
+        page.locator('canvas').wait_for(timeout=180_000)
         out = result(page, tmp_path)
         assert out.name == 'testclip-blurred.mp4' and cv2.VideoCapture(str(out)).get(cv2.CAP_PROP_FRAME_COUNT) == 250
 
@@ -124,3 +121,19 @@ def test_page_is_for_this_computer_only(served):
     process, url, _ = served
     listening = [c.laddr.ip for c in psutil.Process(process.pid).net_connections() if c.status == 'LISTEN' and str(c.laddr.port) in url]
     assert listening == ['127.0.0.1']
+
+
+def test_page_prints_its_address_and_nothing_else(tmp_path):
+    with open(tmp_path/'out', 'w+') as out, app(output=out) as (process, url), chromium() as page:
+        open_page(page, url)
+        lines = (tmp_path/'out').read_text().splitlines()
+    assert len(lines) == 1 and url in lines[0]
+
+
+@pytest.mark.skipif(os.name != 'posix', reason='needs make')
+def test_make_lab_starts_at_the_top(tmp_path):
+    "As whoever runs the tests, root included, from the project's top: notebooks show files of sample_data/"
+    with server(['make', '-C', ROOT, 'lab', 'ARGS=--no-browser --ip=127.0.0.1 --IdentityProvider.token= --port=']) as (_, url), chromium() as page:
+        page.goto(url)
+        page.wait_for_url('**/lab/tree/nbs/index.ipynb', timeout=180_000)
+        assert page.evaluate('async () => (await fetch("/files/sample_data/testclip.mp4")).status') == 200

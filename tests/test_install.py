@@ -1,10 +1,29 @@
-"From nothing: `make demo` in a fresh copy, and `pip install .` in an empty environment without PyTorch."
+"From nothing: `make demo` in a fresh copy, and `pip install .` in empty environments, one for each Python that is promised."
+import json
+import os
+import re
+import shutil
 import subprocess
 import sys
-import venv
+from configparser import ConfigParser
+from functools import cache
+from pathlib import Path
 
 import pytest
-from conftest import BIN, ROOT, copy_project, run
+from conftest import ROOT, copy_project, run
+
+PYTHONS = ['3.11', '3.12', '3.13']     # those that README promises
+OWN = '%d.%d' % sys.version_info[:2]
+
+
+@cache
+def interpreter(version):
+    "A Python of this version on PATH or from pyenv, with venv and pip; None if there is none"
+    pyenv = Path(os.environ.get('PYENV_ROOT', Path.home()/'.pyenv'))/'versions'
+    here = [sys.executable] if version == OWN else []
+    check = 'import sys, venv, ensurepip; print("%d.%d" % sys.version_info[:2])'
+    for python in (*here, shutil.which(f'python{version}'), *sorted(pyenv.glob(f'{version}.*/bin/python'), reverse=True)):
+        if python and run(python, '-c', check).stdout.strip() == version: return python
 
 
 @pytest.fixture(scope='session')
@@ -18,14 +37,57 @@ def demo(tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
-def empty_env(tmp_path_factory):
+def install(tmp_path_factory):
+    "A function that makes an empty environment and installs the project and `packages` into it; gives its Python"
+    source = copy_project(tmp_path_factory.mktemp('source'))
+
+    @cache
+    def made(version, *packages):
+        if not (python := interpreter(version)): pytest.skip(f'there is no Python {version} on this machine')
+        env = tmp_path_factory.mktemp('env')
+        for command in ([python, '-m', 'venv', env], [env/'bin'/'pip', 'install', '-q', *packages, source]):
+            result = run(*command)
+            assert result.returncode == 0, result.stderr
+        return env/'bin'/'python'
+    return made
+
+
+@pytest.fixture(scope='session')
+def empty_env(install):
     "Python of an environment that holds `pip install .` and nothing else"
-    env = tmp_path_factory.mktemp('env')
-    venv.create(env, with_pip=True)
-    copy = copy_project(tmp_path_factory.mktemp('source'))
-    result = run(env/'bin'/'pip', 'install', '-q', copy)
-    assert result.returncode == 0, result.stderr
-    return env/'bin'/'python'
+    return install(OWN)
+
+
+def smoke(python, folder):
+    "Run tools/smoke.py; gives what failed, and the versions at work"
+    result = run(python, ROOT/'tools'/'smoke.py', '--json', folder/'smoke.json', cwd=folder)
+    assert (folder/'smoke.json').exists(), result.stdout + result.stderr
+    found = json.loads((folder/'smoke.json').read_text())
+    assert found['failures'] == {}
+    return found['versions']
+
+
+@pytest.mark.parametrize('version', PYTHONS)
+def test_first_minute_on_each_python(install, version, tmp_path, capsys):
+    versions = smoke(install(version), tmp_path)
+    assert versions['python'].startswith(version)
+    with capsys.disabled(): print('\n   ', *(f'{k} {v}' for k, v in versions.items()))
+
+
+def oldest():
+    "The base install's requirements, each at its lower bound"
+    config = ConfigParser()
+    config.read(ROOT/'settings.ini')
+    pins = [re.fullmatch(r'([\w-]+)>=([\d.]+),<\d+', r) for r in config['DEFAULT']['requirements'].split()]
+    assert all(pins), 'each requirement needs a lower bound and an upper one'
+    return {m[1]: m[2] for m in pins}
+
+
+def test_first_minute_with_the_oldest_libraries(install, tmp_path):
+    "On the oldest Python: those libraries have no wheels for newer ones"
+    pins = oldest()
+    versions = smoke(install(PYTHONS[0], *(f'{k}=={v}' for k, v in pins.items())), tmp_path)
+    for name, version in pins.items(): assert (versions[name] + '.0').startswith(version), versions
 
 
 def test_demo_makes_video_and_stills(demo):
@@ -55,6 +117,37 @@ assert masked_blur(np.zeros((90, 160, 3), np.uint8), np.ones((360, 640))).shape 
 '''
     result = run(empty_env, '-c', code, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize('code, extra', [
+    ('from bgblur.explore import explore', 'notebooks'), ('import bgblur.learner', 'learner'),
+    ('from bgblur.live import LiveWidget; LiveWidget("browser")', 'notebooks')])
+def test_a_missing_extra_is_named(empty_env, code, extra, tmp_path):
+    last = run(empty_env, '-c', code, cwd=tmp_path).stderr.strip().split('\n')[-1]
+    assert last.endswith(f"pip install 'bgblur[{extra}]'.")
+
+
+@pytest.mark.parametrize('module', ['', '.cli', '.video', '.live'])
+def test_import_is_silent(empty_env, module, tmp_path):
+    result = run(empty_env, '-W', 'error', '-c', f'import bgblur{module}', cwd=tmp_path)
+    assert (result.returncode, result.stdout, result.stderr) == (0, '', '')
+
+
+@pytest.mark.parametrize('module', ['explore', 'learner', 'speed'])
+def test_import_with_extras_is_silent(module, tmp_path):
+    result = run(sys.executable, '-W', 'error', '-c', f'import bgblur.{module}', cwd=tmp_path)
+    assert (result.returncode, result.stdout, result.stderr) == (0, '', '')
+
+
+def test_python_m_bgblur_is_the_command(empty_env, tmp_path):
+    by_module, by_script = run(empty_env, '-m', 'bgblur', '--version', cwd=tmp_path), run(empty_env.parent/'bgblur', '--version')
+    assert by_module.stdout == by_script.stdout and by_module.returncode == 0
+
+
+def test_help_shows_options_as_others_do(empty_env):
+    for command in ([], ['video']):
+        shown = run(empty_env.parent/'bgblur', *command, '--help').stdout
+        assert '--help' in shown and '<bool>' not in shown and '{' not in shown
 
 
 @pytest.mark.parametrize('trust', [[], ['--trust']])

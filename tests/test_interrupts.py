@@ -114,7 +114,7 @@ def stop(folder, source, kind, number, moment):
     "Start the command, send it a signal after so many seconds. What came of it."
     before, start = tree(furnish(folder, source)), time.monotonic()
     process = subprocess.Popen([BIN/'bgblur', 'video', 'src.mp4', '--overwrite', *OPTIONS[kind]], cwd=folder,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=child.listen)
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try: process.wait(moment)
     except subprocess.TimeoutExpired: process.send_signal(number)
     err = process.communicate(timeout=60)[1]
@@ -230,7 +230,7 @@ sys.exit(main())
 def test_ctrl_c_while_a_library_is_loading(place, name):
     before = tree(place)
     result = subprocess.run([sys.executable, '-c', ON_IMPORT.format(''), name, 'video', 'src.mp4', '-o', 'new.mp4'],
-                            cwd=place, capture_output=True, text=True, preexec_fn=child.listen)
+                            cwd=place, capture_output=True, text=True)
     assert (result.returncode, result.stdout, result.stderr) == (-signal.SIGINT, '', '')
     assert tree(place) == before and not parts(place)
 
@@ -238,7 +238,7 @@ def test_ctrl_c_while_a_library_is_loading(place, name):
 def test_ctrl_c_while_python_ends(place):
     at_end = "import atexit, threading; [f(os.kill, os.getpid(), signal.SIGINT) for f in (atexit.register, threading._register_atexit)]"
     result = subprocess.run([sys.executable, '-c', ON_IMPORT.format(at_end), '-', 'video', 'src.mp4', '-o', 'new.mp4', '-q'],
-                            cwd=place, capture_output=True, text=True, preexec_fn=child.listen)
+                            cwd=place, capture_output=True, text=True)
     assert (result.returncode, result.stdout, result.stderr) == (-signal.SIGINT, '', '')
     assert complete(place/'new.mp4') and not parts(place)
 
@@ -256,7 +256,7 @@ def test_closed_terminal(server, place, ignored):
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_benchmark_clears_up(tmp_path, source, number):
     process = subprocess.Popen([BIN/'bgblur', 'bench', source, '--frames', '10'], env=os.environ | {'TMPDIR': str(tmp_path)},
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=child.listen)
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not [*tmp_path.glob('*/clip.mkv')] and process.poll() is None: time.sleep(.001)
     process.send_signal(number)
     err = process.communicate(timeout=60)[1]

@@ -12,14 +12,14 @@ import warnings
 from pathlib import Path
 from time import perf_counter
 
-from fastai.vision.all import set_seed
+warnings.simplefilter('ignore')    # PyTorch's and fastai's, about each other
 
 from bgblur.learner import (SIDE, create_mask, fine_tune_gently, judge, labelled, learner_to_onnx, pairs_in, person_learner,
                             webcam_dls)
 from bgblur.predict import BgblurError, load_segmenter
+from fastai.vision.all import set_seed
 
 ROOT = Path(__file__).parent.parent
-warnings.simplefilter('ignore')    # PyTorch's and fastai's, about each other
 
 
 def arguments():
@@ -31,9 +31,19 @@ def arguments():
     return p.parse_args()
 
 
-def report(name, before, after, built_in):
-    print(f'{name:28} IoU {before[0]:.4f} -> {after[0]:.4f}    boundary F {before[1]:.4f} -> {after[1]:.4f}    '
-          f'(the net as it comes, shown more pixels: {built_in[0]:.4f}, {built_in[1]:.4f})', flush=True)
+NAMES = f'the net before the training, at {SIDE}x{SIDE} pixels', 'after it', 'the net in the package, at its usual size'
+
+
+def report(name, results):
+    "A line for each net: its IoU and boundary F on the pictures `name`"
+    print(name, *(f'  {net:56} IoU {iou:.4f}    boundary F {f:.4f}' for net, (iou, f) in zip(NAMES, results)), sep='\n', flush=True)
+
+
+def verdict(after, built_in, path):
+    "Which net to use: the trained one only if it is better on the held-out pictures by both numbers"
+    if all(a > b for a, b in zip(after, built_in)): return f'The trained net wins on the held-out pictures. Try it: bgblur video me.mp4 --model {path}'
+    winner = 'The net in the package wins' if all(a <= b for a, b in zip(after, built_in)) else 'Neither net wins'
+    return f'{winner} on the held-out pictures, so keep the one in the package. More labelled pictures, or more epochs, may help.'
 
 
 def train(folder, output, people=None, epochs=6):
@@ -48,9 +58,12 @@ def train(folder, output, people=None, epochs=6):
     built_in, before, after = load_segmenter(), load_segmenter(), load_segmenter(learner_to_onnx(learn, output.with_suffix('.onnx')))
     before.side = SIDE     # as the trained one; the one in the package sees more
     learn.export(output.with_suffix('.pkl').absolute(), pickle_module=pickle)
+    results = {}
     for name, pairs in {'held-out pictures': [(f, create_mask(f)) for f in dls.valid_ds.items], 'other people': others}.items():
-        if pairs: report(f'{name} ({len(pairs)})', *(judge(s, pairs) for s in (before, after, built_in)))
-    print(f'{perf_counter() - start:.0f} s. Try it: bgblur video me.mp4 --model {output.with_suffix(".onnx")}')
+        if not pairs: continue
+        results[name] = [judge(s, pairs) for s in (before, after, built_in)]
+        report(f'{name} ({len(pairs)})', results[name])
+    print(f'{perf_counter() - start:.0f} s. {verdict(*results["held-out pictures"][1:], output.with_suffix(".onnx"))}')
 
 
 if __name__ == '__main__':

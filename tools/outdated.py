@@ -1,0 +1,41 @@
+"""What do today's libraries break? python tools/outdated.py [EXTRA ...]
+
+Installs bgblur with the newest versions that settings.ini allows into an environment of its own, runs tools/smoke.py there,
+and lists newer versions that the bounds keep out. Exit code 1 if something fails. Extras, such as `notebooks`, are installed
+as well, and their modules imported.
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULES = {'notebooks': 'bgblur.explore', 'learner': 'bgblur.learner', 'live': 'pyvirtualcam'}
+
+
+def kept_out(python):
+    "Newer versions that the bounds do not allow, as text"
+    listed = subprocess.run([python, '-m', 'pip', 'list', '--outdated', '--format', 'json'], capture_output=True, text=True, check=True)
+    return [f"{p['name']} {p['version']}, newest {p['latest_version']}" for p in json.loads(listed.stdout)
+            if p['name'] not in ('bgblur', 'pip', 'setuptools')]
+
+
+def main(extras):
+    with tempfile.TemporaryDirectory(prefix='bgblur-') as folder:
+        venv.create(folder, with_pip=True)
+        python = Path(folder)/('Scripts' if os.name == 'nt' else 'bin')/'python'
+        what = f'{ROOT}[{",".join(extras)}]' if extras else str(ROOT)
+        subprocess.run([python, '-m', 'pip', 'install', '-q', '--upgrade', '--upgrade-strategy', 'eager', what], check=True)
+        failed = subprocess.run([python, ROOT/'tools'/'smoke.py'], cwd=folder).returncode != 0
+        for extra in extras:
+            done = subprocess.run([python, '-P', '-W', 'error', '-c', f'import {MODULES[extra]}'], cwd=folder)
+            print(f'{"FAILED" if done.returncode else "ok":8} import {MODULES[extra]}')
+            failed |= done.returncode != 0
+        for line in kept_out(python): print('not taken:', line)
+    return int(failed)
+
+
+if __name__ == '__main__': sys.exit(main(sys.argv[1:]))
