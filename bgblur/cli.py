@@ -92,8 +92,8 @@ def _blurrer(background, strength, wrap, people, edge, model, trust, device):
     from bgblur.matte import Matte
     from bgblur.pipeline import Blurrer
     from bgblur.predict import load_segmenter
-    from bgblur.video import find_background
-    behind = None if background == 'none' else find_background(background, strength)
+    from bgblur.video import background_from
+    behind = None if background == 'none' else background_from(background, strength)
     return Blurrer(load_segmenter(model, trust=trust, device=device), Matte(people=people, edge=edge), behind, wrap=wrap)
 
 def _destination(src, output, kinds, background):
@@ -137,16 +137,16 @@ def video(
     blurrer = _blurrer(background, strength, wrap, people, edge, model, trust, device)
     report = blur_video(src, dst, blurrer, stills, stills_dir, overwrite, progress=not quiet, transparent=transparent)
     if not quiet: typer.echo(report)
-    if report.failures:
+    if report.n_failed:
         _trace(blurrer.last_error)
         typer.echo(f'bgblur: the net failed on {report.failures} of {report.frames} frames, '
                    f'which are hidden as a whole: {report.error}', err=True)
-    if report.damaged:
+    if report.n_undecodable:
         typer.echo(f'bgblur: {src} is damaged: {report.damaged} pieces of it could not be decoded '
                    'and are missing in the result.', err=True)
-    if report.truncated:
+    if report.ended_early:
         typer.echo(f'bgblur: {src} ended early: {report.frames} of about {report.expected} frames are in the result.', err=True)
-    if report.failures or report.incomplete: raise typer.Exit(1)
+    if report.n_failed or report.is_incomplete: raise typer.Exit(1)
 
 # %% ../nbs/09_cli.ipynb #8be645eb
 @command()
@@ -174,11 +174,11 @@ def image(
     blurrer = _blurrer(background, strength, wrap, people, edge, model, trust, device)
     blur_image(src, dst, blurrer, overwrite, transparent)
     if not quiet: typer.echo(dst)
-    if blurrer.failures:
+    if blurrer.n_failed:
         _trace(blurrer.last_error)
         typer.echo(f'bgblur: the net failed, so the whole picture is hidden: {blurrer.last_error}', err=True)
         raise typer.Exit(1)
-    if not blurrer.found and not quiet: typer.echo('bgblur: nobody was found in it, so the whole picture is hidden', err=True)
+    if not blurrer.n_with_person and not quiet: typer.echo('bgblur: nobody was found in it, so the whole picture is hidden', err=True)
 
 # %% ../nbs/09_cli.ipynb #b68ba1b1
 def _size(text):
@@ -268,7 +268,7 @@ def live(
                 5. if rest else None, seconds, None if quiet else _ticker())
     with _ends_politely(made): report = made.run()
     if not quiet: typer.echo(f'\n{report}' if sys.stderr.isatty() else report)
-    if report.failures:
+    if report.n_failed:
         _trace(made.blurrer.last_error)
         typer.echo(f'bgblur: the net or the background failed on {report.failures} frames, '
                    f'which were hidden: {report.error}', err=True)
@@ -340,7 +340,7 @@ def _sentence(e):
 
 def main():
     "The command `bgblur`."
-    # whoever lies about the size of a picture may find a way that `read_picture` reads and OpenCV does not: it gets the same bound
+    # whoever lies about the size of a picture may find a way that `read_image` reads and OpenCV does not: it gets the same bound
     os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', str(2**27))
     _answer(_die)
     try: app()

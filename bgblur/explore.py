@@ -31,12 +31,12 @@ with imports_of('notebooks'):
 
 import bgblur.blur
 import bgblur.video
-from .blur import Picture, blur_background, read_picture
+from .blur import ImageBackground, blur_background, read_image
 from .matte import Matte
 from .pipeline import Blurrer
-from .predict import BgblurError, check_frame, load_segmenter, shrink
-from .video import (FORMATS, IMAGES, Clip, VideoReader, blur_image, blur_video, check_destination, check_source, encode_image,
-                          replacing, to_bgr)
+from .predict import BgblurError, check_frame, load_segmenter, resize_area
+from .video import (FORMATS, IMAGES, VideoBackground, VideoReader, blur_image, blur_video, check_destination, check_source, encode_image,
+                          atomic_file, to_bgr)
 
 # %% ../nbs/05_explore.ipynb #f918754d
 def _jpeg(fig, dpi=100, quality=88):
@@ -289,7 +289,7 @@ def histogram(
 def _preview(img, lines=360):
     "`img`, shrunk if its shorter side has more than `lines` pixels. Widths scale with the frame, so the look stays."
     k = min(1, lines/min(img.shape[:2]))
-    return img if k == 1 else shrink(img, (round(img.shape[1]*k), round(img.shape[0]*k)))
+    return img if k == 1 else resize_area(img, (round(img.shape[1]*k), round(img.shape[0]*k)))
 
 def open_frames(
     source,             # a frame, a list of frames, or the path of a clip or picture
@@ -302,7 +302,7 @@ def open_frames(
         frames = [_preview(img) for img in source]
     else:
         path = check_source(source)
-        if path.suffix.lower() in IMAGES: return [_preview(read_picture(path, path.name))]
+        if path.suffix.lower() in IMAGES: return [_preview(read_image(path, path.name))]
         with VideoReader(path) as reader:
             step = max(1, -(-(reader.n_frames or 1)//most))
             video = (f for f in reader if hasattr(f, 'to_ndarray'))
@@ -402,8 +402,8 @@ class Explorer:
         except Exception as e:
             self.error = str(e) if isinstance(e, BgblurError) else f'{type(e).__name__}: {e}'
             return self._draw_text()
-        self.error = str(b.last_error) if b.failures else ''
-        self.alpha = np.zeros(frame.shape[:2], np.float32) if b.failures else b.matte.result
+        self.error = str(b.last_error) if b.n_failed else ''
+        self.alpha = np.zeros(frame.shape[:2], np.float32) if b.n_failed else b.matte.result
         self.ms = {part: getattr(b, part).ms for part in ('segmenter', *self.kinds)}
         self.ms['rest'] = total - sum(self.ms.values())
         self.result = out
@@ -465,7 +465,7 @@ class Explorer:
         if isinstance(src, np.ndarray):
             dst = check_destination(Path(dst).parent, dst, IMAGES, overwrite)
             data = encode_image(self.blurrer()(src), dst.suffix.lower())
-            with replacing(dst) as tmp: tmp.write_bytes(data)
+            with atomic_file(dst) as tmp: tmp.write_bytes(data)
             return dst
         if Path(src).suffix.lower() in IMAGES: return blur_image(src, dst, self.blurrer(), overwrite)
         return blur_video(src, dst, self.blurrer(), overwrite=overwrite, progress=progress)
@@ -641,7 +641,7 @@ class App:
         "Show the explorer for a file, or say in a sentence why not."
         try: frames = self._read(_shown(name), data, len(data) if size is None else size)
         except BgblurError as e: return self._say(e)
-        safe = {k: f for k,f in find_backgrounds().items() if f not in (Picture, Clip)}
+        safe = {k: f for k,f in find_backgrounds().items() if f not in (ImageBackground, VideoBackground)}
         self.explorer = Explorer(frames, backgrounds=safe, saves=False)
         self.place.children,self.make.disabled = [self.explorer.widget],False
         self.message.value,self.download.value = escape(self.name),''

@@ -6,7 +6,8 @@
 __all__ = ['SIDE', 'Conv', 'SqueezeExcite', 'InvertedResidual', 'Up', 'PersonNet', 'person_net', 'to_onnx', 'TwoClasses',
            'differing', 'frames_of', 'Label', 'prelabel', 'Review', 'save_labels', 'create_mask', 'labelled',
            'CameraNoise', 'webcam_tfms', 'webcam_dls', 'PersonLoss', 'person_iou', 'person_edge', 'person_learner',
-           'worst_first', 'Gently', 'fine_tune_gently', 'pairs_in', 'judge', 'learner_to_onnx', 'tutorial_learner']
+           'worst_first', 'DistillCallback', 'fine_tune_gently', 'pairs_in', 'evaluate', 'learner_to_onnx',
+           'tutorial_learner']
 
 # %% ../nbs/06_learner.ipynb #30dd04d9
 import time
@@ -30,7 +31,7 @@ with imports_of('learner'), warnings.catch_warnings(action='ignore'):
     from torch import nn
 
 from .blur import quiet_opencv
-from .matte import drop_blobs, fill_holes
+from .matte import remove_small_components, fill_holes
 from .metrics import boundary_f, iou
 from .predict import BgblurError, ModelError, _person_class, load_segmenter, net_size
 
@@ -255,7 +256,7 @@ class Label:
     def mask(self):
         "uint8 `(H,W)`: 0 background, 1 person"
         mask = (self.p > self.threshold).astype(np.float32)
-        if self.largest: mask = drop_blobs(mask, share=1)
+        if self.largest: mask = remove_small_components(mask, share=1)
         if self.fill: mask = fill_holes(mask, share=1)
         mask = mask.astype(np.uint8)
         for points,radius,erase in self.strokes:
@@ -489,7 +490,7 @@ def _where_wrong(p, y, ks=5):
     def grow(x): return F.max_pool2d(x, ks, 1, ks//2)
     return grow(1 - grow(1 - wrong))[:, 0]
 
-class Gently(Callback):
+class DistillCallback(Callback):
     "Train towards the teacher's answers, and towards the mask where the teacher is clearly wrong."
     def __init__(self,
         teacher,        # the model before training
@@ -523,7 +524,7 @@ def fine_tune_gently(
 ):
     "Fine-tune `learn` in place on its pictures, so that it forgets nobody."
     old = deepcopy(learn.model)
-    learn.fine_tune(epochs, lr, freeze_epochs=min(2, epochs), cbs=Gently(deepcopy(old)))
+    learn.fine_tune(epochs, lr, freeze_epochs=min(2, epochs), cbs=DistillCallback(deepcopy(old)))
     with torch.no_grad():
         for p,q in zip(learn.model.parameters(), old.parameters()): p.lerp_(q.to(p.device), back)
 
@@ -531,14 +532,14 @@ def fine_tune_gently(
 def pairs_in(
     folder,             # holds `images` and `masks`, or pictures `NAME.jpg` with their masks `NAME.png` beside them
 ) -> list:              # pairs of files, picture and mask
-    "Pictures with their masks, for `judge`. Raises `BgblurError` if there is none."
+    "Pictures with their masks, for `evaluate`. Raises `BgblurError` if there is none."
     folder = Path(folder)
     if (folder/'images').is_dir(): return [(fn, create_mask(fn)) for fn in labelled(folder)]
     pairs = [(fn, fn.with_suffix('.png')) for fn in sorted(folder.glob('*.jpg')) if fn.with_suffix('.png').exists()]
     if not pairs: raise BgblurError(f'{folder} holds neither images/ and masks/ nor pictures NAME.jpg with masks NAME.png.')
     return pairs
 
-def judge(
+def evaluate(
     segmenter,          # BGR uint8 `(H,W,3)` -> probability `(H,W)`
     pairs,              # of files, picture and mask; in the mask, what is above half of its maximum is person
 ) -> tuple:             # mean IoU, mean boundary F within 2 pixels

@@ -8,12 +8,12 @@ __all__ = ['mad', 'mse', 'grad', 'conn', 'iou', 'boundary_f', 'dtssd', 'trail', 
 # %% ../nbs/10_metrics.ipynb #67ca4c93
 import cv2, numpy as np
 
-from .predict import BgblurError, as_opacity, check_frame
+from .predict import BgblurError, as_alpha, check_frame
 
 # %% ../nbs/10_metrics.ipynb #f42d069c
 def _pair(a, g):
     "`a` and `g` as float32 pictures of one shape"
-    a,g = as_opacity(a),as_opacity(g)
+    a,g = as_alpha(a),as_alpha(g)
     if a.shape != g.shape: raise BgblurError(f'Two mattes must have one shape (H, W), not {a.shape} and {g.shape}.')
     return a,g
 
@@ -154,7 +154,7 @@ def halo(
     ring=30,     # width of the ring around the person, in pixels
 ) -> float:      # PSNR in dB, up to 99 (equal, or there is no ring); more is better
     "How close `out` comes to `ideal` in a ring around the person."
-    alpha = as_opacity(alpha)
+    alpha = as_alpha(alpha)
     for img in (out, ideal): check_frame(img, 'A picture')
     if not out.shape == ideal.shape == (*alpha.shape, 3):
         raise BgblurError(f'Pictures {out.shape}, {ideal.shape}, alpha {alpha.shape} must be of one size.')
@@ -174,7 +174,7 @@ def _grey(frame):
 
 def _with_grey(a, frame):
     check_frame(frame, 'A picture')
-    a = as_opacity(a)
+    a = as_alpha(a)
     if a.shape != frame.shape[:2]:
         raise BgblurError(f'A matte and its picture must have one shape, not {a.shape} and {frame.shape[:2]}.')
     return a,_grey(frame)

@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from .pipeline import Blurrer, prefetch
 from .predict import BgblurError, load_segmenter, person_probability
-from .video import VideoReader, VideoWriter, blur_video, planes_of, to_bgr
+from .video import VideoReader, VideoWriter, blur_video, to_yuv, to_bgr
 
 # %% ../nbs/07_speed.ipynb #beebde58
 class Clock:
@@ -296,7 +296,7 @@ def floor(
     with VideoReader(src) as reader:
         writer = VideoWriter(dst, reader)
         with closing(prefetch(reader.frames())) as frames:
-            for n,f in enumerate(frames, 1): writer.write(planes_of(f) or to_bgr(f), f)
+            for n,f in enumerate(frames, 1): writer.write(to_yuv(f) or to_bgr(f), f)
         writer.close()
     return n,perf_counter() - start
 
@@ -316,14 +316,14 @@ def with_blurrer(
 def one_thread(src, dst):
     "Read, see, blend and write one after the other, in BGR."
     blurrer = seeing_all()
-    blurrer.takes_planes,blurrer.stream = False,partial(blurrer.stream, threads=False)
+    blurrer.accepts_yuv,blurrer.stream = False,partial(blurrer.stream, threads=False)
     return with_blurrer(blurrer, src, dst)
 
 # %% ../nbs/07_speed.ipynb #3afafe9a
 def threads(src, dst):
     "Read, see, blend and write at the same time."
     blurrer = seeing_all()
-    blurrer.takes_planes = False
+    blurrer.accepts_yuv = False
     return with_blurrer(blurrer, src, dst)
 
 # %% ../nbs/07_speed.ipynb #87f79196

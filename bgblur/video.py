@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['CONTAINERS', 'MAX_PIXELS', 'IMAGES', 'RATES', 'TEXTS', 'FORMATS', 'ALPHA_FORMATS', 'ALPHA_IMAGES', 'VideoError',
-           'check_source', 'check_destination', 'abandon', 'replacing', 'VideoReader', 'VideoWriter', 'WebmWriter',
-           'AviWriter', 'GifWriter', 'ProResWriter', 'Vp9Writer', 'PngWriter', 'check_alpha_destination',
-           'replacing_folder', 'Report', 'blur_video', 'encode_image', 'blur_image', 'Clip', 'find_background']
+           'check_source', 'check_destination', 'remove_partial', 'atomic_file', 'VideoReader', 'VideoWriter',
+           'WebmWriter', 'AviWriter', 'GifWriter', 'ProResWriter', 'Vp9Writer', 'PngWriter', 'check_alpha_destination',
+           'atomic_folder', 'Report', 'blur_video', 'encode_image', 'blur_image', 'VideoBackground', 'background_from']
 
 # %% ../nbs/04_video.ipynb #ce559ee4
 import os
@@ -26,10 +26,10 @@ import cv2, numpy as np
 import av    # after OpenCV: whichever comes first brings the library for windows, and with PyAV's OpenCV's hang
 from tqdm import tqdm
 
-from .blur import COLOURS, Colour, Picture, blur_background, cover, lens_blur, read_picture
-from .frames import Conform, Timeline, buffer_like, from_bgr, from_planes, orientation, planes_of, to_bgr
-from .pipeline import Blurrer, Yuv
-from .predict import BgblurError, some_threads
+from .blur import COLOURS, ColourBackground, ImageBackground, blur_background, resize_to_fill, lens_blur, read_image
+from .frames import FrameNormalizer, TimestampFixer, buffer_like, from_bgr, from_yuv, orientation, to_yuv, to_bgr
+from .pipeline import Blurrer, YuvFrame
+from .predict import BgblurError, default_threads
 
 # %% ../nbs/04_video.ipynb #2b224540
 class VideoError(BgblurError):
@@ -115,7 +115,7 @@ def _clear(where):
             with suppress(OSError):
                 if (lock := _lock(p, ours=False)) is not None: _discard(p, lock)
 
-def abandon():
+def remove_partial():
     "Remove what is half done. For a program that is about to end."
     for folder in list(_parts): _discard(folder)
 
@@ -148,7 +148,7 @@ def _or_sentence(what):
 
 # %% ../nbs/04_video.ipynb #6e45c3d4
 @contextmanager
-def replacing(
+def atomic_file(
     dst:Path,          # the file that should appear, or be replaced, when all is done
     overwrite=True,    # may it be replaced? If not, it must not come into being meanwhile either
 ):                     # a temporary path, to be written
@@ -183,7 +183,7 @@ class VideoReader:
         path,    # a local video file
     ):
         "Raises `VideoError` if FFmpeg cannot open it, finds no moving picture, or one that is too large."
-        self.path,self.damaged,self.broken = check_source(path),0,''
+        self.path,self.n_undecodable,self.read_error = check_source(path),0,''
         # 'file:' and the lists keep names such as http:... and playlists from reaching beyond this file; decoders ask
         # for max_pixels before they take memory, those that only look at the file too
         options = {'protocol_whitelist': 'file', 'format_whitelist': CONTAINERS, 'max_pixels': str(MAX_PIXELS)}
@@ -198,7 +198,7 @@ class VideoReader:
         # kept, because PyAV's streams must not be asked once the file is closed
         self.rate,self.n_frames = self._measure()
         self.aspect = self.video.codec_context.sample_aspect_ratio
-        self.conform = Conform()
+        self.conform = FrameNormalizer()
 
     def _choose(self):
         "The first moving picture, all sound, all subtitles"
@@ -210,7 +210,7 @@ class VideoReader:
         if w*h > MAX_PIXELS: raise VideoError(f'{self.path} says that its frames have {w}x{h} pixels: that is more than can be opened.')
         self.video.codec_context.options = {'max_pixels': str(MAX_PIXELS)}
         # decode with few threads: each has a frame of its own in hand, which at 1080 lines takes memory
-        self.video.thread_type,self.video.codec_context.thread_count = 'AUTO',some_threads()
+        self.video.thread_type,self.video.codec_context.thread_count = 'AUTO',default_threads()
 
     @property
     def tracks(self): return *self.audio,*self.subtitles
@@ -245,19 +245,19 @@ class VideoReader:
 
     def _packets(self):
         "Packets that have something in them, and at the end None"
-        error,timeline = av.error.FFmpegError,Timeline()     # when Python ends, a generator that was left half way finds no `av` any more
+        error,timeline = av.error.FFmpegError,TimestampFixer()     # when Python ends, a generator that was left half way finds no `av` any more
         try:
             for packet in self.container.demux(self.video, *self.tracks):
                 if packet.size: yield timeline(packet)
-        except error as e: self.broken = e.strerror
-        except IndexError: self.broken = 'a stream begins in the middle of it'     # which PyAV does not expect
+        except error as e: self.read_error = e.strerror
+        except IndexError: self.read_error = 'a stream begins in the middle of it'     # which PyAV does not expect
         yield None
 
     def _decode(self, packet):
         try: frames = self.video.decode(packet)
-        except av.error.FFmpegError: self.damaged,frames = self.damaged + 1,[]
+        except av.error.FFmpegError: self.n_undecodable,frames = self.n_undecodable + 1,[]
         for f in frames:
-            self.damaged += f.is_corrupt
+            self.n_undecodable += f.is_corrupt
             f.time_base = f.time_base or self.video.time_base      # PyAV knows it from the packet only
         return frames
 
@@ -354,12 +354,12 @@ class VideoWriter:
         # subq 1 would look for motion finer than a pixel: smaller files, for more time than they are worth here.
         # PyAV's threads share a frame, and wait for each other; ours, where there are several, have a frame each.
         self.options = {'crf': str(crf), 'preset': 'superfast', 'bf': '0', 'mbtree': '1', 'rc-lookahead': '5',
-                        'aq-mode': '0', 'subq': '0', 'thread_type': 'frame', 'threads': str(some_threads())}
+                        'aq-mode': '0', 'subq': '0', 'thread_type': 'frame', 'threads': str(default_threads())}
         self.tracks,self.notes = {},[]
         self.out,self.early,self.last = None,[],None     # sound may come before the first frame, when the size is not known yet
 
     def write(self,
-        img,                    # BGR uint8 `(H,W,3)`, or `Yuv`; all of one size
+        img,                    # BGR uint8 `(H,W,3)`, or `YuvFrame`; all of one size
         like:av.VideoFrame,     # the frame it was made from
     ):
         "Raises FFmpeg's errors if the file cannot be written."
@@ -368,7 +368,7 @@ class VideoWriter:
         self._encode(self._later(frame))
         while self.early: self.copy(self.early.pop(0))
 
-    def _frame(self, img, like): return from_planes(img, like) if isinstance(img, Yuv) else from_bgr(img, like)
+    def _frame(self, img, like): return from_yuv(img, like) if isinstance(img, YuvFrame) else from_bgr(img, like)
 
     def _encode(self, frame): self.out.mux(self.stream.encode(frame))
 
@@ -428,7 +428,7 @@ class VideoWriter:
         if not self.out: return self.early.append(packet)
         if packet.stream not in self.tracks: return
         try: self.tracks[packet.stream](packet)
-        except (av.error.InvalidDataError, av.error.ArgumentError): self.reader.damaged += 1
+        except (av.error.InvalidDataError, av.error.ArgumentError): self.reader.n_undecodable += 1
 
     def close(self):
         "Finish the file."
@@ -569,7 +569,7 @@ def check_alpha_destination(
     return dst
 
 @contextmanager
-def replacing_folder(
+def atomic_folder(
     dst:Path,          # the folder that should appear, or be replaced, when all is done
     overwrite=True,    # may there be frames in it?
 ):                     # a temporary folder beside it, to be filled
@@ -595,25 +595,25 @@ class Report:
     expected: int        # how many the source says it has, None if it does not
     seconds: float       # how long the work took
     audio: str           # what became of the sound: 'copied', 'converted to AAC' (or Opus), 'left out' or 'none'
-    failures: int        # frames in which the net failed, which are blurred as a whole
+    n_failed: int        # frames in which the net failed, which are blurred as a whole
     error: str           # why, for the last of them
     stills: list[Path]   # pictures saved on the way
-    damaged: int         # pieces of the source that could not be decoded
-    broken: str          # why the source could not be read to its end, if so
+    n_undecodable: int   # pieces of the source that could not be decoded
+    read_error: str      # why the source could not be read to its end, if so
     notes: list[str]     # what else is different in the result
 
     @property
     def fps(self): return self.frames/self.seconds
 
     @property
-    def truncated(self):
+    def ended_early(self):
         "Did the source end clearly before its time? Lengths are estimates, so two frames or a twentieth are allowed."
-        return bool(self.broken) or bool(self.expected) and self.frames < self.expected - max(2, .05*self.expected)
+        return bool(self.read_error) or bool(self.expected) and self.frames < self.expected - max(2, .05*self.expected)
 
     @property
-    def incomplete(self):
+    def is_incomplete(self):
         "Is something missing in the result that the source should have had?"
-        return self.truncated or self.damaged > 0
+        return self.ended_early or self.n_undecodable > 0
 
     def __str__(self):
         s = f'{self.path}: {self.frames} frames in {self.seconds:.1f} s ({self.fps:.0f} a second), sound {self.audio}'
@@ -634,7 +634,7 @@ def _frames(reader, waiting, sound, planes):
         if isinstance(item, av.Packet): sound.append(item)
         else:
             waiting.append(item)
-            yield (planes_of(item) if planes else None) or to_bgr(item),item.time
+            yield (to_yuv(item) if planes else None) or to_bgr(item),item.time
 
 def _stream(blurrer, frames, transparent):
     "A `Blurrer` sees a little of the future, a function one frame at a time."
@@ -648,7 +648,7 @@ def _audio_report(writer, had_sound):
 
 def _nobody(blurrer):
     "A note if no frame shows anybody: otherwise one would wonder why all is blurred. A failing net has a sentence of its own."
-    if getattr(blurrer, 'found', 1) == 0 and not blurrer.failures: yield 'nobody was found in it, so whole frames are hidden'
+    if getattr(blurrer, 'n_with_person', 1) == 0 and not blurrer.n_failed: yield 'nobody was found in it, so whole frames are hidden'
 
 # %% ../nbs/04_video.ipynb #002b62e1
 def blur_video(
@@ -669,13 +669,13 @@ def blur_video(
     if hasattr(blurrer, 'reset'): blurrer.reset()
     kind = dst.suffix.lower()
     start,n,saved = perf_counter(),0,_Stills(stills_dir, stills, overwrite, '.png' if transparent else '.jpg')
-    write = replacing if kind else replacing_folder
-    with _opencv_threads(some_threads()), VideoReader(src) as reader, saved, write(dst, overwrite) as tmp:
+    write = atomic_file if kind else atomic_folder
+    with _opencv_threads(default_threads()), VideoReader(src) as reader, saved, write(dst, overwrite) as tmp:
         writer = (ALPHA_FORMATS if transparent else FORMATS)[kind](tmp, reader)
         try:
             with tqdm(total=reader.n_frames, unit=' frames', desc=src.name, disable=not progress) as bar:
                 waiting,sound = deque(),deque()
-                planes = getattr(blurrer, 'takes_planes', False) and not transparent
+                planes = getattr(blurrer, 'accepts_yuv', False) and not transparent
                 # closing: the threads must be done with the reader before it goes, also when something fails
                 with closing(_stream(blurrer, _frames(reader, waiting, sound, planes), transparent)) as pictures:
                     for img in pictures:
@@ -690,8 +690,8 @@ def blur_video(
             writer.close()
         except (av.error.FFmpegError, OSError) as e: raise VideoError(f'{dst} cannot be written: {e.strerror}.') from e
     return Report(dst, n, reader.n_frames, perf_counter() - start, audio,
-                  getattr(blurrer, 'failures', 0), str(getattr(blurrer, 'last_error', None) or ''), saved.paths,
-                  reader.damaged, reader.broken, [*reader.conform.notes.values(), *writer.notes, *_nobody(blurrer)])
+                  getattr(blurrer, 'n_failed', 0), str(getattr(blurrer, 'last_error', None) or ''), saved.paths,
+                  reader.n_undecodable, reader.read_error, [*reader.conform.notes.values(), *writer.notes, *_nobody(blurrer)])
 
 # %% ../nbs/04_video.ipynb #78bf35db
 class _Stills:
@@ -715,7 +715,7 @@ class _Stills:
     def add(self, n, img):
         "Keep `img`, frame number `n`, if its turn has come."
         if not self.every or n % self.every: return
-        if isinstance(img, Yuv): img = img.shrunk(img.shape[1::-1])
+        if isinstance(img, YuvFrame): img = img.shrunk(img.shape[1::-1])
         path = self.folder/f'frame_{n:06}{self.suffix}'
         with self._cannot(): (self.tmp/path.name).write_bytes(encode_image(img, self.suffix))
         self.paths.append(path)
@@ -753,19 +753,19 @@ def blur_image(
     if transparent and kind in IMAGES and kind not in ALPHA_IMAGES:
         raise VideoError(f'{dst} cannot hold transparency: take {" or ".join(ALPHA_IMAGES)}.')
     dst = check_destination(src, dst, ALPHA_IMAGES if transparent else IMAGES, overwrite)
-    try: img = read_picture(src)
+    try: img = read_image(src)
     except BgblurError as e:
         if src.suffix.lower() in {*FORMATS} - {'.gif'}: raise VideoError(f'{src} is a video, not a picture: `bgblur video` takes it.') from e
         raise VideoError(str(e)) from e
     blurrer = blurrer or Blurrer()
     data = encode_image((blurrer.cutout if transparent else blurrer)(img), kind)
-    with replacing(dst, overwrite) as tmp: tmp.write_bytes(data)
+    with atomic_file(dst, overwrite) as tmp: tmp.write_bytes(data)
     return dst
 
 # %% ../nbs/04_video.ipynb #c09a3afc
-class Clip:
+class VideoBackground:
     "A video as background: it fills the frame, runs with the clip's time and begins anew at its end."
-    wrap = Picture.wrap
+    wrap = ImageBackground.wrap
     def __init__(self,
         path,      # a video file
     ):
@@ -817,25 +817,25 @@ class Clip:
     ) -> np.ndarray:   # BGR uint8 `(H,W,3)`; not to be written on
         "The frame that is due, filling the picture."
         if self.fitted is None or self.fitted.shape != frame.shape:
-            self.fitted = cover(to_bgr(self.due), frame.shape[1::-1])
+            self.fitted = resize_to_fill(to_bgr(self.due), frame.shape[1::-1])
         return self.fitted
 
 # %% ../nbs/04_video.ipynb #fb507d53
-def find_background(
-    spec,              # 'blur', 'lens', a colour as `Colour` takes it, or the path of a picture or video
+def background_from(
+    spec,              # 'blur', 'lens', a colour as `ColourBackground` takes it, or the path of a picture or video
     strength=61,       # of the blur, in pixels of a frame whose shorter side is 360, 1 to 1001
 ):                     # a background for `Blurrer`
     "Raises `BgblurError` if `spec` is none of these, or the file cannot be read."
     blurs = {'blur': blur_background, 'lens': lens_blur}
     if spec in blurs: return partial(blurs[spec], strength=strength)
-    if isinstance(spec, str) and (spec.lower() in COLOURS or spec.startswith('#')): return Colour(spec)
+    if isinstance(spec, str) and (spec.lower() in COLOURS or spec.startswith('#')): return ColourBackground(spec)
     if not os.path.exists(spec):
         if Path(spec).suffix: raise VideoError(f'There is no background file {spec}.')
         raise BgblurError(f"'{spec}' is no background: give blur, lens, a picture, a video, "
                           f"or a colour such as '#00ff00', {', '.join(COLOURS)}.")
     path = check_source(spec)
     # OpenCV would show an animation's first frame
-    if path.suffix.lower() != '.gif' and cv2.haveImageReader(str(path)): return Picture(path)
-    try: return Clip(path)
+    if path.suffix.lower() != '.gif' and cv2.haveImageReader(str(path)): return ImageBackground(path)
+    try: return VideoBackground(path)
     except VideoError as e:
         raise VideoError(f'The background {path} is neither a picture nor a video that can be read.') from e

@@ -166,11 +166,11 @@ def test_planes_look_like_bgr(tmp_path, frames, space, colour_range, monkeypatch
     results = []
     for planes in (True, False):
         blurrer = Blurrer()
-        assert blurrer.takes_planes
-        blurrer.takes_planes = planes
+        assert blurrer.accepts_yuv
+        blurrer.accepts_yuv = planes
         blur_video(src, tmp_path/f'{planes}.mp4', blurrer, progress=False)
         with VideoReader(tmp_path/f'{planes}.mp4') as reader: results.append([to_bgr(f) for f in reader])
-        assert not blurrer.failures and reader.video.codec_context.colorspace == space
+        assert not blurrer.n_failed and reader.video.codec_context.colorspace == space
     for a, b, img in zip(*results, frames):
         apart = cv2.absdiff(a, b)
         assert apart.mean() < 1 and np.quantile(apart, .999) < 12

@@ -27,7 +27,7 @@ def plain(frame, time=None):
 
 class Planes:
     "The same for frames in planes"
-    takes_planes = True
+    accepts_yuv = True
     def __call__(self, frame, time=None): return frame
 
 
@@ -87,7 +87,7 @@ def test_cut_off_at_twenty_points(tmp_path, small, kind, options):
             continue
         counts.append(report.frames)
         assert len(times(report.path)) == report.frames and 0 < report.frames <= 50
-        assert report.truncated == (report.frames < 48)
+        assert report.ended_early == (report.frames < 48)
     assert counts == sorted(counts) and counts[-1] == 50 and sum(n > 0 for n in counts) >= 17
 
 
@@ -166,7 +166,7 @@ def test_a_disk_that_cannot_be_read_any_further(tmp_path, small, monkeypatch):
         self.container = Fails(self.container)
     monkeypatch.setattr(VideoReader, '__init__', opened)
     report = blur(src)
-    assert report.truncated and 'Input/output' in report.broken and report.frames == 30 == len(times(report.path))
+    assert report.ended_early and 'Input/output' in report.read_error and report.frames == 30 == len(times(report.path))
 
 
 # -- sizes ---------------------------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ def test_sizes(tmp_path, frames, w, h, n):
     src = encode(tmp_path/'a.mkv', [cv2.resize(f, (w, h)) for f in frames[:n]], 'ffv1', 'yuv444p')
     report = blur(src, blurrer=None)
     got = pictures(report.path)
-    assert report.frames == n == len(got) and not report.failures and got[0].shape == (h + h % 2, w + w % 2, 3)
+    assert report.frames == n == len(got) and not report.n_failed and got[0].shape == (h + h % 2, w + w % 2, 3)
 
 
 def test_size_that_changes_on_the_way(tmp_path, small):
@@ -331,7 +331,7 @@ def test_recordings_that_were_joined(tmp_path, small):
     assert len(t) == 50 and np.diff([float(x) for x in t]).min() > 0 and t[-1] - t[0] < 2.6
     s = [x for x, _ in sound(tmp_path/'out.mkv')]
     assert s == sorted(s) and abs(float(s[len(s)//2] - t[25])) < .3
-    assert not report.damaged
+    assert not report.n_undecodable
 
 
 # -- tracks --------------------------------------------------------------------------------------------------------
@@ -464,7 +464,7 @@ def test_kinds_of_file_in_and_out(tmp_path, small, kind):
     pix_fmt = {'gif': 'rgb8', 'mjpeg': 'yuvj420p'}.get(codec, 'yuv420p')
     src = encode(tmp_path/f'a.{kind}', small[:20], codec, pix_fmt, options={})
     report = blur(src)
-    assert report.frames == 20 and not report.damaged and not report.truncated
+    assert report.frames == 20 and not report.n_undecodable and not report.ended_early
     for a, b in zip(pictures(src), pictures(report.path), strict=True):
         a, b = (cv2.resize(x, (40, 30), interpolation=cv2.INTER_AREA) for x in (a, b))     # a GIF's dots are too fine for 4:2:0
         assert cv2.absdiff(a, b).mean() < 3
@@ -505,5 +505,5 @@ def test_a_track_that_begins_on_the_way(tmp_path, small):
     data[-4-size] = 8                            # picture becomes sound
     src.write_bytes(data)
     report = blur(src)
-    assert report.truncated and 30 < len(times(report.path)) == report.frames < 50
-    assert ('begins' in report.broken) == (int(av.__version__.partition('.')[0]) < 19)
+    assert report.ended_early and 30 < len(times(report.path)) == report.frames < 50
+    assert ('begins' in report.read_error) == (int(av.__version__.partition('.')[0]) < 19)

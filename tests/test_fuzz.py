@@ -20,9 +20,9 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 
 from bgblur import blur as B
 from bgblur import explore, live, matte, metrics, pipeline, predict
-from bgblur.blur import COLOURS, Colour, Picture, blur_background, lens_blur
+from bgblur.blur import COLOURS, ColourBackground, ImageBackground, blur_background, lens_blur
 from bgblur.matte import Matte, Skip, Zoom
-from bgblur.pipeline import Blurrer, Yuv
+from bgblur.pipeline import Blurrer, YuvFrame
 from bgblur.predict import BgblurError, load_segmenter
 
 # tools/fuzz.py says how many; what it finds is tried first the next time
@@ -164,7 +164,7 @@ def together(draw, *classes, shape=shapes):
 
 def alike(a, b):
     if isinstance(a, (tuple, list)): return len(a) == len(b) and all(alike(x, y) for x, y in zip(a, b))
-    if isinstance(a, Yuv): return alike((a.y, a.u, a.v), (b.y, b.u, b.v))
+    if isinstance(a, YuvFrame): return alike((a.y, a.u, a.v), (b.y, b.u, b.v))
     if isinstance(a, np.ndarray): return a.shape == b.shape and a.dtype == b.dtype and np.array_equal(a, b)
     return a == b or a is b is None
 
@@ -238,8 +238,8 @@ kernels = st.one_of(st.integers(1, 9), st.floats(1, 61))      # wide ones take l
 @st.composite
 def backgrounds(draw):
     kind = draw(st.sampled_from(['blur', 'lens', 'colour', 'picture']))
-    if kind == 'colour': return Colour(draw(st.sampled_from(list(COLOURS))))
-    if kind == 'picture': return Picture(draw(pics).laid_out())
+    if kind == 'colour': return ColourBackground(draw(st.sampled_from(list(COLOURS))))
+    if kind == 'picture': return ImageBackground(draw(pics).laid_out())
     return partial({'blur': blur_background, 'lens': lens_blur}[kind], strength=draw(widths))
 
 
@@ -294,7 +294,7 @@ def test_person_before_something_else(scene, background, amount, layout):
     is_picture(pure(background, frame, alpha, bg), frame.shape)
     is_picture(pure(B.replace_background, frame, work, fg, bg, new), frame.shape)
     is_picture(pure(B.light_wrap, frame, alpha, new, amount), frame.shape)
-    cut = pure(B.cut_out, frame, alpha, fg, bg)
+    cut = pure(B.cutout, frame, alpha, fg, bg)
     is_picture(cut, frame.shape, 4)
     assert abs(cut[..., 3] - 255.*alpha.plain).max() < .51
 
@@ -303,7 +303,7 @@ def test_person_before_something_else(scene, background, amount, layout):
 @given(together(Pic, Opacity, shape=st.tuples(side, side)))
 def test_two_colours(pair):
     img, alpha = pair
-    out = pure(lambda img, alpha: B.two_colours(img.astype(np.float32), alpha), img, alpha)
+    out = pure(lambda img, alpha: B.estimate_foreground_background(img.astype(np.float32), alpha), img, alpha)
     assert out.dtype == np.float32 and out.shape == (2, *img.shape, 3) and out.min() >= 0 and out.max() <= 255
 
 
@@ -331,15 +331,15 @@ def test_doors_of_blur_refuse(picture, mask, width, number):
     refuses(lens_blur, good, half, small, 61, number)
     refuses(B.light_wrap, good, half, good, number)
     refuses(B.replace_background, good, half, small, small, picture())
-    if isinstance(picture(), (np.ndarray, str)): refuses(Picture, picture())
+    if isinstance(picture(), (np.ndarray, str)): refuses(ImageBackground, picture())
 
 
 @often
 @given(st.one_of(no_numbers, no_pictures.map(lambda f: f()), st.text(), st.lists(st.one_of(st.floats(), st.text(max_size=2), st.none()), max_size=4),
                  st.sampled_from(['#12345', '#12345g', 'gren', '#1234567', (1, 2), (1, 2, 300), (-1, 0, 0), (1, 2, np.nan), 'ab', 'abc'])))
 def test_colours(colour):
-    try: bgr = B.to_colour(colour)
-    except BgblurError: return refuses(B.to_colour, colour)
+    try: bgr = B.parse_colour(colour)
+    except BgblurError: return refuses(B.parse_colour, colour)
     assert len(bgr) == 3 and all(isinstance(c, int) and 0 <= c <= 255 for c in bgr)
 
 
@@ -352,7 +352,7 @@ probabilities = st.tuples(side, side).flatmap(lambda s: st.lists(made(Opacity, s
 @given(together(Opacity, Opacity), st.floats(0, 1), st.floats(-20, 20))
 def test_pieces_of_matte(pair, share, px):
     p, last = pair
-    for out in (pure(matte.fill_holes, p), pure(matte.fill_holes, p, share), pure(matte.drop_blobs, p), pure(matte.drop_blobs, p, share, last),
+    for out in (pure(matte.fill_holes, p), pure(matte.fill_holes, p, share), pure(matte.remove_small_components, p), pure(matte.remove_small_components, p, share, last),
                 pure(matte.feather, p, px), pure(matte.stretch, p)): is_opacity(out, p.shape)
     x, y, w, h = pure(matte.people_box, p)
     assert 0 <= x < x + w <= p.shape[1] and 0 <= y < y + h <= p.shape[0]
@@ -370,7 +370,7 @@ def test_refine(scene):
 def test_average(distances, data):
     grey, (p, *others) = data.draw(together(Pic)), data.draw(together(*[Opacity]*(1 + len(distances)), shape=st.just((9, 12))))
     greys = [np.random.default_rng(i).integers(0, 256, p.shape).astype(np.uint8) for i in range(1 + len(distances))]
-    is_opacity(pure(lambda p, *qs: matte.average((greys[0], p), list(zip(distances, greys[1:], qs))), p, *others), p.shape)
+    is_opacity(pure(lambda p, *qs: matte.temporal_average((greys[0], p), list(zip(distances, greys[1:], qs))), p, *others), p.shape)
 
 
 two_sizes = st.lists(shapes, min_size=2, max_size=2)
@@ -507,7 +507,7 @@ def test_blurrer(make, frames, whats, reuse):
         for (frame, time), what in zip(frames, whats):
             given = get(frame)
             out = PARTS[what](one, given, time)
-            assert not one.failures, one.last_error
+            assert not one.n_failed, one.last_error
             is_part(out, what, frame.shape)
             assert alike(given, frame.plain), 'the frame was changed'
             assert alike(out, PARTS[what](other, frame.plain, time))
@@ -523,7 +523,7 @@ def test_stream(make, frames, transparent):
     def pictures(threads):
         b = make()
         out = list(b.stream(((f.laid_out(), t) for f, t in frames), transparent, threads))
-        assert not b.failures, b.last_error
+        assert not b.n_failed, b.last_error
         return out
     out = pictures(True)
     assert len(out) == len(frames)
@@ -564,7 +564,7 @@ def test_never_bare(make, bad, in_matte, frames, late):
     for n, (frame, time) in enumerate(frames, 1):
         assert alike(b(frame.laid_out(), time), nobody(frame.plain, time))
         assert not b.alpha(frame.laid_out()).any()
-        assert b.failures == 2*n and str(b.last_error)
+        assert b.n_failed == 2*n and str(b.last_error)
 
 
 @fuzz
@@ -574,7 +574,7 @@ def test_bad_frames(make, picture):
     b, good = make(), Pic((20, 30), 'man').plain
     for f in (b, b.alpha, b.cutout): refuses(f, picture())
     refuses(lambda: list(b.stream([(picture(), None)])))
-    assert b.failures == 0 and alike(b(good), make()(good))
+    assert b.n_failed == 0 and alike(b(good), make()(good))
 
 
 @often
@@ -585,7 +585,7 @@ def test_bad_background(picture, make):
     refuses(b, np.zeros((4, 5, 3), np.uint8))
 
 
-def planes(img): return live.bgr_to_planes(np.ascontiguousarray(img[:len(img)//2*2, :img.shape[1]//2*2]))
+def planes(img): return live.bgr_to_yuv(np.ascontiguousarray(img[:len(img)//2*2, :img.shape[1]//2*2]))
 
 
 even = st.tuples(st.integers(1, 70), st.integers(1, 70)).map(lambda s: (2*s[0], 2*s[1])) | st.sampled_from([(2, 4096), (480, 640), (722, 6)])
@@ -601,10 +601,10 @@ def test_planes(frames, net, strength, layout, whole):
             assert alike(one(frame.laid_out(), time), other(frame.plain, time))
             continue
         yuv = planes(frame.plain)
-        given = Yuv(*(laid_out(p, layout, True) for p in (yuv.y, yuv.u, yuv.v)))
-        yuv = Yuv(*(p.copy() for p in (given.y, given.u, given.v)))
+        given = YuvFrame(*(laid_out(p, layout, True) for p in (yuv.y, yuv.u, yuv.v)))
+        yuv = YuvFrame(*(p.copy() for p in (given.y, given.u, given.v)))
         out = one(given, time)
-        assert not one.failures, one.last_error
+        assert not one.n_failed, one.last_error
         assert alike(given, yuv) and out.y.shape == frame.shape and out.u.shape == out.v.shape == (frame.shape[0]//2, frame.shape[1]//2)
         assert out.y.dtype == out.u.dtype == out.v.dtype == np.uint8
         assert alike(out, other(yuv, time))
@@ -616,7 +616,7 @@ def plane(h, w, kind=np.uint8): return np.zeros((h, w), kind)
 @often
 @given(st.sampled_from([(plane(4, 4), plane(2, 2), plane(2, 1)), (plane(5, 4), plane(2, 2), plane(2, 2)), (plane(4, 4), plane(4, 4), plane(4, 4)),
                         (plane(0, 0),)*3, (plane(4, 4, float), plane(2, 2), plane(2, 2)), (None,)*3, (np.zeros((4, 4, 3), np.uint8),)*3, ('y', 'u', 'v')]))
-def test_bad_planes(given): refuses(Yuv, *given)
+def test_bad_planes(given): refuses(YuvFrame, *given)
 
 
 @often
@@ -624,7 +624,7 @@ def test_bad_planes(given): refuses(Yuv, *given)
 def test_planes_only_where_they_are_taken(background):
     b = Blurrer(disc, background=background)
     yuv = planes(Pic((20, 30), 'man').plain)
-    if not b.takes_planes: refuses(b, yuv)
+    if not b.accepts_yuv: refuses(b, yuv)
     refuses(b.cutout, yuv)
 
 
@@ -766,7 +766,7 @@ def test_preview(pair, alpha, kind):
 @fuzz
 @given(made(Pic, even))
 def test_there_and_back(img):
-    is_picture(pure(lambda x: live.planes_to_bgr(live.bgr_to_planes(x)), img), img.shape)
+    is_picture(pure(lambda x: live.yuv_to_bgr_image(live.bgr_to_yuv(x)), img), img.shape)
 
 
 @fuzz
@@ -774,7 +774,7 @@ def test_there_and_back(img):
 def test_summary(rows, most):
     samples = live.Samples(most)
     for row in sorted(rows): samples.add(*row)
-    report = live.summary(samples, name='', size=(1, 1), dropped=0, failures=0, error='')
+    report = live.summary(samples, name='', size=(1, 1), dropped=0, n_failed=0, error='')
     assert report.frames == len(rows) and len(samples.rows) <= most and np.isfinite(report.fps) and str(report)
 
 

@@ -19,7 +19,7 @@ import pytest
 from conftest import BIN, write_clip
 
 from bgblur import video
-from bgblur.video import VideoError, replacing, replacing_folder
+from bgblur.video import VideoError, atomic_file, atomic_folder
 
 N = 8       # frames of the clip
 SIZE = (90, 120)
@@ -285,7 +285,7 @@ def test_two_runs_into_one_folder(place, server):
 def test_threads_into_one_folder(tmp_path):
     def write(i):
         for n in range(50):
-            with replacing(tmp_path/f'{i}.txt') as tmp: tmp.write_text(f'{i} {n}')
+            with atomic_file(tmp_path/f'{i}.txt') as tmp: tmp.write_text(f'{i} {n}')
     with ThreadPoolExecutor(4) as pool: list(pool.map(write, range(4)))
     assert tree(tmp_path) == {f'{i}.txt': f'{i} 49'.encode() for i in range(4)} and not parts(tmp_path)
 
@@ -308,7 +308,7 @@ def test_cleared_away_before_it_is_locked(tmp_path, monkeypatch, when):
         return lock(folder, ours)
     held = []
     monkeypatch.setattr(video, '_lock', late)
-    with replacing(tmp_path/'a.txt') as tmp:
+    with atomic_file(tmp_path/'a.txt') as tmp:
         assert tmp.parent != tried[0]
         tmp.write_text('all')
     for fd in held: os.close(fd)
@@ -321,7 +321,7 @@ def test_without_locks_nothing_is_cleared_away(tmp_path, monkeypatch, how):
     def flock(*args): raise OSError(errno.ENOTSUP, 'Operation not supported')
     monkeypatch.setattr(video, 'fcntl', None if how == 'Windows' else SimpleNamespace(flock=flock, LOCK_EX=2, LOCK_NB=4))
     (left := tmp_path/'.gone.bgblur-01234567.part').mkdir()
-    with replacing(tmp_path/'a.txt') as tmp: tmp.write_text('all')
+    with atomic_file(tmp_path/'a.txt') as tmp: tmp.write_text('all')
     assert (tmp_path/'a.txt').read_text() == 'all' and parts(tmp_path) == [left]
 
 
@@ -341,8 +341,8 @@ def test_only_our_own_is_cleared_away(tmp_path):
 def test_long_names(tmp_path):
     "A name may have 255 bytes, and the temporary one must not have more"
     name = '😀'*62 + '.mp4'
-    with replacing(tmp_path/name) as tmp: tmp.write_text('')
-    with replacing_folder(tmp_path/name[:62]) as tmp: pass
+    with atomic_file(tmp_path/name) as tmp: tmp.write_text('')
+    with atomic_folder(tmp_path/name[:62]) as tmp: pass
     assert sorted(p.name for p in tmp_path.iterdir()) == [name[:62], name]
 
 
@@ -417,7 +417,7 @@ def test_disk_that_says_late_that_it_is_full(tmp_path, monkeypatch):
     def fsync(fd): raise OSError(errno.EDQUOT, 'Disk quota exceeded')
     monkeypatch.setattr(os, 'fsync', fsync)
     with pytest.raises(VideoError, match='a.txt cannot be written: Disk quota exceeded.'):
-        with replacing(tmp_path/'a.txt') as tmp: tmp.write_text('all')
+        with atomic_file(tmp_path/'a.txt') as tmp: tmp.write_text('all')
     assert not [*tmp_path.iterdir()]
 
 

@@ -219,7 +219,7 @@ def test_failing_now_and_then(moving, fails):
     frames, well, skip = moving
     b, out, gone = played(frames, fails, skip=skip)
     wanted = [i for i in range(40) if fails(i)]
-    assert b.failures == len(gone) and b.found == 40 - len(gone) and str(b.last_error) == ('out of memory' if gone else 'None')
+    assert b.n_failed == len(gone) and b.n_with_person == 40 - len(gone) and str(b.last_error) == ('out of memory' if gone else 'None')
     if not skip: assert gone == wanted
     # a net that is not asked cannot fail: the last answer may stand for a quarter of a second
     else: assert set(gone) <= set(wanted) and all(set(range(i, i + 7)) & set(gone) for i in wanted[:-6:7])
@@ -232,11 +232,11 @@ def test_how_many_frames_show_somebody(frames):
         b = Blurrer()
         list(b.stream([(f, i/25) for i, f in enumerate([*frames[:6], *[nobody]*20])], threads=threads))
         # the matte keeps him for a moment
-        assert 6 <= b.found < 20 and not b.failures
+        assert 6 <= b.n_with_person < 20 and not b.n_failed
         b.reset()
-        assert b.found == 0
+        assert b.n_with_person == 0
         list(b.stream([(nobody, i/25) for i in range(4)], threads=threads))
-        assert b.found == 0
+        assert b.n_with_person == 0
 
 
 SLOW = '''

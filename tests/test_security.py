@@ -31,11 +31,11 @@ from browser import app
 from conftest import BIN, CLIP, ROOT, bgblur, run, write_clip
 from test_command import one_sentence
 
-from bgblur.blur import read_picture
+from bgblur.blur import read_image
 from bgblur.live import FileSource
 from bgblur.predict import BgblurError, ModelError, load_segmenter
 from bgblur.speed import take
-from bgblur.video import VideoReader, blur_image, blur_video, find_background
+from bgblur.video import VideoReader, blur_image, blur_video, background_from
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith('linux'), reason='asks the kernel of Linux')
 PICTURE = ROOT/'sample_data'/'rocket.jpg'
@@ -197,7 +197,7 @@ def frames_of_red(): return [np.full((96, 160, 3), (0, 0, 255), np.uint8)]*10
 
 LURES = ['playlist', 'playlist-abs', 'playlist-http', 'dash', 'dash-http', 'concat', 'concat-abs', 'concat-http', 'session', 'text', 'ansi', 'svg']
 ENDINGS = ['mp4', 'mkv', 'm3u8', 'mpd', 'ffconcat', 'sdp', 'txt']
-DOORS = {'video': lambda p: blur_video(p, p.with_name('out.mp4'), progress=False, overwrite=True), '-b': find_background,
+DOORS = {'video': lambda p: blur_video(p, p.with_name('out.mp4'), progress=False, overwrite=True), '-b': background_from,
          '--source': FileSource, 'bench': lambda p: take(p, p.with_name('out.mkv'), 2)}
 
 
@@ -383,7 +383,7 @@ def test_huge_picture_is_refused(tmp_path, kind, side):
     # a source, a background, and, but for GIF, which it does not take, an upload
     with pytest.raises(BgblurError, match=words): blur_image(path, tmp_path/'out.png')
     if kind != 'gif':
-        with pytest.raises(BgblurError, match=words): find_background(path)
+        with pytest.raises(BgblurError, match=words): background_from(path)
         page = opened_page(path.name, path.read_bytes())
         assert words in page.message.value and page.explorer is None
 
@@ -396,7 +396,7 @@ def test_huge_picture_takes_no_memory(tmp_path):
     # nor does a small one at the head of a huge file
     path.write_bytes(PICTURE.read_bytes())
     os.truncate(path, 1_200_000_000)
-    with pytest.raises(BgblurError, match='1.2 GB: at most 1.1'): read_picture(path)
+    with pytest.raises(BgblurError, match='1.2 GB: at most 1.1'): read_image(path)
 
 
 def two_faced_picture(path):
@@ -429,8 +429,8 @@ def test_endless_file_is_refused(tmp_path):
 
 
 def test_camera_of_the_browser_is_bounded(tmp_path):
-    from bgblur.live import BrowserCamera, Screen
-    camera = BrowserCamera(Screen())
+    from bgblur.live import BrowserCamera, NotebookSink
+    camera = BrowserCamera(NotebookSink())
     for data, shape in ((huge_picture(tmp_path, 'jpg', 16_000).read_bytes(), None), (PICTURE.read_bytes(), (427, 640, 3))):
         camera.screen.frames.put((1, data, 0.))
         got = camera.read()

@@ -16,11 +16,11 @@ import numpy as np
 import quality_data
 from tqdm import tqdm
 
-from bgblur.blur import blur, blur_background, composite, layers, replace_background
-from bgblur.matte import Matte, Zoom, drop_blobs, fill_holes, fit, refine, small_size
+from bgblur.blur import blur, blur_background, composite, estimate_layers, replace_background
+from bgblur.matte import Matte, Zoom, remove_small_components, fill_holes, resize_prob, refine, small_size
 from bgblur.metrics import boundary_f, dtssd, flicker, halo, iou, mad, trail
-from bgblur.pipeline import Blurrer, work_size
-from bgblur.predict import load_segmenter, shrink
+from bgblur.pipeline import Blurrer, matte_size
+from bgblur.predict import load_segmenter, resize_area
 from bgblur.video import VideoReader, encode_image, to_bgr
 
 SAMPLE = Path(__file__).parent.parent/'sample_data'/'testclip.mp4'
@@ -32,13 +32,13 @@ STRENGTH = 61
 def kernel(frame): return STRENGTH*min(frame.shape[:2])/360
 
 
-def work(frame): return shrink(frame, work_size(*frame.shape[:2]))
+def work(frame): return resize_area(frame, matte_size(*frame.shape[:2]))
 
 
 def enlarged(alpha, frame): return cv2.resize(alpha, frame.shape[1::-1])
 
 
-def small(p, frame): return fit(p, small_size(*frame.shape[:2]))
+def small(p, frame): return resize_prob(p, small_size(*frame.shape[:2]))
 
 
 # a clip's alphas from its frames, and the probabilities of the net: as it is usually asked, and as we ask it
@@ -56,7 +56,7 @@ def refined(frames, usual, ours, before=lambda p: p):
     return [enlarged(refine(work(f), before(small(p, f))), f) for f, p in zip(frames, ours)]
 
 
-def cleaned(frames, usual, ours): return refined(frames, usual, ours, lambda p: drop_blobs(fill_holes(p)))
+def cleaned(frames, usual, ours): return refined(frames, usual, ours, lambda p: remove_small_components(fill_holes(p)))
 
 
 def steady(frames, usual, ours, ahead=0):
@@ -84,7 +84,7 @@ def carried_on(frames, alphas, some):
     "Both colours, beginning with those of the frame before."
     colours, outs = None, []
     for frame, alpha in zip(frames, alphas):
-        colours = layers(frame, alpha, colours)
+        colours = estimate_layers(frame, alpha, colours)
         outs.append(replace_background(frame, alpha, *colours, blur_background(frame, alpha, colours[1], STRENGTH)))
     return [outs[i] for i in some]
 
@@ -98,11 +98,11 @@ def whole_blurred(frame, alpha): return composite(frame, alpha, blur(frame, kern
 
 
 def background_alone(frame, alpha):
-    return composite(frame, alpha, blur_background(frame, alpha, layers(frame, alpha)[1], STRENGTH))
+    return composite(frame, alpha, blur_background(frame, alpha, estimate_layers(frame, alpha)[1], STRENGTH))
 
 
 def both_colours(frame, alpha):
-    fg, bg = layers(frame, alpha)
+    fg, bg = estimate_layers(frame, alpha)
     return replace_background(frame, alpha, fg, bg, blur_background(frame, alpha, bg, STRENGTH))
 
 

@@ -163,7 +163,7 @@ def add(data, rng):
 
 
 def cut_off(data, rng): del data[somewhere(data, rng):]
-def cut_out(data, rng): del data[piece(data, rng)]
+def cutout(data, rng): del data[piece(data, rng)]
 
 def noise(data, rng):
     where = piece(data, rng)
@@ -180,7 +180,7 @@ def swap(data, rng):
     data[a:c] = data[b:c] + data[a:b]
 
 
-DAMAGES = flip, number, number, number, add, cut_off, cut_out, noise, repeat, swap
+DAMAGES = flip, number, number, number, add, cut_off, cutout, noise, repeat, swap
 
 
 def damaged(data, other, rng):
@@ -227,9 +227,9 @@ def cut_a_video_out(*args): return blur_a_video(*args, transparent=True)
 
 def use_as_background(src, folder, net, clip):
     from bgblur.pipeline import Blurrer
-    from bgblur.video import blur_video, find_background
+    from bgblur.video import blur_video, background_from
     dst = folder/'out.mp4'
-    whole_video(dst, blur_video(clip, dst, Blurrer(net, background=find_background(str(src))), progress=False).frames)
+    whole_video(dst, blur_video(clip, dst, Blurrer(net, background=background_from(str(src))), progress=False).frames)
     return dst,
 
 
@@ -342,7 +342,7 @@ def signature(result):
     return result['kind'], re.sub(r'-\w{8}\b|\d+', '0', lines[-1])[:60], re.sub(r', in .*', '', at[-1])
 
 
-def keep(name, data, job, result):
+def hold_weight(name, data, job, result):
     "Into output/fuzz, with what is needed to try it again"
     FOUND.mkdir(parents=True, exist_ok=True)
     path = FOUND/name
@@ -377,7 +377,7 @@ def try_files(seconds, most, seed):
             if result['kind'] in ('done', 'refused'): continue
             seen[signature(result)] += 1
             if seen[signature(result)] > 3: continue
-            kept = keep(f'{path.stem}-{seed}-{n}{path.suffix}', bad, job, result)
+            kept = hold_weight(f'{path.stem}-{seed}-{n}{path.suffix}', bad, job, result)
             print(f"FOUND {use} {result['kind']}: {result['said'].strip()}\n  try it again: make fuzz ARGS='--replay {kept.relative_to(ROOT)}'\n", flush=True)
     print(f'files: {n} tried (seed {seed}): {", ".join(f"{k} {kind}" for kind, k in counts.most_common())}; '
           f'{sum(seen.values())} findings of {len(seen)} kinds', flush=True)

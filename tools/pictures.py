@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from bgblur.blur import Colour, Picture, composite, lens_blur, masked_blur
+from bgblur.blur import ColourBackground, ImageBackground, composite, lens_blur, masked_blur
 from bgblur.pipeline import Blurrer
 from bgblur.predict import load_segmenter
 from bgblur.speed import bars
@@ -42,8 +42,8 @@ def squares(h, w, side=16):
 
 def backgrounds(frame, segmenter):
     "The man with a lens's blur, a picture, a colour, and nothing behind him."
-    rocket = Picture(ROOT/'sample_data'/'rocket.jpg')
-    some = [Blurrer(segmenter, background=b)(frame) for b in (lens_blur, rocket, Colour('#3c7a57'))]
+    rocket = ImageBackground(ROOT/'sample_data'/'rocket.jpg')
+    some = [Blurrer(segmenter, background=b)(frame) for b in (lens_blur, rocket, ColourBackground('#3c7a57'))]
     person = Blurrer(segmenter).cutout(frame)
     return np.hstack([*some, composite(np.ascontiguousarray(person[..., :3]), person[..., 3]/255, squares(*frame.shape[:2]))])
 

@@ -104,7 +104,7 @@ def clean_plate(path):
     return (powers @ np.linalg.lstsq(powers[seen], median, rcond=None)[0]).astype(np.float32)
 
 
-def disc(r): return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2*r+1, 2*r+1))
+def disc_kernel(r): return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2*r+1, 2*r+1))
 
 
 def spread(img, weight):
@@ -134,7 +134,7 @@ def key(frame, plate):
     img = frame.astype(np.float32)
     rough = 1 - blueness(img)/blueness(plate)
     body = silhouette(rough)
-    core = cv2.erode(body, disc(4)).astype(np.float32)      # surely person: edge and spill left out
+    core = cv2.erode(body, disc_kernel(4)).astype(np.float32)      # surely person: edge and spill left out
     inner = spread(img, core)
     # how far it is from the screen's colour to the person's colour nearby: in all three channels, which is sharp but
     # takes bright hair for more than hair, and in blueness alone, which is calm but blurred
@@ -143,7 +143,7 @@ def key(frame, plate):
     calm = (blueness(plate)-blueness(img))/np.maximum(blueness(plate)-blueness(inner), 1)
     # noise of the screen, and shading on the person, are no transparency
     alpha = np.clip(((sharp+calm)/2-.1)/(.9-.1), 0, 1)
-    alpha = np.maximum(alpha, cv2.erode(body, disc(3)))*cv2.dilate(body, disc(4))
+    alpha = np.maximum(alpha, cv2.erode(body, disc_kernel(3)))*cv2.dilate(body, disc_kernel(4))
     alpha = alpha*silhouette(np.float32(alpha > 0))    # no crumbs next to the person
     fg = (img - (1-alpha[..., None])*plate)/np.maximum(alpha, .1)[..., None]
     inner[..., 0] = np.minimum(inner[..., 0], inner[..., 1:].max(-1)+5)
@@ -156,7 +156,7 @@ def key(frame, plate):
     yuv, near = (cv2.cvtColor(x/255, cv2.COLOR_BGR2YCrCb) for x in (fg, inner))
     fg = 255*cv2.cvtColor(yuv*(1-edge) + near*edge, cv2.COLOR_YCrCb2BGR)
     # the top of his hair mirrors the screen further in; the collar, which is bluish, is hardly ever so near the edge
-    wide = np.clip(cv2.GaussianBlur(1-cv2.erode(body, disc(8)).astype(np.float32), (0, 0), 2), 0, 1)
+    wide = np.clip(cv2.GaussianBlur(1-cv2.erode(body, disc_kernel(8)).astype(np.float32), (0, 0), 2), 0, 1)
     fg[..., 0] -= wide*np.maximum(blueness(fg)-5, 0)
     fg = np.where(alpha[..., None] > .5, fg, spread(fg, alpha*(alpha > .5)))
     return alpha, fg.clip(0, 255).round().astype(np.uint8)

@@ -14,7 +14,7 @@ from time import perf_counter
 
 warnings.simplefilter('ignore')    # PyTorch's and fastai's, about each other
 
-from bgblur.learner import (SIDE, create_mask, fine_tune_gently, judge, labelled, learner_to_onnx, pairs_in, person_learner,
+from bgblur.learner import (SIDE, create_mask, fine_tune_gently, evaluate, labelled, learner_to_onnx, pairs_in, person_learner,
                             webcam_dls)
 from bgblur.predict import BgblurError, load_segmenter
 from fastai.vision.all import set_seed
@@ -61,7 +61,7 @@ def train(folder, output, people=None, epochs=6):
     results = {}
     for name, pairs in {'held-out pictures': [(f, create_mask(f)) for f in dls.valid_ds.items], 'other people': others}.items():
         if not pairs: continue
-        results[name] = [judge(s, pairs) for s in (before, after, built_in)]
+        results[name] = [evaluate(s, pairs) for s in (before, after, built_in)]
         report(f'{name} ({len(pairs)})', results[name])
     print(f'{perf_counter() - start:.0f} s. {verdict(*results["held-out pictures"][1:], output.with_suffix(".onnx"))}')
 
