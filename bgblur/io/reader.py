@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CONTAINERS', 'MAX_FRAME_PIXELS', 'open_container', 'choose_video', 'rate_and_length', 'VideoReader']
 
-# %% ../../nbs/io/reader.ipynb #97828742
+# %% ../../nbs/io/reader.ipynb #c498ca75
 from fractions import Fraction
 
 import cv2    # before PyAV: both load a GUI library, and with PyAV's the windows of OpenCV hang
@@ -17,7 +17,7 @@ from .image import IMAGES
 from .normalize import FrameNormalizer, TimestampFixer
 from ..predict import default_threads
 
-# %% ../../nbs/io/reader.ipynb #00b2040c
+# %% ../../nbs/io/reader.ipynb #68df723d
 #: FFmpeg's names of the containers that we open; playlists, devices and text formats are not among them
 CONTAINERS = ('mov,mp4,matroska,webm,avi,gif,mpegts,mpeg,flv,asf,ogg,mxf,dv,ivf,wtv,rm,nut,apng,'
               'h264,hevc,av1,obu,vvc,mpegvideo,m4v,mjpeg,yuv4mpegpipe')
@@ -37,7 +37,7 @@ def open_container(
         if path.suffix.lower() in IMAGES: raise VideoError(f'{path} is an image, not a video: use `bgblur image`.') from e
         raise VideoError(f'{path} is not a video that FFmpeg can read, or it is incomplete.') from e
 
-# %% ../../nbs/io/reader.ipynb #043f3efa
+# %% ../../nbs/io/reader.ipynb #140a0042
 def choose_video(
     container,   # PyAV's input container
     path,        # its file, for errors
@@ -55,7 +55,7 @@ def choose_video(
     video.thread_type,video.codec_context.thread_count = 'AUTO',default_threads()
     return video
 
-# %% ../../nbs/io/reader.ipynb #014f069b
+# %% ../../nbs/io/reader.ipynb #e25a42f0
 def rate_and_length(
     container,   # PyAV's input container
     video,       # its video stream
@@ -66,7 +66,7 @@ def rate_and_length(
     if video.duration: return rate,round(video.duration*video.time_base*rate)
     return rate,round(Fraction(container.duration, av.time_base)*rate) if container.duration else None
 
-# %% ../../nbs/io/reader.ipynb #e83e8b0a
+# %% ../../nbs/io/reader.ipynb #54d3b25f
 class VideoReader:
     "Read decoded frames, and packets of sound and subtitles, in the order of a video file."
     def __init__(self,
@@ -94,7 +94,7 @@ class VideoReader:
     def __enter__(self): return self
     def __exit__(self, *args): self.close()
 
-# %% ../../nbs/io/reader.ipynb #a3064e68
+# %% ../../nbs/io/reader.ipynb #3c87c158
 @patch
 def _packets(self:VideoReader):
     "Yield packets that contain data, then None."
@@ -108,7 +108,7 @@ def _packets(self:VideoReader):
     except IndexError: self.read_error = 'a stream begins in the middle of it'
     yield None
 
-# %% ../../nbs/io/reader.ipynb #566d156c
+# %% ../../nbs/io/reader.ipynb #532b8899
 @patch
 def _decode(self:VideoReader, packet):
     "Return the frames of a video packet; count what cannot be decoded in `n_undecodable`."
@@ -133,7 +133,7 @@ def _decoded(self:VideoReader):
             yield frame
             n += 1
 
-# %% ../../nbs/io/reader.ipynb #387e490e
+# %% ../../nbs/io/reader.ipynb #9b805c59
 @patch
 def __iter__(self:VideoReader):
     """Yield frames (`av.VideoFrame`) and packets (`av.Packet`). `n_undecodable` counts what could not be decoded, `read_error` is
