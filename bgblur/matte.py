@@ -16,9 +16,9 @@ import cv2, numpy as np
 from fastcore.basics import patch
 
 from .blur import sample_bilinear
-from .core.errors import BgblurError, as_alpha, check_number
+from .core.errors import as_alpha, BgblurError, check_number
 from .core.frame import as_frame, resize_area, small_size
-from .core.masks import SHARE, fill_holes, remove_small_components, resize_prob
+from .core.masks import fill_holes, remove_small_components, resize_prob, SHARE
 from .predict import accepts
 
 # %% ../nbs/02_matte.ipynb #ab141cce

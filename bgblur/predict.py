@@ -21,7 +21,7 @@ from threading import Lock
 
 import cv2, numpy as np
 
-from .core.errors import BgblurError, ModelError, as_alpha, check_frame, default_threads
+from .core.errors import as_alpha, BgblurError, check_frame, default_threads, ModelError
 from .core.frame import as_frame
 from .core.onnxfile import check_one_file
 

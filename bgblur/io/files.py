@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
-from ..predict import BgblurError
+from ..core.errors import BgblurError
 
 # %% ../../nbs/io/files.ipynb #d8076d8c
 class VideoError(BgblurError):

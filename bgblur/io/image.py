@@ -14,10 +14,10 @@ from io import BytesIO
 import cv2, imagesize, numpy as np
 from fastcore.basics import patch
 
-from ..blur import quiet_opencv
-from .files import VideoError, as_video_error, private_folder
-from ..pipeline import YuvFrame
-from ..predict import BgblurError
+from ..core.errors import quiet_opencv
+from .files import as_video_error, private_folder, VideoError
+from ..core.frame import YuvFrame
+from ..core.errors import BgblurError
 
 # %% ../../nbs/io/image.ipynb #c699b80f
 #: most pixels of an image that we read; phone cameras reach 108 million

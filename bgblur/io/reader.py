@@ -12,10 +12,10 @@ import cv2    # before PyAV: both load a GUI library, and with PyAV's the window
 import av
 from fastcore.basics import patch
 
-from .files import VideoError, check_source
+from .files import check_source, VideoError
 from .image import IMAGES
 from .normalize import FrameNormalizer, TimestampFixer
-from ..predict import default_threads
+from ..core.errors import default_threads
 
 # %% ../../nbs/io/reader.ipynb #68df723d
 #: FFmpeg's names of the containers that we open; playlists, devices and text formats are not among them

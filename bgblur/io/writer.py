@@ -15,13 +15,13 @@ import cv2, numpy as np    # before PyAV: both load a GUI library, and with PyAV
 import av
 from fastcore.basics import patch
 
-from .files import VideoError, check_destination, check_frame_folder
+from .files import check_destination, check_frame_folder, VideoError
 from .image import encode_image
 from .normalize import add_buffer, from_bgr, from_yuv, orientation
 from .reader import VideoReader
 from .tracks import open_track
-from ..pipeline import YuvFrame
-from ..predict import default_threads
+from ..core.frame import YuvFrame
+from ..core.errors import default_threads
 
 # %% ../../nbs/io/writer.ipynb #ea6cff84
 class BaseWriter:
