@@ -1,6 +1,6 @@
-"""Run notebooks and keep what they show: python tools/rerun.py [--slow] 07_speed index
+"""Run notebooks and store their outputs: python tools/rerun.py [--slow] 07_speed io/reader index
 
-Slow cells (`#| slow`) keep the outputs they have, unless --slow is given.
+Slow cells (`#| slow`) keep their outputs, unless you add --slow. A notebook runs in its own folder.
 """
 import sys
 from pathlib import Path
@@ -13,12 +13,12 @@ NBS = Path(__file__).parent.parent/'nbs'
 
 def rerun(path, slow):
     nb = nbformat.read(path, 4)
-    client = NotebookClient(nb, resources={'metadata': {'path': str(NBS)}}, timeout=600)
+    client = NotebookClient(nb, resources={'metadata': {'path': str(path.parent)}}, timeout=600)
     with client.setup_kernel():
         for i, cell in enumerate(nb.cells):
             if cell.cell_type != 'code' or 'nbdev_export()' in cell.source: continue
             if slow or '#| slow' not in cell.source: client.execute_cell(cell, i)
-            # times of running, which differ each time
+            # execution times differ in every run
             cell.metadata.pop('execution', None)
     nb.metadata.pop('language_info', None)
     nbformat.write(nb, path)
