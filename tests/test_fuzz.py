@@ -1,6 +1,6 @@
-"""Frames, masks, sizes and options that hypothesis makes up, and files damaged at random.
+"""Test with frames, masks, sizes and options that hypothesis generates, and with files damaged at random.
 
-This is the short form, the same at every run. `make fuzz` goes on with other ones for as long as it is told to.
+This short form uses the same inputs in every run. `make fuzz` tries other inputs for a given time.
 """
 import os
 import sys
@@ -25,14 +25,14 @@ from bgblur.matte import Matte, Skip, Zoom
 from bgblur.pipeline import Blurrer, YuvFrame
 from bgblur.predict import BgblurError, load_segmenter
 
-# tools/fuzz.py says how many; what it finds is tried first the next time
+# tools/fuzz.py sets the number; a run starts with the inputs that failed in the one before
 EXAMPLES = int(os.environ.get('FUZZ_EXAMPLES', 0))
 fuzz = settings(max_examples=EXAMPLES or 20, derandomize=not EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck),
                 print_blob=False, database=DirectoryBasedExampleDatabase(ROOT/'output'/'fuzz'/'examples') if EXAMPLES else None)
 
-often = settings(fuzz, max_examples=5*fuzz.max_examples)      # of what takes no time
+often = settings(fuzz, max_examples=5*fuzz.max_examples)      # for fast tests
 
-# a division by zero that numpy only warns of would show as NaN somewhere else
+# numpy only warns of a division by zero, which would appear later as NaN
 pytestmark = pytest.mark.filterwarnings('error')
 
 SEGMENTER = load_segmenter()
@@ -40,10 +40,10 @@ SEGMENTER = load_segmenter()
 
 @pytest.fixture(autouse=True)
 def not_too_late():
-    if time.time() > float(os.environ.get('FUZZ_UNTIL', 'inf')): pytest.skip('the time is over')
+    if time.time() > float(os.environ.get('FUZZ_UNTIL', 'inf')): pytest.skip('the time is up')
 
 
-# -- pictures, and how they may lie in memory ----------------------------------------------------------------------
+# -- images and their memory layouts -------------------------------------------------------------------------------
 
 def spaced(a):
     big = np.full((2*a.shape[0], 3*a.shape[1], *a.shape[2:]), 77, a.dtype)
@@ -65,7 +65,7 @@ def unaligned(a):
 
 
 def repeated(a):
-    "All rows are the first one, which is there once"
+    "Return `a` with the first row in place of all others, stored once."
     return np.lib.stride_tricks.as_strided(a[:1].copy(), a.shape, (0, *a.strides[1:]))
 
 
@@ -82,7 +82,7 @@ LAYOUTS = {
     'unaligned': unaligned,
     'repeated': repeated,
 }
-# OpenCV reads past the end of a column that is one number: as_opacity is there to see to that
+# OpenCV reads past the end of a broadcast column; as_alpha must prevent that
 COLUMN = dict(LAYOUTS, broadcast=lambda a: np.broadcast_to(a[:1].copy(), a.shape))
 
 
@@ -94,7 +94,7 @@ def laid_out(a, layout, locked=False):
 
 @dataclass(frozen=True)
 class Made:
-    "An array to be: what it shows, and how it lies in memory"
+    "Describe an array: its content and its memory layout."
     shape: tuple
     kind: str
     layout: str = 'plain'
@@ -150,14 +150,14 @@ side = st.one_of(st.integers(1, 12), st.integers(1, 80), st.sampled_from([8, 9, 
 thin = st.sampled_from([(1, 1), (1, 640), (640, 1), (3, 333), (130, 7)])
 large = st.sampled_from([(239, 240), (319, 320), (320, 321), (321, 322), (360, 640), (480, 481), (641, 480), (961, 322)])
 strips = st.sampled_from([(16, 8192), (8192, 16), (2, 33000), (33000, 1), (121, 2000)])
-# the large ones take a hundred times as long as the others
+# large shapes take a hundred times as long as the others
 shapes = st.one_of(*12*[st.tuples(side, side)], thin, thin, *[large, strips]*bool(EXAMPLES))
 pics = made(Pic, shapes)
 
 
 @st.composite
 def together(draw, *classes, shape=shapes):
-    "Arrays of one size"
+    "Draw one array of each class, all of one size."
     s = draw(shape)
     return [draw(made(c, s)) for c in classes]
 
@@ -170,7 +170,7 @@ def alike(a, b):
 
 
 def pure(f, *args):
-    "What `f` returns, which is neither to depend on how its arguments lie in memory, nor to change them"
+    "Return `f(*args)`. Check that it changes no argument and that memory layouts don't matter."
     given = [a.laid_out() if isinstance(a, Made) else a for a in args]
     out = f(*given)
     for a, g in zip(args, given): assert not isinstance(a, Made) or np.array_equal(a.plain, g), 'an argument was changed'
@@ -183,20 +183,20 @@ def is_picture(a, shape, channels=3): assert isinstance(a, np.ndarray) and a.dty
 
 def is_opacity(a, shape):
     assert isinstance(a, np.ndarray) and a.dtype == np.float32 and a.shape == shape
-    assert a.min() >= 0 and a.max() <= 1      # and is not NaN
+    assert a.min() >= 0 and a.max() <= 1      # fails for NaN
 
 
 def refuses(f, *args, **kwargs):
-    "A sentence says why not"
+    "Check that the call raises a `BgblurError` of one sentence."
     with pytest.raises(BgblurError) as caught: f(*args, **kwargs)
     text = str(caught.value)
     assert text.endswith('.') and '\n' not in text and len(text) < 500, text
 
 
-# -- what is none --------------------------------------------------------------------------------------------------
+# -- invalid values ------------------------------------------------------------------------------------------------
 
 class Odd:
-    "An object of somebody else's"
+    "Look like an array without being one."
     shape, dtype, ndim, size = (4, 4, 3), np.dtype(np.uint8), 3, 48
 
 
@@ -232,7 +232,7 @@ no_widths = st.one_of(no_numbers, too_much, st.sampled_from([0, -0., .99, np.flo
 # -- 01_blur -------------------------------------------------------------------------------------------------------
 
 widths = st.one_of(st.integers(1, 9), st.floats(1, 61), st.sampled_from([61, 245, 1001]))
-kernels = st.one_of(st.integers(1, 9), st.floats(1, 61))      # wide ones take long, not being stepped down
+kernels = st.one_of(st.integers(1, 9), st.floats(1, 61))      # wide kernels are slow at full resolution
 
 
 @st.composite
@@ -245,7 +245,7 @@ def backgrounds(draw):
 
 @st.composite
 def scenes(draw):
-    "A frame, its opacity, that at the size of the frame or a smaller one, and another picture, with a size in common"
+    "Draw a frame, its alpha, an alpha at the frame's size or a smaller one, and a second image of the frame's size."
     h, w = shape = draw(shapes)
     work = draw(st.sampled_from([shape, (max(1, h//2), max(1, w//2)), (max(1, h//4), w)]))
     return draw(made(Pic, shape)), draw(made(Opacity, shape)), draw(made(Opacity, work)), draw(made(Pic, shape))
@@ -281,12 +281,12 @@ def test_masked_blur(img, mask, width):
 @fuzz
 @given(scenes(), backgrounds(), st.floats(0, 1), st.sampled_from(list(LAYOUTS)))
 def test_person_before_something_else(scene, background, amount, layout):
-    "All that a `Blurrer` does with a frame once it knows alpha"
+    "Test all steps of a `Blurrer` that follow alpha."
     frame, alpha, work, new = scene
-    colours = pure(B.layers, frame, work)
+    colours = pure(B.estimate_layers, frame, work)
     for c in colours: assert c.dtype == np.float32 and c.shape == colours[0].shape and c.min() >= 0 and c.max() <= 255
     last = [laid_out(c, 'plain', True) for c in colours]
-    for c in pure(B.layers, frame, work, last): assert c.min() >= 0 and c.max() <= 255
+    for c in pure(B.estimate_layers, frame, work, last): assert c.min() >= 0 and c.max() <= 255
     fg, bg = (laid_out(np.roll(c, 1, 0), layout, True) for c in colours)
     person = pure(B.foreground, frame, work, fg, bg)
     is_picture(person, frame.shape)
@@ -310,7 +310,7 @@ def test_two_colours(pair):
 @fuzz
 @given(pics, st.tuples(side, side))
 def test_cover(img, size):
-    is_picture(pure(B.cover, img, size), size[::-1])
+    is_picture(pure(B.resize_to_fill, img, size), size[::-1])
 
 
 @often
@@ -377,7 +377,7 @@ two_sizes = st.lists(shapes, min_size=2, max_size=2)
 
 
 def film(sizes=two_sizes, most=5):
-    "Frames and their times. The size may change on the way, and back"
+    "Return a strategy for frames with their times, whose size may change and change back."
     times = st.one_of(st.none(), st.floats(-1, 10), st.sampled_from([0, 1/25, 1e6, 1e300, np.inf, -np.inf, np.nan]))
     return sizes.flatmap(lambda s: st.lists(st.tuples(made(Pic, st.sampled_from(s)), times), min_size=1, max_size=most))
 
@@ -390,7 +390,7 @@ def mattes(draw):
 
 
 class Buffers:
-    "Arrays to call something with as a loop does that reads into one buffer, or writes on what it got"
+    "Return arrays as a loop would that reads every frame into one buffer. `spoil` overwrites arrays after their use."
     def __init__(self, reuse): self.reuse, self.known = reuse, {}
 
     def __call__(self, x):
@@ -407,7 +407,7 @@ class Buffers:
 @fuzz
 @given(film(), probabilities, mattes(), st.booleans(), st.booleans())
 def test_matte(frames, ps, options, reuse, foresee):
-    "Whatever becomes of the arrays afterwards, they are what they were when they were given"
+    "Check that overwriting arrays after a call changes no later result."
     one, other, get = Matte(**options), Matte(**options), Buffers(reuse)
     coming = list(zip(frames, ps))
     for _ in range(2):
@@ -419,7 +419,7 @@ def test_matte(frames, ps, options, reuse, foresee):
             assert alike(f, frame.plain) and alike(q, p.plain), 'an argument was changed'
             assert alike(out, other(frame.plain, p.plain, time, [(f.plain, q.plain) for f, q in ahead])), i
             get.spoil(f, q, out)
-        # the second round must not know of the first one
+        # nothing of the first round may influence the second one
         one.reset()
         other = Matte(**options)
 
@@ -437,7 +437,7 @@ def test_doors_of_matte_refuse(picture, p, number):
     refuses(m, good, p())
     refuses(m, good, half, None, [(picture(), half)])
     refuses(m, good, half, None, [(good, p())])
-    # and is as good as new
+    # the refused calls left no trace
     assert alike(m(good, half), Matte()(good, half))
 
 
@@ -453,7 +453,7 @@ def disc(frame):
 
 
 class OneBuffer:
-    "A net whose answers all lie in one place"
+    "Predict like `bright`, but always into the same memory."
     def __init__(self): self.memory = {}
 
     def __call__(self, frame):
@@ -481,7 +481,7 @@ bad_nets = st.sampled_from([fails, answers(np.nan), answers(np.inf), answers(-np
 
 @st.composite
 def blurrers(draw):
-    "A function that makes a `Blurrer`, always the same one"
+    "Draw a function that makes a `Blurrer`, with the same options in every call."
     net, matte, background = draw(nets), draw(mattes()), draw(backgrounds())
     given = dict(zoom=draw(st.booleans()), skip=draw(st.sampled_from([0, 5, 40])), lines=draw(st.sampled_from([480, 480, 2, 60])),
                  wrap=draw(st.sampled_from([None, 0, .5, 1])))
@@ -519,7 +519,7 @@ def test_blurrer(make, frames, whats, reuse):
 @fuzz
 @given(blurrers(), film(), st.booleans())
 def test_stream(make, frames, transparent):
-    "With threads and without, as many as came, none lost to a change of size"
+    "Return one image per frame, with and without threads, also if the size changes."
     def pictures(threads):
         b = make()
         out = list(b.stream(((f.laid_out(), t) for f, t in frames), transparent, threads))
@@ -534,13 +534,13 @@ def test_stream(make, frames, transparent):
 @fuzz
 @given(film(st.lists(st.tuples(side, side), min_size=2, max_size=2)), mattes(), st.booleans(), st.sampled_from([0, 5]), st.booleans())
 def test_stream_of_a_net_with_one_buffer(frames, options, zoom, skip, threads):
-    "Frames wait for the future, and meanwhile the net writes where it wrote before"
+    "Keep the predictions of waiting frames while the model overwrites its buffer."
     one, other = (Blurrer(net, Matte(**options), zoom=zoom, skip=skip) for net in (OneBuffer(), bright))
     assert alike(*(list(b.stream(((f.plain, t) for f, t in frames), threads=threads)) for b in (one, other)))
 
 
 class Changing:
-    "A net that another one takes the place of"
+    "Call `net`, which can be replaced."
     def __init__(self, net): self.net = net
     def __call__(self, frame): return self.net(frame)
 
@@ -551,7 +551,7 @@ def as_it_is(frame, p, *args): return p if p.shape == frame.shape[:2] else cv2.r
 @fuzz
 @given(blurrers(), bad_nets, st.booleans(), film(), st.booleans())
 def test_never_bare(make, bad, in_matte, frames, late):
-    "Where net or matte fail, the picture is what it would be if nobody were there"
+    "Hide the frame where model or matte fail, as if the model had found no person."
     one, other = Changing(bright), Changing(bright)
     b, nobody = make(one), make(other)
     if late: assert alike(b(frames[0][0].plain), nobody(frames[0][0].plain))
@@ -570,7 +570,7 @@ def test_never_bare(make, bad, in_matte, frames, late):
 @fuzz
 @given(blurrers(), no_pictures)
 def test_bad_frames(make, picture):
-    "leave a `Blurrer` as good as new"
+    "Refuse invalid frames. A `Blurrer` works as before afterwards."
     b, good = make(), Pic((20, 30), 'man').plain
     for f in (b, b.alpha, b.cutout): refuses(f, picture())
     refuses(lambda: list(b.stream([(picture(), None)])))
@@ -594,7 +594,7 @@ even = st.tuples(st.integers(1, 70), st.integers(1, 70)).map(lambda s: (2*s[0], 
 @fuzz
 @given(film(st.lists(even, min_size=2, max_size=2)), nets, st.floats(36, 1001), st.sampled_from(list(LAYOUTS)), st.lists(st.booleans(), min_size=5, max_size=5))
 def test_planes(frames, net, strength, layout, whole):
-    "Planes and whole pictures, in turns, with one `Blurrer`"
+    "Mix YUV planes and BGR frames in one `Blurrer`."
     one, other = (Blurrer(net(), background=partial(blur_background, strength=strength)) for _ in range(2))
     for (frame, time), bgr in zip(frames, whole):
         if bgr:
@@ -647,7 +647,7 @@ def test_net(img):
 
 
 class Learner:
-    "As much of a fastai learner as is asked for"
+    "Provide the parts of a fastai learner that bgblur uses."
     def __init__(self, p, second): self.p, self.dls, self.no_bar = p, SimpleNamespace(vocab=['wall', 'person'] if second else ['person', 'wall']), nullcontext
     def predict(self, rgb): return None, None, np.stack([1 - self.p, self.p][::1 if self.dls.vocab[1] == 'person' else -1])
 
@@ -655,7 +655,7 @@ class Learner:
 @fuzz
 @given(pics, made(Opacity, st.tuples(side, side)), st.booleans())
 def test_learner(img, p, second):
-    # a net that says the same everywhere has not looked, and may be refused for that
+    # a constant prediction is refused, so skip it here
     assume(p.plain.max() <= .01 or np.ptp(p.plain) > 1e-6)
     out = pure(lambda img, p: predict.person_probability(Learner(p, second), img), img, p)
     is_opacity(out, img.shape)
@@ -789,7 +789,7 @@ def test_keys(keys, strength, names):
 # -- 04_video ------------------------------------------------------------------------------------------------------
 
 def test_damaged_files():
-    "One whole file of each kind, and some more that are not"
+    "Try one intact file of each kind, then damaged ones."
     result = run(sys.executable, ROOT/'tools'/'fuzz.py', '--only', 'files', '--files', 90, '--seed', 1)
     assert result.returncode == 0, result.stdout + result.stderr
     assert 'files: 90 tried' in result.stdout and ' 0 findings' in result.stdout

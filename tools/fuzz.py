@@ -1,9 +1,9 @@
-"""Make up frames and damage files until the time is over, and say what breaks: python tools/fuzz.py [--seconds 300]
+"""Generate frames and damage files for a given time, and report failures: python tools/fuzz.py [--seconds 300]
 
-For one half of the time hypothesis makes up arrays for tests/test_fuzz.py. For the other half small videos and
-pictures, made on the spot, are damaged at random and given to bgblur in another process, a *worker*. It may blur them,
-and then the result is whole, or refuse them in one sentence, and then nothing is left. What else happens is a finding: it
-is kept in output/fuzz, and `--replay FILE` tries it again. The exit code is 1 if there is one.
+For half of the time, hypothesis generates arrays for tests/test_fuzz.py. For the other half, this script makes small
+videos and images, damages them at random, and gives them to bgblur in another process, the *worker*. bgblur may blur a
+file, and then the result must be complete. It may refuse a file with one sentence, and then no file may remain. Anything
+else is a failure: it is stored in output/fuzz, and `--replay FILE` tries it again. After a failure, the exit code is 1.
 """
 import argparse
 import json
@@ -26,21 +26,21 @@ import numpy as np
 
 ROOT = Path(__file__).parent.parent
 FOUND = ROOT/'output'/'fuzz'
-PATIENCE = 20      # seconds for one file that takes a tenth of one when it is whole
-MEMORY = 1.5e9     # bytes that a worker may have in RAM; it has a sixth of that after whole files
-ADDRESSES = 8e9    # bytes that it may ask for; threads and nets reserve more than they use
+TIMEOUT = 20       # seconds per file; an intact file takes a tenth of a second
+MEMORY = 1.5e9     # bytes of RAM for a worker; intact files need a sixth of it
+ADDRESSES = 8e9    # bytes of address space; threads and models reserve more than they use
 
 
-# -- whole files ---------------------------------------------------------------------------------------------------
+# -- intact files --------------------------------------------------------------------------------------------------
 
-def picture(t, w=64, h=48):
-    "A bright disc that moves over stripes, with some noise"
+def make_image(t, w=64, h=48):
+    "Return an image of a bright disc that moves over stripes, with some noise."
     y, x = np.mgrid[:h, :w]
     img = np.where((np.hypot(x - w*(.3 + .03*t), y - h/2) < h/3)[..., None], (200, 210, 230), ((x//8 % 2)*90)[..., None])
     return (img + np.random.default_rng(t).integers(0, 20, img.shape)).clip(0, 255).astype(np.uint8)
 
 
-# what FFmpeg's encoders of subtitles ask for
+# FFmpeg's subtitle encoders need this header
 ASS = b'''[Script Info]
 ScriptType: v4.00+
 
@@ -55,7 +55,7 @@ Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 
 
 def clip(path, codec, pix_fmt='yuv420p', sound=None, words=None, format=None, n=10, size=(64, 48), **options):
-    "A short clip, with a tone and with subtitles"
+    "Write a short clip, with a tone and subtitles if their codecs are given. Return `path`."
     import av
     with av.open(str(path), 'w', format=format) as out:
         v = out.add_stream(codec, rate=25, options=options)
@@ -64,7 +64,7 @@ def clip(path, codec, pix_fmt='yuv420p', sound=None, words=None, format=None, n=
         a = out.add_stream(sound, rate=48000, layout='mono') if sound else None
         s = out.add_stream(words) if words else None
         if s: s.codec_context.subtitle_header = ASS
-        for t in range(n): out.mux(v.encode(av.VideoFrame.from_ndarray(picture(t, *size), format='bgr24').reformat(format=pix_fmt)))
+        for t in range(n): out.mux(v.encode(av.VideoFrame.from_ndarray(make_image(t, *size), format='bgr24').reformat(format=pix_fmt)))
         out.mux(v.encode())
         if a:
             tone = (np.sin(np.arange(48000*n//25)/20)[None]*2**14).astype(np.int16)
@@ -81,24 +81,24 @@ def clip(path, codec, pix_fmt='yuv420p', sound=None, words=None, format=None, n=
     return path
 
 
-UPRIGHT, TURNED = (b''.join((n % 2**32).to_bytes(4, 'big') for n in m) for m in (
+UPRIGHT, ROTATED = (b''.join((n % 2**32).to_bytes(4, 'big') for n in m) for m in (
     (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30), (0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)))
 
 
-def turned(path, upright):
-    "As a phone held upright writes it"
+def rotated(path, upright):
+    "Write a rotated copy of the clip `upright`, as an upright phone records it. Return `path`."
     data = upright.read_bytes()
     at = data.index(UPRIGHT, data.index(b'tkhd'))
-    path.write_bytes(data[:at] + TURNED + data[at + 36:])
+    path.write_bytes(data[:at] + ROTATED + data[at + 36:])
     return path
 
 
-def clips(folder):
-    "One of each kind that people have"
+def make_clips(folder):
+    "Write one clip of each common kind. Return their paths."
     vp9 = dict(deadline='realtime', **{'cpu-used': '8'})
     return [
         clip(folder/'phone.mp4', 'libx264', sound='aac', words='mov_text', size=(66, 50)),
-        turned(folder/'upright.mp4', folder/'phone.mp4'),
+        rotated(folder/'upright.mp4', folder/'phone.mp4'),
         clip(folder/'apple.mov', 'libx264', 'yuv422p10le', sound='pcm_s16le'),
         clip(folder/'fragments.mp4', 'libx264', sound='aac', format='ismv'),
         clip(folder/'screen.mkv', 'libx264', 'yuv444p', sound='libopus', words='srt', size=(63, 47)),
@@ -116,12 +116,12 @@ def clips(folder):
     ]
 
 
-def pictures(folder):
+def make_images(folder):
     made = [folder/f'photo{kind}' for kind in ('.png', '.jpg', '.webp', '.bmp', '.tif', '.gif', '.avif')]
-    for path in made: path.write_bytes(cv2.imencode(path.suffix, picture(0))[1])
+    for path in made: path.write_bytes(cv2.imencode(path.suffix, make_image(0))[1])
     grey, alpha = folder/'grey.png', folder/'alpha.png'
-    cv2.imwrite(str(grey), picture(0)[..., 0].astype(np.uint16)*257)
-    cv2.imwrite(str(alpha), cv2.cvtColor(picture(0), cv2.COLOR_BGR2BGRA))
+    cv2.imwrite(str(grey), make_image(0)[..., 0].astype(np.uint16)*257)
+    cv2.imwrite(str(alpha), cv2.cvtColor(make_image(0), cv2.COLOR_BGR2BGRA))
     return [*made, grey, alpha]
 
 
@@ -130,8 +130,8 @@ def pictures(folder):
 NUMBERS = [0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xffffffff, 2**63 - 1, 2**63, 2**64 - 1]
 
 
-def somewhere(data, rng):
-    "A place in `data`: most often in or behind a word of four letters, as headers have them, or near one of the ends"
+def random_position(data, rng):
+    "Return a random position in `data`, often near a four-letter word, as in headers, or near one of the ends."
     kind = rng.integers(4)
     if kind == 0 and (words := [m.start() for m in re.finditer(rb'[A-Za-z ]{4}', bytes(data))]):
         return max(0, words[rng.integers(len(words))] + int(rng.integers(-4, 40)))
@@ -140,76 +140,76 @@ def somewhere(data, rng):
     return int(rng.integers(len(data) + 1))
 
 
-def piece(data, rng):
-    at = somewhere(data, rng)
+def random_slice(data, rng):
+    at = random_position(data, rng)
     return slice(at, at + int(2**rng.uniform(0, 10)))
 
 
 def flip(data, rng):
     for _ in range(rng.integers(1, 9)):
-        at = somewhere(data, rng)
+        at = random_position(data, rng)
         if at < len(data): data[at] ^= 1 << int(rng.integers(8))
 
 
-def number(data, rng):
-    at, size = somewhere(data, rng), int(rng.choice([1, 2, 3, 4, 8]))
+def set_number(data, rng):
+    at, size = random_position(data, rng), int(rng.choice([1, 2, 3, 4, 8]))
     n = NUMBERS[rng.integers(len(NUMBERS))] if rng.random() < .7 else int(rng.integers(2**63))
     data[at:at+size] = (n % 256**size).to_bytes(size, rng.choice(['big', 'little']))
 
 
 def add(data, rng):
-    at = somewhere(data, rng)
+    at = random_position(data, rng)
     data[at:at] = rng.bytes(int(2**rng.uniform(0, 10))) if rng.random() < .5 else bytes(int(2**rng.uniform(0, 12)))
 
 
-def cut_off(data, rng): del data[somewhere(data, rng):]
-def cutout(data, rng): del data[piece(data, rng)]
+def cut_off(data, rng): del data[random_position(data, rng):]
+def cutout(data, rng): del data[random_slice(data, rng)]
 
 def noise(data, rng):
-    where = piece(data, rng)
+    where = random_slice(data, rng)
     data[where] = rng.bytes(len(data[where]))
 
 
 def repeat(data, rng):
-    part, at = data[piece(data, rng)], somewhere(data, rng)
+    part, at = data[random_slice(data, rng)], random_position(data, rng)
     data[at:at] = part*int(rng.integers(1, 4))
 
 
 def swap(data, rng):
-    a, b, c = sorted(somewhere(data, rng) for _ in range(3))
+    a, b, c = sorted(random_position(data, rng) for _ in range(3))
     data[a:c] = data[b:c] + data[a:b]
 
 
-DAMAGES = flip, number, number, number, add, cut_off, cutout, noise, repeat, swap
+DAMAGES = flip, set_number, set_number, set_number, add, cut_off, cutout, noise, repeat, swap
 
 
 def damaged(data, other, rng):
     data = bytearray(data)
-    # one tape in twenty goes on with another one
-    if rng.random() < .05: data[somewhere(data, rng):] = other[somewhere(other, rng):] if rng.random() < .5 else other
+    # one file in twenty continues with another file
+    if rng.random() < .05: data[random_position(data, rng):] = other[random_position(other, rng):] if rng.random() < .5 else other
     for _ in range(rng.geometric(.4)): DAMAGES[rng.integers(len(DAMAGES))](data, rng)
     return bytes(data)
 
 
-# -- what is done with a file: this part runs in the worker ---------------------------------------------------------
+# -- the worker: use each file ---------------------------------------------------------------------------------------
 
-class Wrong(Exception):
-    "A promise that was not kept"
+class BrokenPromise(Exception):
+    "A broken promise."
 
 
 def bright(frame): return (frame[..., 1] > 150).astype(np.float32)
-def nobody(frame): return np.zeros(frame.shape[:2], np.float32)
+def no_person(frame): return np.zeros(frame.shape[:2], np.float32)
 
 
-def nets():
+def load_models():
     from bgblur.predict import load_segmenter
-    return {'bright': bright, 'nobody': nobody, 'person': load_segmenter(threads=1)}
+    return {'bright': bright, 'no_person': no_person, 'person': load_segmenter(threads=1)}
 
 
-def whole_video(path, n):
+def check_frame_count(path, n):
     import av
     with av.open(str(path)) as c: there = sum(1 for _ in c.decode(video=0))
-    if there != n: raise Wrong(f'{n} frames were reported, {there} are there')
+    if there != n: raise BrokenPromise(f'the report counts {n} frames, the file contains {there}')
 
 
 def blur_a_video(src, folder, net, clip, transparent=False):
@@ -217,26 +217,26 @@ def blur_a_video(src, folder, net, clip, transparent=False):
     from bgblur.video import blur_video
     dst = folder/{False: ('out.mp4', 'out.mkv', 'out.mov'), True: ('out.webm', 'out.mov', 'out')}[transparent][src.stat().st_size % 3]
     report = blur_video(src, dst, Blurrer(net), stills=3, progress=False, transparent=transparent)
-    if dst.suffix: whole_video(dst, report.frames)
-    elif len(list(dst.iterdir())) != report.frames: raise Wrong(f'{report.frames} frames were reported, {len(list(dst.iterdir()))} are there')
+    if dst.suffix: check_frame_count(dst, report.frames)
+    elif len(list(dst.iterdir())) != report.frames: raise BrokenPromise(f'the report counts {report.frames} frames, the folder contains {len(list(dst.iterdir()))}')
     return dst, dst.with_name('out-stills')
 
 
-def cut_a_video_out(*args): return blur_a_video(*args, transparent=True)
+def cutout_from_video(*args): return blur_a_video(*args, transparent=True)
 
 
 def use_as_background(src, folder, net, clip):
     from bgblur.pipeline import Blurrer
     from bgblur.video import blur_video, background_from
     dst = folder/'out.mp4'
-    whole_video(dst, blur_video(clip, dst, Blurrer(net, background=background_from(str(src))), progress=False).frames)
+    check_frame_count(dst, blur_video(clip, dst, Blurrer(net, background=background_from(str(src))), progress=False).frames)
     return dst,
 
 
-def look_at_frames(src, folder, net, clip):
+def open_for_explorer(src, folder, net, clip):
     from bgblur.explore import open_frames
     for img in open_frames(src):
-        if img.dtype != np.uint8 or img.ndim != 3 or not img.size: raise Wrong(f'a frame of {img.dtype} {img.shape}')
+        if img.dtype != np.uint8 or img.ndim != 3 or not img.size: raise BrokenPromise(f'a frame of {img.dtype} {img.shape}')
     return ()
 
 
@@ -245,30 +245,30 @@ def play_as_camera(src, folder, net, clip):
     source = FileSource(src, rate=1000, loop=False)
     try:
         while item := source.read():
-            if item[0].shape[1::-1] != source.size: raise Wrong(f'a frame of {item[0].shape} instead of {source.size}')
+            if item[0].shape[1::-1] != source.size: raise BrokenPromise(f'a frame of {item[0].shape} instead of {source.size}')
     finally: source.close()
     return ()
 
 
-def blur_a_picture(src, folder, net, clip, transparent=False):
+def blur_an_image(src, folder, net, clip, transparent=False):
     from bgblur.pipeline import Blurrer
     from bgblur.video import blur_image
     dst = folder/'out.png'
     blur_image(src, dst, Blurrer(net), transparent=transparent)
-    if cv2.imread(str(dst), cv2.IMREAD_UNCHANGED) is None: raise Wrong('the result is no picture')
+    if cv2.imread(str(dst), cv2.IMREAD_UNCHANGED) is None: raise BrokenPromise('the result is not an image')
     return dst,
 
 
-def cut_a_picture_out(*args): return blur_a_picture(*args, transparent=True)
+def cutout_from_image(*args): return blur_an_image(*args, transparent=True)
 
 
-USES = {f.__name__: f for f in (blur_a_video, cut_a_video_out, use_as_background, look_at_frames, play_as_camera, blur_a_picture, cut_a_picture_out)}
-OF_VIDEOS = ['blur_a_video']*5 + ['cut_a_video_out', 'use_as_background', 'look_at_frames', 'play_as_camera']
-OF_PICTURES = ['blur_a_picture']*2 + ['cut_a_picture_out', 'use_as_background', 'look_at_frames']
+USES = {f.__name__: f for f in (blur_a_video, cutout_from_video, use_as_background, open_for_explorer, play_as_camera, blur_an_image, cutout_from_image)}
+USES_OF_CLIPS = ['blur_a_video']*5 + ['cutout_from_video', 'use_as_background', 'open_for_explorer', 'play_as_camera']
+USES_OF_IMAGES = ['blur_an_image']*2 + ['cutout_from_image', 'use_as_background', 'open_for_explorer']
 
 
 def try_one(job, nets):
-    "What became of a file: 'done' or 'refused' are as they should be"
+    "Use one file. Return what happened: 'done' and 'refused' keep the promises, 'failed' doesn't."
     from bgblur.predict import BgblurError
     src, clip = Path(job['src']), Path(job['clip'])
     folder, before = src.parent, src.read_bytes()
@@ -276,26 +276,26 @@ def try_one(job, nets):
         try: kind, said, made = 'done', '', USES[job['use']](src, folder, nets[job['net']], clip)
         except BgblurError as e:
             kind, said, made = 'refused', str(e), ()
-            if not said.endswith('.') or '\n' in said: raise Wrong(f'{said!r} is no sentence') from e
+            if not said.endswith('.') or '\n' in said: raise BrokenPromise(f'{said!r} is not a sentence') from e
         left = set(folder.iterdir()) - {src, *made}
-        if left: raise Wrong(f'{sorted(p.name for p in left)} were left after {kind} {said!r}')
-        if src.read_bytes() != before: raise Wrong('the source was changed')
+        if left: raise BrokenPromise(f'{sorted(p.name for p in left)} remained after {kind} {said!r}')
+        if src.read_bytes() != before: raise BrokenPromise('the source was changed')
     except Exception: kind, said = 'failed', traceback.format_exc()
     return {'kind': kind, 'said': said, 'memory': 1024*resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
 
 
 def work():
-    "Files from the standard input, one after the other"
+    "Read jobs from standard input, one per line, and print what happened to each."
     resource.setrlimit(resource.RLIMIT_AS, (int(ADDRESSES),)*2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    known = nets()
+    known = load_models()
     for line in sys.stdin: print(json.dumps(try_one(json.loads(line), known)), flush=True)
 
 
-# -- from here on it is the process that damages them ---------------------------------------------------------------
+# -- the main process: damage files ----------------------------------------------------------------------------------
 
 class Worker:
-    "A process that tries files. It is made anew after one that it did not survive."
+    "Run the worker process, and start a new one after a crash."
     def __init__(self): self.process = None
 
     def start(self):
@@ -312,7 +312,7 @@ class Worker:
     def __enter__(self): return self
     def __exit__(self, *args): self.stop()
 
-    def _last_words(self):
+    def _log_end(self):
         self.log.seek(0)
         return self.log.read()[-3000:].decode(errors='replace')
 
@@ -320,14 +320,14 @@ class Worker:
         if not self.process: self.start()
         self.process.stdin.write(f'{json.dumps(job)}\n'.encode())
         self.process.stdin.flush()
-        if not select.select([self.process.stdout], [], [], PATIENCE)[0]:
+        if not select.select([self.process.stdout], [], [], TIMEOUT)[0]:
             self.stop()
-            return {'kind': 'hung', 'said': f'no answer within {PATIENCE} s'}
+            return {'kind': 'hung', 'said': f'no result within {TIMEOUT} s'}
         line = self.process.stdout.readline()
         if not line:
             code = self.process.wait()
             self.process = None
-            return {'kind': 'died', 'said': f'the worker ended with {code}\n{self._last_words()}'}
+            return {'kind': 'died', 'said': f'the worker ended with {code}\n{self._log_end()}'}
         result = json.loads(line)
         if result['memory'] > MEMORY:
             self.stop()
@@ -336,14 +336,14 @@ class Worker:
 
 
 def signature(result):
-    "The same for what has the same cause: where it was raised, and what"
+    "Return a key that is equal for failures with the same cause: the kind, the error and its place."
     lines = result['said'].strip().split('\n')
     at = [line for line in lines if line.startswith('  File ') and '/bgblur/' in line] or ['']
     return result['kind'], re.sub(r'-\w{8}\b|\d+', '0', lines[-1])[:60], re.sub(r', in .*', '', at[-1])
 
 
-def hold_weight(name, data, job, result):
-    "Into output/fuzz, with what is needed to try it again"
+def store(name, data, job, result):
+    "Store a failure in output/fuzz, with all that `replay` needs. Return its path."
     FOUND.mkdir(parents=True, exist_ok=True)
     path = FOUND/name
     path.write_bytes(data)
@@ -352,16 +352,16 @@ def hold_weight(name, data, job, result):
 
 
 def try_files(seconds, most, seed):
-    "Damage files and try them. Returns how many findings there are."
+    "Damage files and try them. Return the number of different failures."
     rng, end, counts, seen = np.random.default_rng(seed), monotonic() + seconds, Counter(), Counter()
     with tempfile.TemporaryDirectory(prefix='bgblur-fuzz-') as tmp, Worker() as worker:
         tmp = Path(tmp)
         (tmp/'whole').mkdir()
-        whole = [(p, p.read_bytes(), uses) for made, uses in ((clips, OF_VIDEOS), (pictures, OF_PICTURES)) for p in made(tmp/'whole')]
+        whole = [(p, p.read_bytes(), uses) for made, uses in ((make_clips, USES_OF_CLIPS), (make_images, USES_OF_IMAGES)) for p in made(tmp/'whole')]
         first = whole[0][0]
         n = 0
         while monotonic() < end and n < most:
-            # each comes once as it is
+            # start with each file intact
             path, data, uses = whole[n] if n < len(whole) else whole[rng.integers(len(whole))]
             use, bad = uses[rng.integers(len(uses))], data if n < len(whole) else damaged(data, whole[rng.integers(len(whole))][1], rng)
             n += 1
@@ -369,7 +369,7 @@ def try_files(seconds, most, seed):
             folder.mkdir()
             src = folder/path.name
             src.write_bytes(bad)
-            job = {'src': str(src), 'clip': str(first), 'use': use, 'net': rng.choice(['bright', 'nobody', 'person'], p=[.5, .4, .1])}
+            job = {'src': str(src), 'clip': str(first), 'use': use, 'net': rng.choice(['bright', 'no_person', 'person'], p=[.5, .4, .1])}
             result = worker(job)
             shutil.rmtree(folder)
             counts[result['kind']] += 1
@@ -377,15 +377,15 @@ def try_files(seconds, most, seed):
             if result['kind'] in ('done', 'refused'): continue
             seen[signature(result)] += 1
             if seen[signature(result)] > 3: continue
-            kept = hold_weight(f'{path.stem}-{seed}-{n}{path.suffix}', bad, job, result)
-            print(f"FOUND {use} {result['kind']}: {result['said'].strip()}\n  try it again: make fuzz ARGS='--replay {kept.relative_to(ROOT)}'\n", flush=True)
+            stored = store(f'{path.stem}-{seed}-{n}{path.suffix}', bad, job, result)
+            print(f"FOUND {use} {result['kind']}: {result['said'].strip()}\n  try again: make fuzz ARGS='--replay {stored.relative_to(ROOT)}'\n", flush=True)
     print(f'files: {n} tried (seed {seed}): {", ".join(f"{k} {kind}" for kind, k in counts.most_common())}; '
           f'{sum(seen.values())} findings of {len(seen)} kinds', flush=True)
     return len(seen)
 
 
 def replay(path):
-    "Try one file once more, as it was tried, or in every way there is"
+    "Try one file again in the same way, or in every way if its note is missing. Return the number of failures."
     note = path.with_name(f'{path.name}.json')
     uses = [json.loads(note.read_text())] if note.exists() else [{'use': use, 'net': 'bright'} for use in USES]
     with tempfile.TemporaryDirectory(prefix='bgblur-fuzz-') as tmp, Worker() as worker:
@@ -396,40 +396,40 @@ def replay(path):
             folder.mkdir()
             shutil.copy(path, folder)
             result = worker({'src': str(folder/path.name), 'clip': str(first), 'use': job['use'], 'net': job['net']})
-            print(f"{job['use']}, net {job['net']!r}: {result['kind']} {result['said'].strip()}")
+            print(f"{job['use']}, model {job['net']!r}: {result['kind']} {result['said'].strip()}")
             bad += result['kind'] not in ('done', 'refused')
     return bad
 
 
-def make_up_arrays(seconds, seed):
-    "Rounds of tests/test_fuzz.py, each with other examples; one that finds something is the last. Returns whether there was one."
+def try_arrays(seconds, seed):
+    "Run tests/test_fuzz.py with new examples until the time is up or a test fails. Return whether one failed."
     end, rounds, code = time() + seconds, 0, 0
     while time() < end and not code:
         command = [sys.executable, '-m', 'pytest', ROOT/'tests'/'test_fuzz.py', '-q', '--tb=short', '-p', 'no:cacheprovider',
                    '-k', 'not files', f'--hypothesis-seed={seed + rounds}']
-        # so many examples of each property
+        # 20 examples of each property
         env = {**os.environ, 'FUZZ_EXAMPLES': '20', 'FUZZ_UNTIL': str(end)}
         result = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
         rounds, code = rounds + 1, result.returncode
-    if code: print(result.stdout, result.stderr, 'The next run begins with these examples: they are kept in output/fuzz/examples.', sep='\n')
-    print(f'arrays: {rounds} rounds (seed {seed}), the last one: {result.stdout.strip().splitlines()[-1]}', flush=True)
+    if code: print(result.stdout, result.stderr, 'The next run starts with these examples, stored in output/fuzz/examples.', sep='\n')
+    print(f'arrays: {rounds} rounds (seed {seed}), last round: {result.stdout.strip().splitlines()[-1]}', flush=True)
     return bool(code)
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    p.add_argument('--seconds', type=float, default=300, help='how long, arrays and files together')
-    p.add_argument('--only', choices=['arrays', 'files'], help='one of the two')
-    p.add_argument('--files', type=int, default=10**9, help='end after so many files')
-    p.add_argument('--seed', type=int, default=time_ns() % 10**6, help='the same inputs again')
-    p.add_argument('--replay', type=Path, help='a file to try again')
+    p.add_argument('--seconds', type=float, default=300, help='run for this many seconds, half of them for arrays [default: 300]')
+    p.add_argument('--only', choices=['arrays', 'files'], help='run one half only')
+    p.add_argument('--files', type=int, default=10**9, help='stop after this many files')
+    p.add_argument('--seed', type=int, default=time_ns() % 10**6, help='repeat the inputs of an earlier run')
+    p.add_argument('--replay', type=Path, help='try a stored file again')
     p.add_argument('--work', action='store_true', help=argparse.SUPPRESS)
     args = p.parse_args()
     if args.work: return work()
     if args.replay: return replay(args.replay)
     found = 0
     seconds = args.seconds if args.only else args.seconds/2
-    if args.only != 'files': found += make_up_arrays(seconds, args.seed)
+    if args.only != 'files': found += try_arrays(seconds, args.seed)
     if args.only != 'arrays': found += try_files(seconds, args.files, args.seed)
     return found
 

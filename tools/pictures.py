@@ -1,77 +1,141 @@
-"""Make the pictures in nbs/images from the sample clip, and the chart from nbs/bench.json: python tools/pictures.py"""
+"""Make the images in nbs/images from the sample clips, and the chart from nbs/bench.json: python tools/pictures.py
+
+The names of some images may follow, to make only these: python tools/pictures.py hero
+"""
 import json
+import sys
+from functools import cache, partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from bgblur.blur import ColourBackground, ImageBackground, composite, lens_blur, masked_blur
+from bgblur.blur import ColourBackground, ImageBackground, blur_background, composite, lens_blur, masked_blur
 from bgblur.pipeline import Blurrer
 from bgblur.predict import load_segmenter
 from bgblur.speed import bars
-from bgblur.video import VideoReader, encode_image, to_bgr
+from bgblur.video import VideoReader, to_bgr
 
 ROOT = Path(__file__).parent.parent
+SAMPLES, IMAGES = ROOT/'sample_data', ROOT/'nbs'/'images'
+
+
+@cache
+def read_frames(name):
+    "Return all frames of a clip in sample_data as BGR arrays."
+    with VideoReader(SAMPLES/name) as reader: return [to_bgr(f) for f in reader]
 
 
 def grey(p): return cv2.cvtColor((p*255).round().astype(np.uint8), cv2.COLOR_GRAY2BGR)
 
 
-def tutorial(frame):
-    "The tutorial's way: the net at 256x256 enlarged, the whole frame blurred."
-    net = load_segmenter()
-    net.fixed = (256, 256)
-    return masked_blur(frame, net(frame), 61*min(frame.shape[:2])/360)
+def crop(img, y, x, h, w, scale=3):
+    "Return a part of `img`, enlarged by `scale`."
+    return cv2.resize(img[y:y+h, x:x+w], None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
 
 
-def sheet(pairs):
-    "Two pairs of pictures in each row"
-    rows = [np.hstack(pair) for pair in pairs]
-    return np.vstack([np.hstack(rows[i:i+2]) for i in range(0, len(rows), 2)])
-
-
-def zoom(img, y=70, x=70, h=195, w=260):
-    return cv2.resize(img[y:y+h, x:x+w], None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
-
-
-def squares(h, w, side=16):
-    "What people know as transparent"
+def checkerboard(h, w, side=16):
+    "Return the squares that image editors show behind transparent pixels, BGR uint8 `(h,w,3)`."
     light = np.add.outer(np.arange(h)//side, np.arange(w)//side) % 2
     return cv2.merge([np.where(light, 255, 200).astype(np.uint8)]*3)
 
 
-def backgrounds(frame, segmenter):
-    "The man with a lens's blur, a picture, a colour, and nothing behind him."
-    rocket = ImageBackground(ROOT/'sample_data'/'rocket.jpg')
-    some = [Blurrer(segmenter, background=b)(frame) for b in (lens_blur, rocket, ColourBackground('#3c7a57'))]
+def tutorial(frame):
+    "Blur as the tutorial does: run the model at 256x256, enlarge its mask, blur the whole frame."
+    segmenter = load_segmenter()
+    segmenter.fixed = (256, 256)
+    return masked_blur(frame, segmenter(frame), 61*min(frame.shape[:2])/360)
+
+
+def label(img, text, height=34):
+    "Return `img` with `text` centred on a white strip above it."
+    (width, above), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, .8, 1)
+    strip = np.full((height, img.shape[1], 3), 255, np.uint8)
+    at = (img.shape[1] - width)//2, (height + above)//2
+    return np.vstack([cv2.putText(strip, text, at, cv2.FONT_HERSHEY_SIMPLEX, .8, (40, 40, 40), 1, cv2.LINE_AA), img])
+
+
+def grid(rows, gap=12):
+    "Return the images of `rows`, all of one size, with a white gap between them."
+    def pad(img, axis): return cv2.copyMakeBorder(img, gap*(axis == 0), 0, gap*(axis == 1), 0, cv2.BORDER_CONSTANT, value=(255,)*3)
+    def join(imgs, axis): return np.concatenate([imgs[0], *(pad(img, axis) for img in imgs[1:])], axis)
+    return join([join(row, 1) for row in rows], 0)
+
+
+def hero(n=32, strength=121, width=1200, gap=12):
+    "Frame, the model's probability blended with a blur of the whole frame, and bgblur; a detail of each below."
+    frames = read_frames('gestures.mp4')[:n+1]
+    blurrer = Blurrer(background=partial(blur_background, strength=strength))
+    *_, result = blurrer.stream((f, i/30) for i, f in enumerate(frames))
+    frame = frames[-1]
+    usual = masked_blur(frame, blurrer.segmenter(frame), strength*min(frame.shape[:2])/360)
+    size = (width - 2*gap)//3, (width - 2*gap)//4
+    panels = [cv2.resize(img, size, interpolation=cv2.INTER_AREA) for img in (frame, usual, result)]
+    details = [cv2.resize(crop(img, 85, 140, 165, 220), size, interpolation=cv2.INTER_AREA) for img in (frame, usual, result)]
+    titles = 'frame', 'the usual way', 'bgblur'
+    return np.vstack([grid([[label(p, title) for p, title in zip(panels, titles)]], gap),
+                      np.full((gap, width, 3), 255, np.uint8), grid([details], gap)])
+
+
+def matte():
+    "Frame, tutorial and bgblur, enlarged, on three frames."
+    blurrer, frames = Blurrer(), [read_frames('testclip.mp4')[n] for n in (0, 130, 240)]
+    rough = [tutorial(f) for f in frames]
+    return np.vstack([np.hstack([crop(img, 70, 70, 195, 260) for img in (f, r, blurrer(f))]) for f, r in zip(frames, rough)])
+
+
+def sheet():
+    "Ten frames, the tutorial's result beside bgblur's, two pairs in each row."
+    frames = read_frames('testclip.mp4')
+    streamed = list(Blurrer().stream((f, n/25) for n, f in enumerate(frames)))
+    rows = [np.hstack([tutorial(frames[n]), streamed[n]]) for n in (0, 40, 90, 150, 185, 195, 200, 205, 215, 245)]
+    return np.vstack([np.hstack(rows[i:i+2]) for i in range(0, len(rows), 2)])
+
+
+def before_after():
+    frame = read_frames('testclip.mp4')[130]
+    return np.hstack([frame, Blurrer()(frame)])
+
+
+def backgrounds():
+    "The person in front of a bokeh blur, an image, a colour, and cut out."
+    frame, segmenter = read_frames('testclip.mp4')[130], load_segmenter()
+    rocket = ImageBackground(SAMPLES/'rocket.jpg')
+    results = [Blurrer(segmenter, background=b)(frame) for b in (lens_blur, rocket, ColourBackground('#3c7a57'))]
     person = Blurrer(segmenter).cutout(frame)
-    return np.hstack([*some, composite(np.ascontiguousarray(person[..., :3]), person[..., 3]/255, squares(*frame.shape[:2]))])
+    on_squares = composite(np.ascontiguousarray(person[..., :3]), person[..., 3]/255, checkerboard(*frame.shape[:2]))
+    return np.hstack([*results, on_squares])
+
+
+def predict():
+    frame = read_frames('testclip.mp4')[130]
+    return np.hstack([frame, grey(Blurrer().alpha(frame))])
+
+
+def video():
+    blurrer, frames = Blurrer(), [read_frames('testclip.mp4')[n] for n in (0, 130, 240)]
+    return np.vstack([np.hstack(frames), np.hstack([blurrer(f) for f in frames])])
 
 
 def chart():
-    "The steps of 07_speed, in frames per second"
+    "Return the steps of 07_speed, in frames per second, as a PNG."
     steps = json.loads((ROOT/'nbs'/'bench.json').read_text())['steps']
     fps = {name: float(np.median(runs)) for name, runs in steps.items()}
     floor = fps.pop('floor')
     return bars(fps, floor)
 
 
+# name of the image: the function that makes it, its largest width in pixels, its JPEG quality
+IMAGE = {'hero': (hero, 1200, 88), 'matte': (matte, 900, 95), 'sheet': (sheet, None, 95),
+         'before-after': (before_after, 900, 95), 'backgrounds': (backgrounds, 900, 95), 'predict': (predict, 900, 95),
+         'video': (video, 900, 95)}
+
 if __name__ == '__main__':
-    (ROOT/'nbs'/'images'/'speed.png').write_bytes(chart())
-    with VideoReader(ROOT/'sample_data'/'testclip.mp4') as reader: frames = [to_bgr(f) for f in reader]
-    blurrer = Blurrer()
-    streamed = list(blurrer.stream((f, n/25) for n, f in enumerate(frames)))
-    some = [frames[n] for n in (0, 130, 240)]
-    rough = [tutorial(f) for f in some]
-    pictures = {
-        'matte': np.vstack([np.hstack([zoom(img) for img in (f, r, blurrer(f))]) for f, r in zip(some, rough)]),
-        'sheet': sheet([(tutorial(frames[n]), streamed[n]) for n in (0, 40, 90, 150, 185, 195, 200, 205, 215, 245)]),
-        'before-after': np.hstack([frames[130], blurrer(frames[130])]),
-        'backgrounds': backgrounds(frames[130], blurrer.segmenter),
-        'predict': np.hstack([frames[130], grey(blurrer.alpha(frames[130]))]),
-        'video': np.vstack([np.hstack(some), np.hstack([blurrer(f) for f in some])]),
-    }
-    for name, img in pictures.items():
-        scale = 1 if name == 'sheet' else min(1, 900/img.shape[1])
+    names = sys.argv[1:] or [*IMAGE, 'speed']
+    if 'speed' in names: (IMAGES/'speed.png').write_bytes(chart())
+    for name, (make, width, quality) in IMAGE.items():
+        if name not in names: continue
+        img = make()
+        scale = min(1, width/img.shape[1]) if width else 1
         small = cv2.resize(img, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        (ROOT/'nbs'/'images'/f'{name}.jpg').write_bytes(encode_image(small, '.jpg'))
+        cv2.imwrite(str(IMAGES/f'{name}.jpg'), small, [cv2.IMWRITE_JPEG_QUALITY, quality])

@@ -1,6 +1,6 @@
 """Run notebooks and store their outputs: python tools/rerun.py [--slow] 07_speed io/reader index
 
-Names are relative to nbs/. Slow cells (`#| slow`) keep their stored outputs unless --slow is given.
+Slow cells (`#| slow`) keep their outputs, unless you add --slow. A notebook runs in its own folder.
 """
 import sys
 from pathlib import Path
@@ -18,7 +18,7 @@ def rerun(path, slow):
         for i, cell in enumerate(nb.cells):
             if cell.cell_type != 'code' or 'nbdev_export()' in cell.source: continue
             if slow or '#| slow' not in cell.source: client.execute_cell(cell, i)
-            # run times, which differ on each run
+            # execution times differ in every run
             cell.metadata.pop('execution', None)
     nb.metadata.pop('language_info', None)
     nbformat.write(nb, path)

@@ -1,6 +1,6 @@
-"""Take the pictures of the explorer, in JupyterLab and as a page, and of the live picture: python tools/screenshots.py [NAME ...]
+"""Take screenshots of the explorer in JupyterLab, of the page, and of the live view: python tools/screenshots.py [NAME ...]
 
-Writes explorer.jpg, app.jpg, live-widget.jpg and live-window.jpg in nbs/images, or those that are named.
+This writes explorer.jpg, app.jpg, live-widget.jpg and live-window.jpg to nbs/images, or only the named ones.
 Needs Debian's chromium, xvfb and xdotool.
 """
 import os
@@ -45,7 +45,7 @@ def as_page():
         page.goto(url)
         upload(page, ROOT/'sample_data'/'testclip.mp4')
         page.locator('canvas').wait_for(timeout=60_000)
-        move(explorer(page)[0], 'frame', times=25)     # the first picture takes longer than those that follow
+        move(explorer(page)[0], 'frame', times=25)     # the first frame takes longer than the others
         page.get_by_role('button', name='Make the result').click()
         page.locator('a.bgblur-download').wait_for(timeout=120_000)
         page.wait_for_timeout(1000)
@@ -74,7 +74,7 @@ def live_in_window():
         live.wait()
 
 
-PICTURES = {'explorer': in_lab, 'app': as_page, 'live-widget': live_in_lab, 'live-window': live_in_window}
+SCREENSHOTS = {'explorer': in_lab, 'app': as_page, 'live-widget': live_in_lab, 'live-window': live_in_window}
 
 if __name__ == '__main__':
-    for name in sys.argv[1:] or PICTURES: PICTURES[name]()
+    for name in sys.argv[1:] or SCREENSHOTS: SCREENSHOTS[name]()

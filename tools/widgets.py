@@ -1,4 +1,7 @@
-"""Leave in the notebooks the picture of each widget, and not the widget, which cannot be shown unrun: python tools/widgets.py"""
+"""Remove widgets from the stored outputs of all notebooks: python tools/widgets.py
+
+An unrun notebook cannot show a widget. The image that is stored beside the widget remains.
+"""
 from pathlib import Path
 
 import nbformat
@@ -7,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 VIEW = 'application/vnd.jupyter.widget-view+json'
 
 if __name__ == '__main__':
-    for path in (ROOT/'nbs').glob('*.ipynb'):
+    for path in (ROOT/'nbs').rglob('*.ipynb'):
         nb = nbformat.read(path, 4)
         nb.metadata.pop('widgets', None)
         for cell in nb.cells:
