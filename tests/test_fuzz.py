@@ -7,7 +7,6 @@ import sys
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from types import SimpleNamespace
 
 import cv2
@@ -18,12 +17,17 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase
 
+from bgblur import background as G
 from bgblur import blur as B
 from bgblur import explore, live, matte, metrics, pipeline, predict
-from bgblur.blur import COLOURS, ColourBackground, ImageBackground, blur_background, lens_blur
-from bgblur.matte import Matte, Skip, Zoom
-from bgblur.pipeline import Blurrer, YuvFrame
-from bgblur.predict import BgblurError, load_segmenter
+from bgblur.background import COLOURS, Blur, ColourBackground, ImageBackground, Lens
+from bgblur.core.attention import people_box
+from bgblur.core.errors import BgblurError, check_frame
+from bgblur.core.frame import YuvFrame
+from bgblur.core.masks import fill_holes, remove_small_components
+from bgblur.matte import Matte
+from bgblur.pipeline import Blurrer
+from bgblur.predict import load_segmenter
 
 # tools/fuzz.py sets the number; a run starts with the inputs that failed in the one before
 EXAMPLES = int(os.environ.get('FUZZ_EXAMPLES', 0))
@@ -240,7 +244,7 @@ def backgrounds(draw):
     kind = draw(st.sampled_from(['blur', 'lens', 'colour', 'picture']))
     if kind == 'colour': return ColourBackground(draw(st.sampled_from(list(COLOURS))))
     if kind == 'picture': return ImageBackground(draw(pics).laid_out())
-    return partial({'blur': blur_background, 'lens': lens_blur}[kind], strength=draw(widths))
+    return {'blur': Blur, 'lens': Lens}[kind](draw(widths))
 
 
 @st.composite
@@ -293,8 +297,8 @@ def test_person_before_something_else(scene, background, amount, layout):
     if work.shape == frame.shape: assert (person == frame.plain)[np.isin(work.plain, (0, 1))].all()
     is_picture(pure(background, frame, alpha, bg), frame.shape)
     is_picture(pure(B.replace_background, frame, work, fg, bg, new), frame.shape)
-    is_picture(pure(B.light_wrap, frame, alpha, new, amount), frame.shape)
-    cut = pure(B.cutout, frame, alpha, fg, bg)
+    is_picture(pure(G.light_wrap, frame, alpha, new, amount), frame.shape)
+    cut = pure(G.cutout, frame, alpha, fg, bg)
     is_picture(cut, frame.shape, 4)
     assert abs(cut[..., 3] - 255.*alpha.plain).max() < .51
 
@@ -310,7 +314,7 @@ def test_two_colours(pair):
 @fuzz
 @given(pics, st.tuples(side, side))
 def test_cover(img, size):
-    is_picture(pure(B.resize_to_fill, img, size), size[::-1])
+    is_picture(pure(G.resize_to_fill, img, size), size[::-1])
 
 
 @often
@@ -326,10 +330,11 @@ def test_doors_of_blur_refuse(picture, mask, width, number):
     refuses(B.composite, good, half, picture())
     refuses(B.composite, good, mask(), good)
     refuses(B.composite, good, half[1:], good)
-    refuses(blur_background, good, half, small, width)
-    refuses(lens_blur, good, half, small, width)
-    refuses(lens_blur, good, half, small, 61, number)
-    refuses(B.light_wrap, good, half, good, number)
+    refuses(B.blur_background, good, half, small, width)
+    refuses(Blur, width)
+    refuses(Lens, width)
+    refuses(Lens, 61, number)
+    refuses(G.light_wrap, good, half, good, number)
     refuses(B.replace_background, good, half, small, small, picture())
     if isinstance(picture(), (np.ndarray, str)): refuses(ImageBackground, picture())
 
@@ -338,8 +343,8 @@ def test_doors_of_blur_refuse(picture, mask, width, number):
 @given(st.one_of(no_numbers, no_pictures.map(lambda f: f()), st.text(), st.lists(st.one_of(st.floats(), st.text(max_size=2), st.none()), max_size=4),
                  st.sampled_from(['#12345', '#12345g', 'gren', '#1234567', (1, 2), (1, 2, 300), (-1, 0, 0), (1, 2, np.nan), 'ab', 'abc'])))
 def test_colours(colour):
-    try: bgr = B.parse_colour(colour)
-    except BgblurError: return refuses(B.parse_colour, colour)
+    try: bgr = G.parse_colour(colour)
+    except BgblurError: return refuses(G.parse_colour, colour)
     assert len(bgr) == 3 and all(isinstance(c, int) and 0 <= c <= 255 for c in bgr)
 
 
@@ -352,9 +357,9 @@ probabilities = st.tuples(side, side).flatmap(lambda s: st.lists(made(Opacity, s
 @given(together(Opacity, Opacity), st.floats(0, 1), st.floats(-20, 20))
 def test_pieces_of_matte(pair, share, px):
     p, last = pair
-    for out in (pure(matte.fill_holes, p), pure(matte.fill_holes, p, share), pure(matte.remove_small_components, p), pure(matte.remove_small_components, p, share, last),
+    for out in (pure(fill_holes, p), pure(fill_holes, p, share), pure(remove_small_components, p), pure(remove_small_components, p, share, last),
                 pure(matte.feather, p, px), pure(matte.stretch, p)): is_opacity(out, p.shape)
-    x, y, w, h = pure(matte.people_box, p)
+    x, y, w, h = pure(people_box, p)
     assert 0 <= x < x + w <= p.shape[1] and 0 <= y < y + h <= p.shape[0]
 
 
@@ -385,8 +390,9 @@ def film(sizes=two_sizes, most=5):
 @st.composite
 def mattes(draw):
     still = draw(st.floats(0, 5))
-    return dict(hold=draw(st.sampled_from([0, .6, 1e-6, 60])), still=still, moving=still + draw(st.floats(.1, 50)), ahead=draw(st.sampled_from([2, 1, 0, 3])),
-                people=draw(st.sampled_from(['all', 'main'])), edge=draw(st.sampled_from([0, 0, 3, -3, 50, -50])), cut=draw(st.floats(0, 255)))
+    return dict(hold_seconds=draw(st.sampled_from([0, .6, 1e-6, 60])), still_below=still, moving_above=still + draw(st.floats(.1, 50)),
+                lookahead=draw(st.sampled_from([2, 1, 0, 3])), people=draw(st.sampled_from(['all', 'main'])),
+                feather=draw(st.sampled_from([0, 0, 3, -3, 50, -50])), scene_cut=draw(st.floats(0, 255)))
 
 
 class Buffers:
@@ -412,7 +418,7 @@ def test_matte(frames, ps, options, reuse, foresee):
     coming = list(zip(frames, ps))
     for _ in range(2):
         for i, ((frame, time), p) in enumerate(coming):
-            ahead = [(f, q) for (f, _), q in coming[i+1:i+1+options['ahead']]]*foresee
+            ahead = [(f, q) for (f, _), q in coming[i+1:i+1+options['lookahead']]]*foresee
             f, q = get(frame), get(p)
             out = one(f, q, time, [(f.laid_out(), q.laid_out()) for f, q in ahead])
             is_opacity(out, frame.shape)
@@ -428,10 +434,10 @@ def test_matte(frames, ps, options, reuse, foresee):
 @given(no_pictures, no_opacities, no_numbers | too_much)
 def test_doors_of_matte_refuse(picture, p, number):
     good, half = np.zeros((6, 5, 3), np.uint8), np.full((6, 5), .5, np.float32)
-    for option in ('hold', 'still', 'moving', 'edge', 'cut'): refuses(Matte, **{option: number})
+    for option in ('hold_seconds', 'still_below', 'moving_above', 'feather', 'scene_cut'): refuses(Matte, **{option: number})
     for name in (number, 'some', 'ALL', ['all']): refuses(Matte, people=name)
-    for ahead in (number, .5, -1): refuses(Matte, ahead=ahead)
-    refuses(Matte, still=3, moving=3)
+    for lookahead in (number, .5, -1): refuses(Matte, lookahead=lookahead)
+    refuses(Matte, still_below=3, moving_above=3)
     m = Matte()
     refuses(m, picture(), half)
     refuses(m, good, p())
@@ -483,7 +489,7 @@ bad_nets = st.sampled_from([fails, answers(np.nan), answers(np.inf), answers(-np
 def blurrers(draw):
     "Draw a function that makes a `Blurrer`, with the same options in every call."
     net, matte, background = draw(nets), draw(mattes()), draw(backgrounds())
-    given = dict(zoom=draw(st.booleans()), skip=draw(st.sampled_from([0, 5, 40])), lines=draw(st.sampled_from([480, 480, 2, 60])),
+    given = dict(crop=draw(st.booleans()), skip=draw(st.sampled_from([0, 5, 40])), max_matte_height=draw(st.sampled_from([480, 480, 2, 60])),
                  wrap=draw(st.sampled_from([None, 0, .5, 1])))
 
     def make(other=None): return Blurrer(other or net(), Matte(**matte), background, **given)
@@ -533,9 +539,9 @@ def test_stream(make, frames, transparent):
 
 @fuzz
 @given(film(st.lists(st.tuples(side, side), min_size=2, max_size=2)), mattes(), st.booleans(), st.sampled_from([0, 5]), st.booleans())
-def test_stream_of_a_net_with_one_buffer(frames, options, zoom, skip, threads):
+def test_stream_of_a_net_with_one_buffer(frames, options, crop, skip, threads):
     "Keep the predictions of waiting frames while the model overwrites its buffer."
-    one, other = (Blurrer(net, Matte(**options), zoom=zoom, skip=skip) for net in (OneBuffer(), bright))
+    one, other = (Blurrer(net, Matte(**options), crop=crop, skip=skip) for net in (OneBuffer(), bright))
     assert alike(*(list(b.stream(((f.plain, t) for f, t in frames), threads=threads)) for b in (one, other)))
 
 
@@ -559,8 +565,7 @@ def test_never_bare(make, bad, in_matte, frames, late):
     b.matte = nobody.matte = as_it_is
     if in_matte: b.matte = lambda frame, p, *args: bad(frame)
     else: one.net = bad
-    for part in (b, nobody):
-        if hasattr(part.look, 'reset'): part.look.reset()
+    for part in (b, nobody): part.attention.reset()
     for n, (frame, time) in enumerate(frames, 1):
         assert alike(b(frame.laid_out(), time), nobody(frame.plain, time))
         assert not b.alpha(frame.laid_out()).any()
@@ -581,7 +586,7 @@ def test_bad_frames(make, picture):
 @given(no_pictures, blurrers())
 def test_bad_background(picture, make):
     b = make()
-    b.background, b.wrap = lambda *args: picture(), b.wrap
+    b.background = lambda *args: picture()
     refuses(b, np.zeros((4, 5, 3), np.uint8))
 
 
@@ -595,7 +600,7 @@ even = st.tuples(st.integers(1, 70), st.integers(1, 70)).map(lambda s: (2*s[0], 
 @given(film(st.lists(even, min_size=2, max_size=2)), nets, st.floats(36, 1001), st.sampled_from(list(LAYOUTS)), st.lists(st.booleans(), min_size=5, max_size=5))
 def test_planes(frames, net, strength, layout, whole):
     "Mix YUV planes and BGR frames in one `Blurrer`."
-    one, other = (Blurrer(net(), background=partial(blur_background, strength=strength)) for _ in range(2))
+    one, other = (Blurrer(net(), background=Blur(strength)) for _ in range(2))
     for (frame, time), bgr in zip(frames, whole):
         if bgr:
             assert alike(one(frame.laid_out(), time), other(frame.plain, time))
@@ -633,9 +638,8 @@ def test_planes_only_where_they_are_taken(background):
 def test_doors_of_pipeline_refuse(number):
     if number is not None: refuses(Blurrer, disc, wrap=number)
     refuses(Blurrer, disc, skip=number)
-    refuses(Blurrer, disc, lines=number)
-    refuses(Blurrer, disc, background=partial(blur_background, strength=number))
-    refuses(Skip, disc, number)
+    refuses(Blurrer, disc, max_matte_height=number)
+    if not callable(number) and not isinstance(number, (str, np.ndarray)) and number is not None: refuses(Blurrer, disc, background=number)
 
 
 # -- 00_predict ----------------------------------------------------------------------------------------------------
@@ -667,7 +671,7 @@ def test_learner(img, p, second):
 def test_net_refuses(picture):
     refuses(SEGMENTER, picture())
     refuses(SEGMENTER.small, picture())
-    refuses(predict.check_frame, picture())
+    refuses(check_frame, picture())
     refuses(predict.person_probability, Learner(np.zeros((3, 3)), True), picture())
 
 

@@ -4,13 +4,14 @@ The names of some images may follow, to make only these: python tools/pictures.p
 """
 import json
 import sys
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from bgblur.blur import ColourBackground, ImageBackground, blur_background, composite, lens_blur, masked_blur
+from bgblur.background import Blur, ColourBackground, ImageBackground, Lens
+from bgblur.blur import composite, masked_blur
 from bgblur.pipeline import Blurrer
 from bgblur.predict import load_segmenter
 from bgblur.speed import bars
@@ -65,7 +66,7 @@ def grid(rows, gap=12):
 def hero(n=32, strength=121, width=1200, gap=12):
     "Frame, the model's probability blended with a blur of the whole frame, and bgblur; a detail of each below."
     frames = read_frames('gestures.mp4')[:n+1]
-    blurrer = Blurrer(background=partial(blur_background, strength=strength))
+    blurrer = Blurrer(background=Blur(strength))
     *_, result = blurrer.stream((f, i/30) for i, f in enumerate(frames))
     frame = frames[-1]
     usual = masked_blur(frame, blurrer.segmenter(frame), strength*min(frame.shape[:2])/360)
@@ -101,7 +102,7 @@ def backgrounds():
     "The person in front of a bokeh blur, an image, a colour, and cut out."
     frame, segmenter = read_frames('testclip.mp4')[130], load_segmenter()
     rocket = ImageBackground(SAMPLES/'rocket.jpg')
-    results = [Blurrer(segmenter, background=b)(frame) for b in (lens_blur, rocket, ColourBackground('#3c7a57'))]
+    results = [Blurrer(segmenter, background=b)(frame) for b in (Lens(), rocket, ColourBackground('#3c7a57'))]
     person = Blurrer(segmenter).cutout(frame)
     on_squares = composite(np.ascontiguousarray(person[..., :3]), person[..., 3]/255, checkerboard(*frame.shape[:2]))
     return np.hstack([*results, on_squares])
