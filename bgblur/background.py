@@ -19,7 +19,7 @@ import cv2, numpy as np
 from fastcore.basics import patch
 
 from .blur import blur_background, check_strength, composite, foreground, sample_bilinear, small_blur
-from .core.errors import BgblurError, check_frame, check_number
+from .core.errors import BgblurError, check_frame, check_number, name_of
 from .core.frame import resize_area, SIDE, small_size
 from .io.files import check_source, VideoError
 from .io.image import read_image
@@ -308,7 +308,7 @@ class FunctionBackground(Background):
         self.function = function
 
     def __call__(self, frame, alpha, bg): return self.function(frame, alpha, bg)
-    def __repr__(self): return f'FunctionBackground({getattr(self.function, "__name__", type(self.function).__name__)})'
+    def __repr__(self): return f'FunctionBackground({name_of(self.function)})'
 
 def as_background(
     background=None,   # `Background`, function of `(frame, alpha, bg)`, name, path, or BGR uint8 image; None: `Blur()`

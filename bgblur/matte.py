@@ -16,8 +16,8 @@ import cv2, numpy as np
 from fastcore.basics import patch
 
 from .blur import sample_bilinear
-from .core.errors import as_alpha, BgblurError, check_number
-from .core.frame import as_frame, resize_area, small_size
+from .core.errors import as_alpha, BgblurError, check_number, name_of
+from .core.frame import as_frame, small_size
 from .core.masks import fill_holes, remove_small_components, resize_prob, SHARE
 from .predict import accepts
 
@@ -270,7 +270,7 @@ class FunctionMatte(BaseMatte):
         self.function = function
 
     def __call__(self, frame, p, time=None, ahead=()): return self.function(frame.bgr(), p, time)
-    def __repr__(self): return f'FunctionMatte({getattr(self.function, "__name__", type(self.function).__name__)})'
+    def __repr__(self): return f'FunctionMatte({name_of(self.function)})'
 
 def as_matte(
     matte=None,      # `BaseMatte`, or function of `(frame, p, seconds)`; None: `Matte()`

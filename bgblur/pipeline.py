@@ -7,6 +7,7 @@ __all__ = ['matte_size', 'Result', 'BaseBlurrer', 'FunctionBlurrer', 'as_blurrer
 
 # %% ../nbs/03_pipeline.ipynb #dbc07394
 from collections import deque
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from .background import as_background, cutout, light_wrap
 from .blur import composite, estimate_layers, foreground, replace_background, SoftEdge
 from .core.attention import Attention
 from .core.errors import as_alpha, BgblurError, check_frame, check_number
-from .core.frame import as_frame, Frame, small_size, YuvFrame
+from .core.frame import as_frame, small_size, YuvFrame
 from .matte import as_matte
 from .predict import accepts, as_segmenter
 
@@ -316,7 +317,7 @@ def prefetch(
         if done: done.set()
         pool.shutdown(cancel_futures=True)
         # close it now: a traceback may keep it alive, and it would read from a file that is closed
-        if hasattr(items, 'close'): items.close()
+        if isinstance(items, Generator): items.close()
 
 # %% ../nbs/03_pipeline.ipynb #1adbef8e
 @patch

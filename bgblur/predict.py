@@ -21,7 +21,7 @@ from threading import Lock
 
 import cv2, numpy as np
 
-from .core.errors import as_alpha, BgblurError, check_frame, default_threads, ModelError
+from .core.errors import as_alpha, BgblurError, check_frame, default_threads, ModelError, name_of
 from .core.frame import as_frame
 from .core.onnxfile import check_one_file
 
@@ -106,7 +106,7 @@ class FunctionSegmenter(Segmenter):
             raise BgblurError(f'The segmenter returned a probability of shape {p.shape} for a frame of shape {frame.shape}.')
         return p
 
-    def __repr__(self): return f'FunctionSegmenter({getattr(self.function, "__name__", type(self.function).__name__)})'
+    def __repr__(self): return f'FunctionSegmenter({name_of(self.function)})'
 
 # %% ../nbs/00_predict.ipynb #5e9b7d30
 class LearnerSegmenter(Segmenter):
@@ -256,6 +256,8 @@ def _to_device(learn, device):
 #: built-in models: name -> what it is
 MODELS = {'person': 'people at a webcam: MediaPipe Selfie Segmentation (Google, Apache-2.0), 0.1 M parameters'}
 
+def _is_learner(x): return hasattr(x, 'predict')     # without an import of fastai
+
 def _model_path(spec):
     "Return the path of a model file. Raises `ModelError` if there is none."
     path = Path(spec)
@@ -274,7 +276,7 @@ def load_segmenter(
     device='cpu',        # 'cpu', or 'cuda' for an Nvidia GPU (untested)
 ) -> Segmenter:
     "Open a segmenter. Raises `ModelError` if there is no such model, it is not a segmenter, or a `.pkl` is not trusted."
-    if hasattr(spec, 'predict'): return _try_out(LearnerSegmenter(_to_device(spec, device)))
+    if _is_learner(spec): return _try_out(LearnerSegmenter(_to_device(spec, device)))
     if spec in MODELS: return OnnxSegmenter(files('bgblur')/'weights'/f'{spec}.onnx', threads, device)
     path = _model_path(spec)
     if path.suffix.lower() == '.onnx': return _try_out(OnnxSegmenter(path, threads, device))
@@ -299,6 +301,6 @@ def as_segmenter(
     "Return a `Segmenter`. Raises `BgblurError` if it is something else, `ModelError` if a model can't be opened."
     if isinstance(segmenter, Segmenter): return segmenter
     if segmenter is None: return load_segmenter()
-    if isinstance(segmenter, (str, Path)) or hasattr(segmenter, 'predict'): return load_segmenter(segmenter)
+    if isinstance(segmenter, (str, Path)) or _is_learner(segmenter): return load_segmenter(segmenter)
     if callable(segmenter) and accepts(segmenter, 1): return FunctionSegmenter(segmenter)
     raise BgblurError(f'segmenter must be a Segmenter, a function of a frame, or a model name or path, got {segmenter!r}.')

@@ -54,5 +54,6 @@ def check_one_file(
     try:
         with open(path, 'rb') as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as data: external = _has_external_data(data)
     except (OSError, ValueError, KeyError, IndexError) as e:
-        raise ModelError(f'{path.name} is not a model that onnxruntime can open: {getattr(e, "strerror", "it is not an ONNX file")}.') from e
+        reason = e.strerror if isinstance(e, OSError) else 'it is not an ONNX file'
+        raise ModelError(f'{path.name} is not a model that onnxruntime can open: {reason}.') from e
     if external: raise ModelError(f'{path.name} keeps its weights in another file, which is not opened: save it as one file.')
