@@ -104,9 +104,9 @@ class LiveState:
     view:LiveView
     background:object     # made from the settings
 
-def _make_background(s): return s.background if callable(s.background) else background_from(s.background, s.strength)
-
-def _same_background(a, b): return a.background == b.background and (a.strength == b.strength or b.background not in ('blur', 'lens'))
+def _same_background(a, b):
+    "Return whether two settings need the same background object."
+    return a.background == b.background and (a.strength == b.strength or b.background not in ('blur', 'lens'))
 
 # %% ../nbs/08_live.ipynb #ee14a488
 def _ignore(line): "Do nothing."
@@ -125,6 +125,7 @@ class Live:
         seconds=None,            # stop after this many seconds; None: never
         on_status=None,          # function that gets a status line when it changes, and once per second
         view=LiveView(),         # initial view of private sinks
+        background=None,         # background object to start with; None: as in `settings`
     ):
         "Raise `BgblurError` if the background is unknown or cannot be read."
         self.source,self.sinks,self.wrap,self.backgrounds = source,list(sinks) or [Sink()],wrap,backgrounds
@@ -133,7 +134,9 @@ class Live:
         self.size,self.last,self.n_failed,self.error,self.frame_error = source.size,None,0,'',''
         self.frame_time = self.shown_time = -np.inf      # of the last frame, and when something was shown last
         self.status_time,self.last_status = 0.,''
-        self.blurrer,self.state = blurrer or Blurrer(),LiveState(settings, view, _make_background(settings))
+        self.own_background = background      # made by the caller, so a change of strength keeps it
+        self.blurrer = blurrer or Blurrer()
+        self.state = LiveState(settings, view, background or background_from(settings.background, settings.strength))
         self._use_background(self.state.background)
 
 # %% ../nbs/08_live.ipynb #a431fd51
@@ -144,7 +147,8 @@ def change(self:Live,
     "Change settings or view, from any thread. Raise `BgblurError`, and change nothing, if the background cannot be used."
     old = self.state
     settings,view = apply_changes(old.settings, old.view, changes)
-    background = old.background if _same_background(old.settings, settings) else _make_background(settings)
+    kept = _same_background(old.settings, settings) or old.background is self.own_background and 'background' not in changes
+    background = old.background if kept else background_from(settings.background, settings.strength)
     self.state = LiveState(settings, view, background)        # one assignment: the loop never sees half a change
 
 @patch(as_prop=True)

@@ -91,7 +91,7 @@ def preview(
 class Settings:
     "How the background looks."
     strength:float = 61         # of the blur, in pixels of a frame whose shorter side is 360, 1 to 1001
-    background:str = 'blur'     # as `background_from` takes it, or a background object
+    background:str = 'blur'     # as `background_from` takes it
 
 # %% ../../nbs/camera/sinks.ipynb #1a50fc6c
 _LINUX = sys.platform.startswith('linux')
