@@ -1,4 +1,4 @@
-"What the live path needs and a machine in a rack lacks: a display, and a camera for Chromium. For the tests and tools/screenshots.py."
+"A display without a screen, and a camera for Chromium that a file plays. For the tests and tools/screenshots.py."
 import os
 import shutil
 import subprocess
@@ -13,26 +13,26 @@ from conftest import CLIP
 
 @contextmanager
 def display(folder, size=(1000, 700)):
-    "A display, and a function that takes a picture of it, BGR uint8. Xvfb keeps the display in a file, in the format of xwd"
+    "Yield the name of a display and a function that takes a screenshot, BGR uint8. Xvfb stores the display in a file in xwd format."
     r, w = os.pipe()
     server = subprocess.Popen(['Xvfb', '-displayfd', str(w), '-screen', '0', f'{size[0]}x{size[1]}x24', '-fbdir', str(folder)],
                               pass_fds=[w], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     os.close(w)
 
-    def picture():
+    def screenshot():
         data = (folder/'Xvfb_screen0').read_bytes()
         header = np.frombuffer(data[:100], '>u4')
         rows = np.frombuffer(data, np.uint8, offset=int(header[0] + 12*header[19]), count=int(header[12]*header[5]))
         return rows.reshape(header[5], -1, 4)[:, :header[4], :3].copy()
     try:
-        with os.fdopen(r) as f: yield f':{f.readline().strip()}', picture
+        with os.fdopen(r) as f: yield f':{f.readline().strip()}', screenshot
     finally:
         server.terminate()
         server.wait(10)
 
 
 def camera_file(path, imgs):
-    "A file that Chromium plays as a camera"
+    "Write a file that Chromium plays as a camera."
     path.write_bytes(b''.join(cv2.imencode('.jpg', img)[1].tobytes() for img in imgs))
     return path
 
@@ -44,7 +44,7 @@ browser = live('browser', size=(400, 300))
 browser''']
 
 
-# keeps what is drawn on the page's live pictures, the very first ones, too, and the cameras that were opened
+# records what is drawn on the page's live video from the first image on, and which cameras were opened
 WATCH = '''() => {
     const draw = CanvasRenderingContext2D.prototype.drawImage;
     window.drawn = [];
@@ -64,7 +64,7 @@ WATCH = '''() => {
 
 @contextmanager
 def live_notebook(folder, imgs, width=1300, height=900):
-    "A notebook of `CELLS` in JupyterLab in Chromium, which plays `imgs` as its camera"
+    "Yield a page with a notebook of `CELLS` in JupyterLab. Chromium plays `imgs` as its camera."
     nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in CELLS])
     nb.metadata.kernelspec = {'name': 'python3', 'display_name': 'python3', 'language': 'python'}
     nbformat.write(nb, folder/'live.ipynb')
@@ -83,7 +83,7 @@ def run_cell(page, n):
 
 
 def live_widget(page, n):
-    "The picture of the `n`th widget, and the box around it"
+    "Return the canvas of the `n`th widget, and the box around it."
     canvas = page.locator('canvas.bgblur-live').nth(n)
     canvas.wait_for(timeout=180_000)
     return canvas, canvas.locator('xpath=ancestor::div[contains(@class, "widget-vbox")][1]')

@@ -21,6 +21,7 @@ from bgblur import background as G
 from bgblur import blur as B
 from bgblur import explore, live, matte, metrics, pipeline, predict
 from bgblur.background import COLOURS, Blur, ColourBackground, ImageBackground, Lens
+from bgblur.camera import sinks, sources
 from bgblur.core.attention import people_box
 from bgblur.core.errors import BgblurError, check_frame
 from bgblur.core.frame import YuvFrame
@@ -590,7 +591,7 @@ def test_bad_background(picture, make):
     refuses(b, np.zeros((4, 5, 3), np.uint8))
 
 
-def planes(img): return live.bgr_to_yuv(np.ascontiguousarray(img[:len(img)//2*2, :img.shape[1]//2*2]))
+def planes(img): return sources.bgr_to_yuv(np.ascontiguousarray(img[:len(img)//2*2, :img.shape[1]//2*2]))
 
 
 even = st.tuples(st.integers(1, 70), st.integers(1, 70)).map(lambda s: (2*s[0], 2*s[1])) | st.sampled_from([(2, 4096), (480, 640), (722, 6)])
@@ -721,7 +722,7 @@ def test_metrics_refuse(picture, p):
     refuses(metrics.flicker, [half, half], [good, picture()])
 
 
-# -- 05_explore and 08_live ----------------------------------------------------------------------------------------
+# -- 05_explore, camera and 08_live ----------------------------------------------------------------------------------------
 
 @fuzz
 @example([Pic((240, 239), 'man'), Opacity((240, 239), 'all')], 0, 18.5, 85)
@@ -755,22 +756,22 @@ def test_range_of_sliders(doc, hint, default):
 
 @fuzz
 @given(pics, st.lists(st.text(max_size=30), max_size=4))
-def test_text_on_pictures(img, lines):
-    is_picture(pure(live.write_on, img, lines), img.shape)
-    is_picture(live.card(img.shape[::-1], *lines), img.shape)
+def test_text_on_images(img, lines):
+    is_picture(pure(sinks.draw_text, img, lines), img.shape)
+    is_picture(sinks.placeholder(img.shape[::-1], *lines), img.shape)
 
 
 @fuzz
-@given(together(Pic, Pic), st.one_of(st.none(), made(Opacity, shapes)), st.sampled_from(live.PREVIEWS))
+@given(together(Pic, Pic), st.one_of(st.none(), made(Opacity, shapes)), st.sampled_from(sinks.PREVIEWS))
 def test_preview(pair, alpha, kind):
     (h, w) = pair[0].shape
-    is_picture(pure(live.preview, kind, *pair, alpha), (h, 2*w if kind == 'original' else w))
+    is_picture(pure(sinks.preview, kind, *pair, alpha), (h, 2*w if kind == 'original' else w))
 
 
 @fuzz
 @given(made(Pic, even))
 def test_there_and_back(img):
-    is_picture(pure(lambda x: live.yuv_to_bgr_image(live.bgr_to_yuv(x)), img), img.shape)
+    is_picture(pure(lambda x: sources.yuv_to_bgr_image(sources.bgr_to_yuv(x)), img), img.shape)
 
 
 @fuzz
@@ -785,9 +786,9 @@ def test_summary(rows, most):
 @fuzz
 @given(st.lists(st.sampled_from('+-=bponhq ä'), max_size=40), st.floats(1, 1001), st.lists(st.text(max_size=3), min_size=1, max_size=3))
 def test_keys(keys, strength, names):
-    s = live.Settings(strength=strength)
-    for k in keys: s = live.press(s, k, names)
-    assert 1 <= s.strength <= 1001 and s.preview in live.PREVIEWS and s.background in [*names, 'blur']
+    s, view = live.Settings(strength=strength), live.LiveView()
+    for k in keys: s, view = live.apply_changes(s, view, live.key_changes(k, s, view, names))
+    assert 1 <= s.strength <= 1001 and view.preview in sinks.PREVIEWS and s.background in [*names, 'blur']
 
 
 # -- 04_video ------------------------------------------------------------------------------------------------------

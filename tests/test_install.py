@@ -121,7 +121,7 @@ assert masked_blur(np.zeros((90, 160, 3), np.uint8), np.ones((360, 640))).shape 
 
 @pytest.mark.parametrize('code, extra', [
     ('from bgblur.explore import explore', 'notebooks'), ('import bgblur.learner', 'learner'),
-    ('from bgblur.live import LiveWidget; LiveWidget("browser")', 'notebooks')])
+    ('from bgblur.live import live; live("browser")', 'notebooks')])
 def test_a_missing_extra_is_named(empty_env, code, extra, tmp_path):
     last = run(empty_env, '-c', code, cwd=tmp_path).stderr.strip().split('\n')[-1]
     assert last.endswith(f"pip install 'bgblur[{extra}]'.")

@@ -1,4 +1,4 @@
-"The live path: the command with a file for a camera, its window, and the notebook widget in a browser with a file for a camera."
+"Live video: the command with a file that stands in for a camera, its window, and the notebook widget in a browser."
 import base64
 import os
 import shutil
@@ -19,28 +19,28 @@ FACE = np.s_[110:200, 165:230]
 
 
 def detail(img, part=MAP):
-    "How much there is to see in a part of a picture"
+    "Return the contrast of fine detail in a part of an image."
     return cv2.Laplacian(cv2.cvtColor(img[part], cv2.COLOR_BGR2GRAY), cv2.CV_32F).std()
 
 
 @pytest.fixture
-def ends():
-    "Starts processes, and ends those that are still there afterwards"
-    started = []
+def started():
+    "Return a function that starts processes. Those still running after the test are killed."
+    processes = []
 
     def start(*args, **kwargs):
-        started.append(subprocess.Popen([str(a) for a in args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs))
-        return started[-1]
+        processes.append(subprocess.Popen([str(a) for a in args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs))
+        return processes[-1]
     yield start
-    for process in started: process.kill()
+    for process in processes: process.kill()
 
 
 def test_measures_a_file_without_showing_it(tmp_path):
-    "Longer than the clip is: it begins anew"
+    "Run longer than the clip, which then starts again."
     result = bgblur('live', '--source', write_clip(tmp_path/'short.mp4', [np.full((120, 160, 3), 90, np.uint8)]*10, audio=None),
                     '--size', '320x180', '--rate', 30, '--to', 'none', '--seconds', 2)
     assert result.returncode == 0, result.stderr
-    for words in ('short.mp4, 320x180', 'a second', 'dropped', 'processing', 'latency', 'first third', 'memory'): assert words in result.stdout
+    for words in ('short.mp4, 320x180', 'per second', 'dropped', 'processing', 'latency', 'first third', 'memory'): assert words in result.stdout
     assert int(result.stdout.split(': ')[1].split()[0]) > 10
 
 
@@ -53,8 +53,8 @@ def test_once_shows_each_frame_at_most_once(tmp_path, frames):
 
 
 @pytest.mark.parametrize('kill, code', [(signal.SIGINT, 0), (signal.SIGTERM, 128 + signal.SIGTERM)])
-def test_ctrl_c_ends_with_the_report(ends, kill, code):
-    process = ends(BIN/'bgblur', 'live', '--source', CLIP, '--to', 'none')
+def test_ctrl_c_ends_with_the_report(started, kill, code):
+    process = started(BIN/'bgblur', 'live', '--source', CLIP, '--to', 'none')
     assert process.stderr.readline() == 'bgblur: waiting for testclip.mp4\n'
     time.sleep(1)
     process.send_signal(kill)
@@ -62,12 +62,12 @@ def test_ctrl_c_ends_with_the_report(ends, kill, code):
     assert (process.returncode, err) == (code, '') and ('frames in' in out) == (code == 0)
 
 
-def test_what_cannot_be_had_is_said_in_one_sentence(tmp_path):
+def test_a_missing_device_is_one_sentence(tmp_path):
     source = ['live', '--source', CLIP]
-    one_sentence(bgblur(*source, env=NO_DISPLAY), 'no display', '--to virtual')
-    one_sentence(bgblur(*source, env=NO_DISPLAY | {'DISPLAY': ':987'}), 'No window')
+    one_sentence(bgblur(*source, env=NO_DISPLAY), 'without a display', '--to virtual')
+    one_sentence(bgblur(*source, env=NO_DISPLAY | {'DISPLAY': ':987'}), 'Cannot open a window')
     one_sentence(bgblur('live', '--source', tmp_path/'no.mp4'), 'no file')
-    one_sentence(bgblur('live', '--camera', '987', '--to', 'none'), 'No picture from camera 987')
+    one_sentence(bgblur('live', '--camera', '987', '--to', 'none'), 'Cannot read from camera 987')
     one_sentence(bgblur(*source, '--to', 'virtual', '--virtual-device', '/dev/video987'), 'no virtual camera', '/dev/video987')
     (tmp_path/'pyvirtualcam.py').write_text('raise ImportError')
     path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get('PYTHONPATH')]))
@@ -78,8 +78,8 @@ def test_what_cannot_be_had_is_said_in_one_sentence(tmp_path):
 # -- the window, on a display without a screen
 
 @pytest.mark.skipif(not (shutil.which('Xvfb') and shutil.which('xdotool')), reason='needs Xvfb and xdotool')
-def test_window_and_its_keys(tmp_path, frames, ends):
-    with display(tmp_path) as (name, picture):
+def test_window_and_its_keys(tmp_path, frames, started):
+    with display(tmp_path) as (name, screenshot):
         env = os.environ | {'DISPLAY': name}
 
         def xdotool(*args): return subprocess.run(['xdotool', *args], env=env, capture_output=True, text=True, check=False).stdout.strip()
@@ -88,15 +88,15 @@ def test_window_and_its_keys(tmp_path, frames, ends):
 
         def shown():
             x, y, w, h = (int(v.split('=')[1]) for v in xdotool('getwindowgeometry', '--shell', window()).split('\n')[1:5])
-            return cv2.resize(picture()[y:y+h, x:x+w], (400, 300))
-        process = ends(BIN/'bgblur', 'live', '--source', CLIP, '--strength', 101, env=env)
+            return cv2.resize(screenshot()[y:y+h, x:x+w], (400, 300))
+        process = started(BIN/'bgblur', 'live', '--source', CLIP, '--strength', 101, env=env)
         until(lambda: window() or process.poll() is not None, 'no window called bgblur')
         assert process.poll() is None, process.communicate()
         until(lambda: detail(shown(), FACE) > .7*detail(frames[0], FACE), 'no sharp face in the window')
         assert detail(shown()) < .5*detail(frames[0])
         xdotool('windowfocus', '--sync', window())
-        xdotool('key', '--delay', '120', *['minus']*20)       # no blur at all; OpenCV remembers the last key only
-        until(lambda: detail(shown()) > .7*detail(frames[0]), 'the background stays blurred at the weakest blur')
+        xdotool('key', '--delay', '120', *['minus']*20)       # almost no blur; OpenCV reports only the last key
+        until(lambda: detail(shown()) > .7*detail(frames[0]), 'the background stays blurred at the lowest strength')
         xdotool('key', 'p')
         until(lambda: np.median(shown()[FACE]) == 255 and np.median(shown()[MAP]) == 0, 'no alpha after the key p')
         xdotool('key', 'q')
@@ -107,14 +107,14 @@ def test_window_and_its_keys(tmp_path, frames, ends):
 # -- a real virtual camera
 
 def loopback():
-    "The first device of v4l2loopback, if there is one"
+    "Return the first device of v4l2loopback, or None."
     names = Path('/sys/devices/virtual/video4linux').glob('video*')
     return next((f'/dev/{p.name}' for p in names if os.access(f'/dev/{p.name}', os.W_OK)), None)
 
 
 @pytest.mark.skipif(not loopback(), reason='needs v4l2loopback')
-def test_real_virtual_camera(ends, frames):
-    process = ends(BIN/'bgblur', 'live', '--source', CLIP, '--to', 'virtual', '--virtual-device', loopback(), '--no-rest')
+def test_real_virtual_camera(started, frames):
+    process = started(BIN/'bgblur', 'live', '--source', CLIP, '--to', 'virtual', '--virtual-device', loopback(), '--no-rest')
     camera = cv2.VideoCapture()
     until(lambda: camera.isOpened() or camera.open(loopback(), cv2.CAP_V4L2))
     img = [camera.read()[1] for _ in range(40)][-1]
@@ -127,13 +127,13 @@ def test_real_virtual_camera(ends, frames):
 # -- the notebook widget
 
 def decoded(url):
-    "The picture in a data URL, BGR uint8; nothing, if it has another size than the camera's"
+    "Return the image in a data URL, BGR uint8; black if it has another size than the camera's."
     img = cv2.imdecode(np.frombuffer(base64.b64decode(url.split(',')[1]), np.uint8), cv2.IMREAD_COLOR)
     return img if img.shape == (300, 400, 3) else np.zeros((300, 400, 3), np.uint8)
 
 
-def on(canvas):
-    "What a canvas shows"
+def shown_by(canvas):
+    "Return what a canvas shows, BGR uint8."
     return decoded(canvas.evaluate('c => c.toDataURL()'))
 
 
@@ -145,39 +145,39 @@ def slide(box, key, times):
 
 def test_widget_in_jupyterlab(tmp_path, frames):
     with live_notebook(tmp_path, frames[:60]) as page:
-        def never_bare():
-            "Were all pictures since the last question hidden?"
-            pictures = [decoded(url) for url in page.evaluate('drawn.splice(0)')]
-            return len(pictures) > 1 and all(detail(img) < .6*detail(frames[0]) for img in pictures)
+        def all_hidden():
+            "Return whether the background was hidden in all images drawn since the last call."
+            images = [decoded(url) for url in page.evaluate('drawn.splice(0)')]
+            return len(images) > 1 and all(detail(img) < .6*detail(frames[0]) for img in images)
 
-        # the kernel's camera (a file): the person sharp, the map blurred, and it moves
+        # the kernel's camera, played by a file: the person is sharp and moves, the map is blurred
         run_cell(page, 0)
         here, controls = live_widget(page, 0)
-        until(lambda: detail(on(here), FACE) > .6*detail(frames[0], FACE), 'no sharp face from the kernel')
-        assert detail(on(here)) < .5*detail(frames[0])
-        before = on(here)
-        until(lambda: cv2.absdiff(on(here), before)[FACE].mean() > 1)
+        until(lambda: detail(shown_by(here), FACE) > .6*detail(frames[0], FACE), 'no sharp face from the kernel')
+        assert detail(shown_by(here)) < .5*detail(frames[0])
+        before = shown_by(here)
+        until(lambda: cv2.absdiff(shown_by(here), before)[FACE].mean() > 1)
         until(lambda: ' fps, ' in controls.inner_text())
-        assert never_bare()
-        # the browser's camera ends the kernel's
+        assert all_hidden()
+        # the browser's camera stops the kernel's
         run_cell(page, 1)
         canvas, box = live_widget(page, 1)
-        until(lambda: detail(on(canvas), FACE) > .6*detail(frames[0], FACE), "no sharp face from the browser's camera")
+        until(lambda: detail(shown_by(canvas), FACE) > .6*detail(frames[0], FACE), "no sharp face from the browser's camera")
         until(lambda: controls.get_by_role('button', name='Start').count() == box.get_by_role('button', name='Stop').count() == 1)
-        # no video element on the page, seen or unseen
-        assert never_bare() and page.locator('video').count() == 0
+        # the page has no video element, not even a hidden one
+        assert all_hidden() and page.locator('video').count() == 0
         assert page.evaluate('opened.map(track => track.readyState)') == ['live']
-        # no blur at all, and back
+        # lowest strength, then highest
         slide(box, 'Home', 1)
-        until(lambda: detail(on(canvas)) > .7*detail(frames[0]), 'the background stays blurred at the weakest blur')
+        until(lambda: detail(shown_by(canvas)) > .7*detail(frames[0]), 'the background stays blurred at the lowest strength')
         slide(box, 'End', 1)
-        until(lambda: detail(on(canvas)) < .3*detail(frames[0]))
+        until(lambda: detail(shown_by(canvas)) < .3*detail(frames[0]))
         box.locator('select').nth(1).select_option('alpha')
-        until(lambda: np.median(on(canvas)[FACE]) > 250 and np.median(on(canvas)[MAP]) < 5)
-        # Stop lets the camera go, and the picture stays
+        until(lambda: np.median(shown_by(canvas)[FACE]) > 250 and np.median(shown_by(canvas)[MAP]) < 5)
+        # Stop releases the camera, and the image stays
         box.get_by_role('button', name='Stop').click()
         until(lambda: box.get_by_role('button', name='Start').count() == 1)
         until(lambda: page.evaluate('opened.map(track => track.readyState)') == ['ended'])
-        still = on(canvas)
+        still = shown_by(canvas)
         time.sleep(1)
-        assert (on(canvas) == still).all()
+        assert (shown_by(canvas) == still).all()

@@ -32,7 +32,7 @@ from conftest import BIN, CLIP, ROOT, bgblur, run, write_clip
 from test_command import one_sentence
 
 from bgblur.blur import read_image
-from bgblur.live import FileSource
+from bgblur.camera.sources import FileSource
 from bgblur.predict import BgblurError, ModelError, load_segmenter
 from bgblur.speed import take
 from bgblur.video import VideoReader, blur_image, blur_video, background_from
@@ -429,10 +429,10 @@ def test_endless_file_is_refused(tmp_path):
 
 
 def test_browser_camera_is_bounded(tmp_path):
-    from bgblur.live import BrowserCamera, NotebookSink
+    from bgblur.ui.live import BrowserCamera, NotebookSink
     camera = BrowserCamera(NotebookSink())
     for data, shape in ((huge_image(tmp_path, 'jpg', 16_000).read_bytes(), None), (IMAGE.read_bytes(), (427, 640, 3))):
-        camera.screen.frames.put((1, data, 0.))
+        camera.sink.frames.put((1, data, 0.))
         got = camera.read()
         assert (got and got[0].shape) == shape
 
@@ -618,10 +618,11 @@ def test_files_of_the_page_are_private(page, kernel):
 
 def test_live_widget_opens_no_port():
     "Check that the widget opens no port: it uses the connection of Jupyter."
-    from bgblur.live import BrowserCamera, LiveWidget
+    from bgblur.live import Live
+    from bgblur.ui.live import BrowserCamera, LiveWidget
 
     def listening(): return {c.laddr for c in psutil.Process().net_connections() if c.status == 'LISTEN'}
-    before, widget = listening(), LiveWidget(BrowserCamera).start()
+    before, widget = listening(), LiveWidget(BrowserCamera, Live).start()
     try: assert widget.live and listening() == before
     finally: widget.stop()
 

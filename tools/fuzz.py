@@ -241,7 +241,7 @@ def open_for_explorer(src, folder, net, clip):
 
 
 def play_as_camera(src, folder, net, clip):
-    from bgblur.live import FileSource
+    from bgblur.camera.sources import FileSource
     source = FileSource(src, rate=1000, loop=False)
     try:
         while item := source.read():

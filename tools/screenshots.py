@@ -64,12 +64,12 @@ def live_in_lab():
 
 
 def live_in_window():
-    with tempfile.TemporaryDirectory() as tmp, display(Path(tmp)) as (name, picture):
+    with tempfile.TemporaryDirectory() as tmp, display(Path(tmp)) as (name, screenshot):
         env = os.environ | {'DISPLAY': name}
         live = subprocess.Popen([Path(sys.executable).parent/'bgblur', 'live', '--source', ROOT/'sample_data'/'testclip.mp4', '--size', '640x480'], env=env)
         for keys in (['sleep', '6'], ['search', '--name', '^bgblur$', 'windowfocus'], ['key', 'h'], ['sleep', '2']):
             subprocess.run(['xdotool', *keys], env=env, check=True)
-        save('live-window', cv2.imencode('.png', picture()[:480, :640])[1].tobytes())
+        save('live-window', cv2.imencode('.png', screenshot()[:480, :640])[1].tobytes())
         live.terminate()
         live.wait()
 
