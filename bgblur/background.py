@@ -19,9 +19,10 @@ import cv2, numpy as np
 from fastcore.basics import patch
 
 from .blur import blur_background, check_strength, composite, foreground, sample_bilinear, small_blur
-from .core.errors import BgblurError, check_frame, check_number, name_of
-from .core.frame import resize_area, SIDE, small_size
-from .io.files import check_source, VideoError
+from .core.checks import check_frame
+from .core.errors import BgblurError, check_number, name_of
+from .core.frame import SIDE, resize_area, small_size
+from .io.files import VideoError, check_source
 from .io.image import read_image
 from .io.normalize import to_bgr
 from .io.reader import VideoReader

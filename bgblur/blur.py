@@ -12,7 +12,8 @@ from math import ceil
 import cv2, numpy as np
 from fastcore.basics import patch
 
-from .core.errors import as_alpha, BgblurError, check_frame, check_number
+from .core.checks import as_alpha, check_frame
+from .core.errors import BgblurError, check_number
 from .core.frame import resize_area, small_size
 
 # %% ../nbs/01_blur.ipynb #a61085cd

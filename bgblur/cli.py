@@ -190,13 +190,13 @@ def _size(text):
     return int(w),int(h)
 
 def _live_source(camera, size, rate, source, once):
-    from bgblur.live import Camera, FileSource
+    from bgblur.camera.sources import Camera, FileSource
     if source: return FileSource(source, size, rate, loop=not once)
     camera = camera or '0'
     return Camera(int(camera) if camera.isdecimal() else camera, size or (1280, 720), rate or 30)
 
 def _live_sinks(to, device):
-    from bgblur.live import Sink, VirtualCamera, Window
+    from bgblur.camera.sinks import Sink, VirtualCamera, Window
     if to == 'none': return [Sink()]
     return [VirtualCamera(device)]*(to != 'window') + [Window()]*(to != 'virtual')
 
@@ -252,8 +252,10 @@ def live(
     """Blur or replace the background of a camera, live.
 
     In the window, h shows what the keys do. With --to both they act on the virtual camera, too."""
-    from bgblur.live import BACKGROUNDS, Live, Settings, cameras
-    from bgblur.predict import BgblurError
+    from bgblur.camera.sinks import Settings
+    from bgblur.camera.sources import cameras
+    from bgblur.live import BACKGROUNDS, Live
+    from bgblur.core.errors import BgblurError
     if list_:
         found = cameras()
         for path,name in found.items(): typer.echo(f'{path}  {name}')

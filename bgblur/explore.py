@@ -23,7 +23,7 @@ from types import FunctionType
 
 import cv2, numpy as np
 
-from .predict import imports_of
+from .core.errors import imports_of
 
 with imports_of('notebooks'):
     import anywidget, traitlets
@@ -31,12 +31,19 @@ with imports_of('notebooks'):
 
 import bgblur.blur
 import bgblur.video
-from .blur import ImageBackground, blur_background, read_image
+from .background import ImageBackground
+from .blur import blur_background
+from .io.image import read_image
 from .matte import Matte
 from .pipeline import Blurrer
-from .predict import BgblurError, check_frame, load_segmenter, resize_area
-from .video import (FORMATS, IMAGES, VideoBackground, VideoReader, blur_image, blur_video, check_destination, check_source, encode_image,
-                          atomic_file, to_bgr)
+from .core.checks import check_frame
+from .core.errors import BgblurError
+from .core.frame import resize_area
+from .predict import load_segmenter
+from .frames import to_bgr
+from .video import (
+    FORMATS, IMAGES, VideoBackground, VideoReader, atomic_file, blur_image, blur_video, check_destination,
+    check_source, encode_image)
 
 # %% ../nbs/05_explore.ipynb #f918754d
 def _jpeg(fig, dpi=100, quality=88):

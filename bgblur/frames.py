@@ -16,7 +16,7 @@ import av    # after OpenCV: whichever comes first brings the library for window
 from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import Interpolation
 
-from .pipeline import YuvFrame, yuv_to_bgr
+from .core.frame import YuvFrame, yuv_to_bgr
 
 # %% ../nbs/03a_frames.ipynb #06cb5c98
 _EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT

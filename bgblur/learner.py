@@ -19,7 +19,7 @@ from pathlib import Path
 
 import cv2, numpy as np
 
-from .predict import imports_of
+from .core.errors import imports_of
 
 # fastai uses parts of PyTorch that PyTorch warns about
 with imports_of('learner'), warnings.catch_warnings(action='ignore'):
@@ -30,10 +30,11 @@ with imports_of('learner'), warnings.catch_warnings(action='ignore'):
                                    resnet18, unet_learner)
     from torch import nn
 
-from .blur import quiet_opencv
-from .matte import remove_small_components, fill_holes
+from .core.checks import quiet_opencv
+from .core.masks import fill_holes, remove_small_components
 from .metrics import boundary_f, iou
-from .predict import BgblurError, ModelError, _person_class, load_segmenter, net_size
+from .core.errors import BgblurError, ModelError
+from .predict import _person_class, load_segmenter, net_size
 
 # %% ../nbs/06_learner.ipynb #875471de
 class Conv(nn.Conv2d):
@@ -219,7 +220,8 @@ def frames_of(
     every:int=5,      # every how many frames one is taken
 ):                    # a generator of frames, BGR uint8 `(H,W,3)`
     "Frames to choose from. Raises `VideoError` if there is no such file or camera."
-    from bgblur.video import VideoError, VideoReader, to_bgr
+    from bgblur.frames import to_bgr
+    from bgblur.video import VideoError, VideoReader
     if not isinstance(src, int):
         with VideoReader(src) as reader:
             yield from (to_bgr(f) for f in islice(reader.frames(), 0, None, every))

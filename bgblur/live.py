@@ -17,11 +17,11 @@ from time import monotonic
 import cv2, numpy as np
 from fastcore.basics import patch
 
-from .camera.sinks import HELP, PREVIEWS, LiveView, Settings, Sink, VirtualCamera, Window, draw_text, placeholder, preview
+from .camera.sinks import HELP, LiveView, PREVIEWS, Settings, Sink, VirtualCamera, Window, draw_text, placeholder, preview
 from .camera.sources import Camera, Capture, FileSource, LatestFrame, Source, bgr_to_yuv, cameras, yuv_to_bgr_image
 from .matte import Matte
 from .pipeline import Blurrer
-from .predict import BgblurError
+from .core.errors import BgblurError
 from .video import VideoBackground, background_from
 
 # %% ../nbs/08_live.ipynb #cec10c85

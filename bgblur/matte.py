@@ -16,9 +16,10 @@ import cv2, numpy as np
 from fastcore.basics import patch
 
 from .blur import sample_bilinear
-from .core.errors import as_alpha, BgblurError, check_number, name_of
+from .core.checks import as_alpha
+from .core.errors import BgblurError, check_number, name_of
 from .core.frame import as_frame, small_size
-from .core.masks import fill_holes, remove_small_components, resize_prob, SHARE
+from .core.masks import SHARE, fill_holes, remove_small_components, resize_prob
 from .predict import accepts
 
 # %% ../nbs/02_matte.ipynb #ab141cce

@@ -20,10 +20,11 @@ import cv2, numpy as np
 from fastcore.basics import patch
 
 from .background import as_background, cutout, light_wrap
-from .blur import composite, estimate_layers, foreground, replace_background, SoftEdge
+from .blur import SoftEdge, composite, estimate_layers, foreground, replace_background
 from .core.attention import Attention
-from .core.errors import as_alpha, BgblurError, check_frame, check_number
-from .core.frame import as_frame, small_size, YuvFrame
+from .core.checks import as_alpha, check_frame
+from .core.errors import BgblurError, check_number
+from .core.frame import YuvFrame, as_frame, small_size
 from .matte import as_matte
 from .predict import accepts, as_segmenter
 

@@ -21,7 +21,8 @@ from threading import Lock
 
 import cv2, numpy as np
 
-from .core.errors import as_alpha, BgblurError, check_frame, default_threads, ModelError, name_of
+from .core.checks import as_alpha, check_frame
+from .core.errors import BgblurError, ModelError, default_threads, name_of
 from .core.frame import as_frame
 from .core.onnxfile import check_one_file
 

@@ -29,8 +29,10 @@ import cv2, numpy as np
 from tqdm import tqdm
 
 from .pipeline import Blurrer, prefetch
-from .predict import BgblurError, load_segmenter, person_probability
-from .video import VideoReader, VideoWriter, blur_video, to_yuv, to_bgr
+from .core.errors import BgblurError
+from .predict import load_segmenter, person_probability
+from .frames import to_bgr, to_yuv
+from .video import VideoReader, VideoWriter, blur_video
 
 # %% ../nbs/07_speed.ipynb #beebde58
 class Clock:

@@ -26,10 +26,13 @@ import cv2, numpy as np
 import av    # after OpenCV: whichever comes first brings the library for windows, and with PyAV's OpenCV's hang
 from tqdm import tqdm
 
-from .blur import COLOURS, ColourBackground, ImageBackground, blur_background, resize_to_fill, lens_blur, read_image
-from .frames import FrameNormalizer, TimestampFixer, buffer_like, from_bgr, from_yuv, orientation, to_yuv, to_bgr
-from .pipeline import Blurrer, YuvFrame
-from .predict import BgblurError, default_threads
+from .background import COLOURS, ColourBackground, ImageBackground, resize_to_fill
+from .blur import blur_background, lens_blur
+from .io.image import read_image
+from .frames import FrameNormalizer, TimestampFixer, buffer_like, from_bgr, from_yuv, orientation, to_bgr, to_yuv
+from .core.frame import YuvFrame
+from .pipeline import Blurrer
+from .core.errors import BgblurError, default_threads
 
 # %% ../nbs/04_video.ipynb #2b224540
 class VideoError(BgblurError):

@@ -10,7 +10,8 @@ import pytest
 from conftest import CLIP, ROOT, bgblur, one_sentence, sound, times, write_clip
 
 from bgblur.pipeline import Blurrer
-from bgblur.video import FORMATS, VideoReader, VideoWriter, blur_video, to_bgr
+from bgblur.frames import to_bgr
+from bgblur.video import FORMATS, VideoReader, VideoWriter, blur_video
 
 LEARNER = ROOT/'sample_data'/'models'/'person.pkl'
 

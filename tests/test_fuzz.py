@@ -20,10 +20,11 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 from bgblur import background as G
 from bgblur import blur as B
 from bgblur import explore, live, matte, metrics, pipeline, predict
-from bgblur.background import COLOURS, Blur, ColourBackground, ImageBackground, Lens
+from bgblur.background import Blur, COLOURS, ColourBackground, ImageBackground, Lens
 from bgblur.camera import sinks, sources
 from bgblur.core.attention import people_box
-from bgblur.core.errors import BgblurError, check_frame
+from bgblur.core.checks import check_frame
+from bgblur.core.errors import BgblurError
 from bgblur.core.frame import YuvFrame
 from bgblur.core.masks import fill_holes, remove_small_components
 from bgblur.matte import Matte

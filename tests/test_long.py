@@ -49,7 +49,8 @@ import gc, json, sys
 from pathlib import Path
 import av, psutil
 from bgblur.pipeline import Blurrer
-from bgblur.predict import BgblurError, OnnxSegmenter, load_segmenter
+from bgblur.core.errors import BgblurError
+from bgblur.predict import OnnxSegmenter, load_segmenter
 from bgblur.video import VideoReader, blur_video
 me = psutil.Process()
 def now():

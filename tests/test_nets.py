@@ -16,8 +16,10 @@ from typer.testing import CliRunner
 
 from bgblur.cli import app, main
 from bgblur.pipeline import Blurrer
-from bgblur.predict import ModelError, load_segmenter
-from bgblur.video import VideoReader, to_bgr
+from bgblur.core.errors import ModelError
+from bgblur.predict import load_segmenter
+from bgblur.frames import to_bgr
+from bgblur.video import VideoReader
 
 PERSON = ROOT/'bgblur'/'weights'/'person.onnx'
 PICTURE = ROOT/'sample_data'/'rocket.jpg'

@@ -31,11 +31,12 @@ from browser import app
 from conftest import BIN, CLIP, ROOT, bgblur, run, write_clip
 from test_command import one_sentence
 
-from bgblur.blur import read_image
+from bgblur.io.image import read_image
 from bgblur.camera.sources import FileSource
-from bgblur.predict import BgblurError, ModelError, load_segmenter
+from bgblur.core.errors import BgblurError, ModelError
+from bgblur.predict import load_segmenter
 from bgblur.speed import take
-from bgblur.video import VideoReader, blur_image, blur_video, background_from
+from bgblur.video import VideoReader, background_from, blur_image, blur_video
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith('linux'), reason='needs inotify, a feature of Linux')
 IMAGE = ROOT/'sample_data'/'rocket.jpg'
@@ -556,7 +557,7 @@ def kernel(page): return re.search(r'"kernelId": ?"([^"]+)"', fetch(page[1])[2])
 
 
 def test_page_limits_opencv(page, kernel):
-    from bgblur.blur import MAX_PIXELS
+    from bgblur.video import MAX_PIXELS
     assert {k.environ()['OPENCV_IO_MAX_IMAGE_PIXELS'] for k in kernels(page[0])} == {str(MAX_PIXELS)}
 
 

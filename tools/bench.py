@@ -28,7 +28,8 @@ import numpy as np
 from tqdm import tqdm
 
 from bgblur.speed import COMMAND, WAYS, alternate, measure, speed_table, stage_table, start_table, table, take
-from bgblur.video import VideoReader, to_bgr
+from bgblur.frames import to_bgr
+from bgblur.video import VideoReader
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT/'sample_data'/'testclip.mp4'
@@ -161,7 +162,8 @@ def start(args, measured):
 # the most memory that was held when a frame with one of the given numbers was done
 MEMORY = """
 import json, sys
-from bgblur.speed import Blurrer, peak_memory, with_blurrer
+from bgblur.pipeline import Blurrer
+from bgblur.speed import peak_memory, with_blurrer
 at, held = json.loads(sys.argv[1]), {}
 class Counting(Blurrer):
     def stream(self, frames, transparent=False):
@@ -181,7 +183,8 @@ def memory(args, measured):
 
 LIVE = """
 import json, sys
-from bgblur.live import FileSource, Live
+from bgblur.camera.sources import FileSource
+from bgblur.live import Live
 report = Live(FileSource(sys.argv[1], rate=30), seconds=float(sys.argv[2])).run()
 print(json.dumps({**vars(report), 'fps': report.fps, 'name': 'clip'}))
 """

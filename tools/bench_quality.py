@@ -17,11 +17,15 @@ import quality_data
 from tqdm import tqdm
 
 from bgblur.blur import blur, blur_background, composite, estimate_layers, replace_background
-from bgblur.matte import Matte, Zoom, remove_small_components, fill_holes, resize_prob, refine, small_size
+from bgblur.core.frame import small_size
+from bgblur.core.masks import fill_holes, remove_small_components, resize_prob
+from bgblur.matte import Matte, Zoom, refine
 from bgblur.metrics import boundary_f, dtssd, flicker, halo, iou, mad, trail
 from bgblur.pipeline import Blurrer, matte_size
-from bgblur.predict import load_segmenter, resize_area
-from bgblur.video import VideoReader, encode_image, to_bgr
+from bgblur.core.frame import resize_area
+from bgblur.predict import load_segmenter
+from bgblur.frames import to_bgr
+from bgblur.video import VideoReader, encode_image
 
 SAMPLE = Path(__file__).parent.parent/'sample_data'/'testclip.mp4'
 SHEETS = Path('output/quality')

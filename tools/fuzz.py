@@ -227,7 +227,7 @@ def cutout_from_video(*args): return blur_a_video(*args, transparent=True)
 
 def use_as_background(src, folder, net, clip):
     from bgblur.pipeline import Blurrer
-    from bgblur.video import blur_video, background_from
+    from bgblur.video import background_from, blur_video
     dst = folder/'out.mp4'
     check_frame_count(dst, blur_video(clip, dst, Blurrer(net, background=background_from(str(src))), progress=False).frames)
     return dst,
@@ -269,7 +269,7 @@ USES_OF_IMAGES = ['blur_an_image']*2 + ['cutout_from_image', 'use_as_background'
 
 def try_one(job, nets):
     "Use one file. Return what happened: 'done' and 'refused' keep the promises, 'failed' doesn't."
-    from bgblur.predict import BgblurError
+    from bgblur.core.errors import BgblurError
     src, clip = Path(job['src']), Path(job['clip'])
     folder, before = src.parent, src.read_bytes()
     try:

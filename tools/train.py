@@ -14,9 +14,10 @@ from time import perf_counter
 
 warnings.simplefilter('ignore')    # PyTorch's and fastai's, about each other
 
-from bgblur.learner import (SIDE, create_mask, fine_tune_gently, evaluate, labelled, learner_to_onnx, pairs_in, person_learner,
-                            webcam_dls)
-from bgblur.predict import BgblurError, load_segmenter
+from bgblur.learner import (
+    SIDE, create_mask, evaluate, fine_tune_gently, labelled, learner_to_onnx, pairs_in, person_learner, webcam_dls)
+from bgblur.core.errors import BgblurError
+from bgblur.predict import load_segmenter
 from fastai.vision.all import set_seed
 
 ROOT = Path(__file__).parent.parent

@@ -16,8 +16,8 @@ from time import monotonic
 
 import cv2, numpy as np
 
-from ..blur import resize_to_fill
-from ..predict import BgblurError
+from ..background import resize_to_fill
+from ..core.errors import BgblurError
 
 # %% ../../nbs/camera/sinks.ipynb #acbfe5a5
 class Sink:

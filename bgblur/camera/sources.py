@@ -16,10 +16,12 @@ from time import monotonic, sleep
 import cv2, numpy as np
 from fastcore.basics import patch
 
-from ..blur import quiet_opencv, resize_to_fill
-from ..pipeline import YuvFrame
-from ..predict import BgblurError
-from ..video import VideoReader, to_bgr
+from ..background import resize_to_fill
+from ..core.checks import quiet_opencv
+from ..core.frame import YuvFrame
+from ..core.errors import BgblurError
+from ..frames import to_bgr
+from ..video import VideoReader
 
 # %% ../../nbs/camera/sources.ipynb #87f2fbd2
 class Source:

@@ -11,9 +11,10 @@ from itertools import takewhile
 import cv2, numpy as np
 from fastcore.basics import patch
 
-from .errors import as_alpha, BgblurError, check_number
+from .checks import as_alpha
+from .errors import BgblurError, check_number
 from .frame import resize_area, small_size
-from .masks import remove_small_components, resize_prob, SHARE
+from .masks import SHARE, remove_small_components, resize_prob
 
 # %% ../../nbs/core/attention.ipynb #2e00bbe1
 def people_box(

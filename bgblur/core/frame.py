@@ -13,7 +13,8 @@ from math import log2
 import cv2, numpy as np
 from fastcore.basics import patch
 
-from .errors import BgblurError, check_frame
+from .checks import check_frame
+from .errors import BgblurError
 
 # %% ../../nbs/core/frame.ipynb #f424a9b9
 def halves(

@@ -14,8 +14,8 @@ from io import BytesIO
 import cv2, imagesize, numpy as np
 from fastcore.basics import patch
 
-from ..core.errors import quiet_opencv
-from .files import as_video_error, private_folder, VideoError
+from ..core.checks import quiet_opencv
+from .files import VideoError, as_video_error, private_folder
 from ..core.frame import YuvFrame
 from ..core.errors import BgblurError
 

@@ -17,7 +17,7 @@ from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import Interpolation
 from fastcore.basics import patch
 
-from ..core.frame import yuv_to_bgr, YuvFrame
+from ..core.frame import YuvFrame, yuv_to_bgr
 
 # %% ../../nbs/io/normalize.ipynb #38afdc65
 _EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT

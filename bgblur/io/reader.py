@@ -12,7 +12,7 @@ import cv2    # before PyAV: both load a GUI library, and with PyAV's the window
 import av
 from fastcore.basics import patch
 
-from .files import check_source, VideoError
+from .files import VideoError, check_source
 from .image import IMAGES
 from .normalize import FrameNormalizer, TimestampFixer
 from ..core.errors import default_threads

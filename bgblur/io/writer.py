@@ -15,7 +15,7 @@ import cv2, numpy as np    # before PyAV: both load a GUI library, and with PyAV
 import av
 from fastcore.basics import patch
 
-from .files import check_destination, check_frame_folder, VideoError
+from .files import VideoError, check_destination, check_frame_folder
 from .image import encode_image
 from .normalize import add_buffer, from_bgr, from_yuv, orientation
 from .reader import VideoReader

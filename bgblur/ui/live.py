@@ -13,12 +13,12 @@ from time import monotonic
 import cv2
 from fastcore.basics import patch
 
-from ..blur import read_image
-from ..camera.sinks import PREVIEWS, LiveView, Settings, Sink, placeholder
+from ..io.image import read_image
+from ..camera.sinks import LiveView, PREVIEWS, Settings, Sink, placeholder
 from ..camera.sources import LatestFrame, Source
 from ..explore import with_picture
 from ..pipeline import Blurrer
-from ..predict import BgblurError, imports_of
+from ..core.errors import BgblurError, imports_of
 
 with imports_of('notebooks'):
     import anywidget, ipywidgets as w, traitlets
