@@ -203,8 +203,12 @@ class TimedBlurrer(Blurrer):
         self.clock = Clock()
         super().__init__(*_timed_parts(self.clock), **kwargs)
 
-    def stream(self, frames, transparent=False, threads=False):
-        "Yield what `Blurrer.stream` yields; `threads` has no effect."
+    def stream(self,
+        frames,             # iterable of `(frame, seconds)`
+        transparent=False,  # yield BGRA cutouts
+        threads=False,      # no effect: there is always a single thread
+    ):                      # generator of images
+        "Yield what `Blurrer.stream` yields and time it."
         images = super().stream(self.clock.items('decode', frames), transparent, threads=False)
         for img in self.clock.items('background', images):
             with self.clock('encode'): yield img
@@ -257,9 +261,9 @@ def alternate(
 ) -> dict:              # name -> list of `Run`
     "Run A B C, A B C, ...: a phase in which the machine is slow affects all of them."
     turns = [name for _ in range(rounds) for name in ways]
-    found = {name: [] for name in ways}
-    for name in tqdm(turns, disable=not progress, unit='run', leave=False): found[name].append(ways[name]())
-    return found
+    runs = {name: [] for name in ways}
+    for name in tqdm(turns, disable=not progress, unit='run', leave=False): runs[name].append(ways[name]())
+    return runs
 
 # %% ../nbs/07_speed.ipynb #bb8bab75
 def decode_encode(
@@ -328,13 +332,13 @@ def bench(
         clip,dst = copy_frames(src, Path(tmp)/'clip.mkv', frames),Path(tmp)/'result.mp4'
         with VideoReader(clip) as reader: w,h = reader.video.width,reader.video.height
         ways = {way: partial(measure, way, clip, dst) for way in ('bgblur', 'floor')}
-        found = alternate(ways, rounds, progress)
+        runs = alternate(ways, rounds, progress)
         stages = measure('stages', clip, dst).stages
-    rows = [[name, f'{np.median([r.fps for r in found[way]]):.0f}', f'{max(r.memory for r in found[way]):.0f} MB']
+    rows = [[name, f'{np.median([r.fps for r in runs[way]]):.0f}', f'{max(r.memory for r in runs[way]):.0f} MB']
             for way,name in [('bgblur', 'bgblur'), ('floor', 'decode + encode alone')]]
     return '\n\n'.join([f'{Path(src).name}: {frames} frames of {w}×{h}, {rounds} round{"s"*(rounds > 1)}, {os.cpu_count()} cores',
                         table(['', 'frames per second', 'peak memory'], rows),
-                        f"bgblur takes {format_ratio(ratios(found['floor'], found['bgblur']))} times as long as decode + encode alone.",
+                        f"bgblur takes {format_ratio(ratios(runs['floor'], runs['bgblur']))} times as long as decode + encode alone.",
                         'Stages in a single thread:', stage_table(stages)])
 
 # %% ../nbs/07_speed.ipynb #6a324f9f
@@ -342,15 +346,15 @@ def speed_table(
     measured,       # content of bench.json
 ) -> str:           # Markdown
     "Return frames per second of each program and size, and how bgblur compares, with the range over the turns."
-    def row(size, found):
-        runs = {way: [Run(**r) for r in rs] for way,rs in found['runs'].items()}
+    def row(size, stored):
+        runs = {way: [Run(**r) for r in rs] for way,rs in stored['runs'].items()}
         fps = [f'{np.median([r.fps for r in runs[w]]):.3g}' if w in runs else '' for w in ('tutorial', 'mediapipe', 'bgblur', 'floor')]
         times = [f"{ratios(runs['bgblur'], runs[w])[0]:.3g}×" if w in runs else '' for w in ('tutorial', 'mediapipe')]
         to_floor = format_ratio(ratios(runs['floor'], runs['bgblur'])) if 'floor' in runs else ''
         return [size.replace('x', '×'), *fps, *times, to_floor, f"{max(r.memory for r in runs['bgblur']):.0f} MB"]
     return table(['frames per second', 'the tutorial', 'MediaPipe script', 'bgblur', 'decode + encode alone', 'bgblur vs. tutorial',
                   'bgblur vs. script', 'time vs. decode + encode', 'peak memory of bgblur'],
-                 [row(size, found) for size,found in measured['sizes'].items()])
+                 [row(*item) for item in measured['sizes'].items()])
 
 # %% ../nbs/07_speed.ipynb #2f946a61
 def start_table(
