@@ -67,6 +67,13 @@ def test_bad_arguments(clip_folder, args, word):
     assert result.returncode == 2 and word in result.stderr and 'greater than' in result.stderr
 
 
+def test_speed_needs_neither_learner_nor_explore():
+    code = 'import sys, bgblur.speed; print(*(m for m in sys.modules if m.startswith(("bgblur.", "torch", "matplotlib"))))'
+    loaded = run(BIN/'python', '-c', code, check=True).stdout.split()
+    assert 'bgblur.speed' in loaded
+    assert not {'bgblur.learner', 'bgblur.explore', 'bgblur.cli', 'torch', 'matplotlib'} & set(loaded)
+
+
 # make bench
 
 def test_make_bench_measures_each_part(tmp_path):
