@@ -48,9 +48,9 @@ readme: $(VENV)/dev
 	$(BIN)/python tools/pictures.py
 	$(BIN)/python tools/readme.py
 
-# Some of it, or quicker: ARGS='--only steps --rounds 1 --frames 50'; the memory of a long clip, too: ARGS=--long
+# For a part of it: ARGS='--only steps --rounds 1 --frames 50'. Also a long clip and live video: ARGS=--long
 bench: $(VENV)/dev $(MEDIAPIPE)/ready
-	$(BIN)/python tools/bench.py $(ARGS)
+	$(BIN)/python tools/bench $(ARGS)
 
 # MediaPipe wants another numpy and another OpenCV. Where it cannot be installed it is left out.
 $(MEDIAPIPE)/ready: | libraries
@@ -58,9 +58,9 @@ $(MEDIAPIPE)/ready: | libraries
 	$(MEDIAPIPE)/bin/python -m pip --disable-pip-version-check install -q mediapipe==0.10.21 \
 	&& touch $@ || echo "MediaPipe 0.10.21 cannot be installed with $$($(PYTHON) --version)."
 
-# Give it folders of your own with ARGS='--clips FOLDER --mattes FOLDER'
+# Measure your own clips and photographs as well: ARGS='--clips FOLDER --mattes FOLDER'
 bench-quality: $(VENV)/dev
-	$(BIN)/python tools/bench_quality.py $(ARGS)
+	$(BIN)/python tools/bench/quality.py $(ARGS)
 
 # The newest of everything that the bounds in settings.ini allow, in an environment of its own: what does it break?
 outdated: | libraries

@@ -1,71 +1,248 @@
-"`bgblur bench`, `make bench`, and whether what the project says about speed is what was measured."
+"`bgblur bench`, the code of `make bench`, and whether the published speeds are the measured ones. Properties, not speeds."
 import json
 import os
+import sys
 
+import cv2
 import nbformat
+import numpy as np
 import pytest
-from conftest import BIN, ROOT, bgblur, run, write_clip
+from conftest import BIN, CLIP, ROOT, bgblur, pictures, run, write_clip
+
+from bgblur.speed import Clock, bars
+
+sys.path.insert(0, str(ROOT/'tools'/'bench'))
+import clips  # noqa: E402
+import quality  # noqa: E402
+import quality_data  # noqa: E402
+import steps  # noqa: E402
 
 MEASURED = json.loads((ROOT/'nbs'/'bench.json').read_text())
 
 
 @pytest.fixture
-def there(tmp_path, frames):
-    "A folder with a small clip, with sound, and things that are no clips; and another for temporary files"
+def clip_folder(tmp_path, frames):
+    "A folder with a small clip with sound, two things that are not clips, and a folder for temporary files"
     (tmp_path/'tmp').mkdir()
-    (tmp_path/'text.mp4').write_text('This is no video.\n'*100)
+    (tmp_path/'text.mp4').write_text('This is not a video.\n'*100)
     (tmp_path/'folder.mp4').mkdir()
     write_clip(tmp_path/'me.mp4', [f[:90, :160] for f in frames[:12]])
     return tmp_path
 
 
-def in_folder(folder, *args):
+@pytest.fixture
+def short_clip(tmp_path, frames): return write_clip(tmp_path/'short.mp4', frames[:6])
+
+
+def bench_in(folder, *args):
     env = {**os.environ, 'TMPDIR': str(folder/'tmp')}
     return bgblur('bench', *args, cwd=folder, env=env)
 
 
-def test_bench_prints_tables_and_leaves_nothing(there):
-    def files(): return {p: p.stat().st_mtime_ns for p in there.rglob('*') if p.name != 'tmp'}
+# the command
+
+def test_bench_prints_tables_and_leaves_no_files(clip_folder):
+    def files(): return {p: p.stat().st_mtime_ns for p in clip_folder.rglob('*') if p.name != 'tmp'}
     before = files()
-    result = in_folder(there, 'me.mp4', '--frames', 20, '--rounds', 2)
+    result = bench_in(clip_folder, 'me.mp4', '--frames', 20, '--rounds', 2)
     assert result.returncode == 0, result.stderr
     # the clip has 12 frames, so it was repeated
-    assert result.stdout.startswith('me.mp4: 20 frames of 160×90, 2 times each')
+    assert result.stdout.startswith('me.mp4: 20 frames of 160×90, 2 rounds')
     first = [line.split('|')[1].strip() for line in result.stdout.split('\n') if line.startswith('|')]
-    assert {'bgblur', 'decode + encode alone', 'decode', 'net', 'matte', 'background, blend', 'encode', 'all'} <= set(first)
+    assert {'bgblur', 'decode + encode alone', 'decode', 'segment', 'matte', 'background', 'encode', 'all'} <= set(first)
     assert files() == before
 
 
 @pytest.mark.parametrize('src, word', [('missing.mp4', 'no file'), ('text.mp4', 'not a video'), ('folder.mp4', 'folder')])
-def test_bad_clip(there, src, word):
-    result = in_folder(there, src)
+def test_bad_clip(clip_folder, src, word):
+    result = bench_in(clip_folder, src)
     assert (result.returncode, result.stdout) == (2, '')
     assert result.stderr.startswith('bgblur: ') and result.stderr.count('\n') == 1 and word in result.stderr
-    assert not list((there/'tmp').iterdir())
+    assert not list((clip_folder/'tmp').iterdir())
 
 
 @pytest.mark.parametrize('args, word', [(['--frames', '0'], '--frames'), (['--rounds', '0'], '--rounds')])
-def test_bad_arguments(there, args, word):
-    result = in_folder(there, 'me.mp4', *args)
+def test_bad_arguments(clip_folder, args, word):
+    result = bench_in(clip_folder, 'me.mp4', *args)
     assert result.returncode == 2 and word in result.stderr and 'greater than' in result.stderr
 
+
+def test_speed_needs_neither_learner_nor_explore():
+    code = 'import sys, bgblur.speed; print(*(m for m in sys.modules if m.startswith(("bgblur.", "torch", "matplotlib"))))'
+    loaded = run(BIN/'python', '-c', code, check=True).stdout.split()
+    assert 'bgblur.speed' in loaded
+    assert not {'bgblur.learner', 'bgblur.explore', 'bgblur.cli', 'torch', 'matplotlib'} & set(loaded)
+
+
+# make bench
 
 def test_make_bench_measures_each_part(tmp_path):
     old = {'steps': {'floor': [1.]}}
     (tmp_path/'a.json').write_text(json.dumps(old))
-    result = run(BIN/'python', ROOT/'tools'/'bench.py', '--only', 'sizes,memory', '--sizes', '160x90', '--ways', 'bgblur,floor',
+    result = run(BIN/'python', ROOT/'tools'/'bench', '--only', 'sizes,memory', '--sizes', '160x90', '--ways', 'bgblur,floor',
                  '--rounds', 2, '--frames', 10, '--at', '5,12', '--clips', tmp_path/'clips', '--json', tmp_path/'a.json')
     assert result.returncode == 0, result.stderr
     found = json.loads((tmp_path/'a.json').read_text())
-    assert found['steps'] == old['steps']       # what was not measured again stays
-    runs = found['sizes']['160x90']['runs']
-    assert {way: [r['frames'] for r in rs] for way, rs in runs.items()} == {'bgblur': [10, 10], 'floor': [10, 10]}
+    assert found['steps'] == old['steps']       # parts that were not measured again stay
+    size = found['sizes']['160x90']
+    assert {way: [r['frames'] for r in rs] for way, rs in size['runs'].items()} == {'bgblur': [10, 10], 'floor': [10, 10]}
+    assert list(size['stages']) == list(MEASURED['sizes']['640x360']['stages'])
     assert list(found['memory']) == ['5', '12'] and found['memory']['5'] <= found['memory']['12']
 
 
+@pytest.mark.parametrize('args, word', [(['--only', 'sizes,speed'], 'unknown speed'), (['--ways', 'ours'], 'unknown ours')])
+def test_make_bench_rejects_unknown_names(args, word):
+    result = run(BIN/'python', ROOT/'tools'/'bench', *args)
+    assert result.returncode == 2 and word in result.stderr
+
+
+def test_stored_steps_are_the_steps_that_make_bench_measures():
+    assert list(MEASURED['steps']) == [way for way in steps.WAYS if 'stages' not in way]
+    assert all(way in steps.WAYS for way in steps.STEPS)
+
+
+def test_sample_is_resized_once(tmp_path):
+    path = clips.resized_sample(tmp_path, 64, 36)
+    made = path.stat().st_mtime_ns
+    assert clips.resized_sample(tmp_path, 64, 36) == path and path.stat().st_mtime_ns == made
+    assert len(pictures(path)) == 250 and pictures(path)[0].shape == (36, 64, 3)
+    assert len(pictures(clips.first_frames(path, 7))) == 7
+    noisy = clips.resized_sample(tmp_path, 64, 36, noise=8)
+    assert clips.mbit_per_second(noisy) > clips.mbit_per_second(path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['64x36-noise-0-7.mp4', '64x36-noise-0.mp4', '64x36-noise-8.mp4']
+
+
+def test_result_is_beside_the_clip(tmp_path):
+    assert clips.result_path(tmp_path/'a.mp4', 'clean edges') == tmp_path/'result-clean-edges.mp4'
+
+
+# the steps
+
+def some_frame(): return cv2.resize(cv2.VideoCapture(str(CLIP)).read()[1][38:263], steps.SIZE)
+
+
+def test_opencv_loop_changes_each_frame_and_records_its_stages(tmp_path, short_clip):
+    seen, clock = [], Clock()
+    n, seconds = steps.opencv_loop(short_clip, tmp_path/'out.mp4', lambda img: seen.append(img.shape) or img, clock)
+    assert (n, len(clock.rows), set(seen)) == (6, 6, {(360, 640, 3)}) and seconds > 0
+    assert all(list(row) == ['read', 'resize', 'write'] for row in clock.rows)
+    assert len(pictures(tmp_path/'out.mp4')) == 6
+
+
+def test_cheaper_blur_and_blend_are_about_the_same():
+    frame, p = some_frame(), np.random.default_rng(0).random((360, 640), np.float32)
+    full, quarter = steps.blur_full(frame), steps.blur_quarter(frame)
+    assert quarter.shape == frame.shape and cv2.absdiff(full, quarter)[30:-30, 30:-30].mean() < 1
+    assert cv2.absdiff(steps.blend_numpy(frame, p, full), steps.blend_opencv(frame, p, full)).max() <= 1
+
+
+def test_blend_takes_one_image_where_p_is_0_or_1():
+    a, b = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
+    for blend in (steps.blend_numpy, steps.blend_opencv):
+        for p, one in ((1, a), (0, b)): assert (blend(a, np.full((8, 8), p, np.float32), b) == one).all()
+
+
+def test_model_alone_gives_what_predict_gives(short_clip, tmp_path):
+    pytest.importorskip('fastai')
+    usual, direct = (make()(some_frame()) for make in (steps.small_model, steps.without_predict))
+    assert cv2.absdiff(usual, direct).max() <= 1
+    n, _, stages = steps.tutorial_stages(short_clip, tmp_path/'out.mp4', steps.make_learner(small=True))
+    assert n == 6 and list(stages) == list(MEASURED['parts'])
+    assert all(stage['share'] == 1 for stage in stages.values())
+
+
+@pytest.mark.parametrize('way', ['H.264 and sound', 'clean edges', 'threads', 'YUV planes', 'bgblur', 'floor'])
+def test_steps_of_the_loop_write_every_frame(way, tmp_path, short_clip):
+    n, seconds = steps.WAYS[way](short_clip, tmp_path/'out.mp4')
+    assert n == len(pictures(tmp_path/'out.mp4')) == 6 and seconds > 0
+
+
+def test_threads_and_planes_change_nothing_that_can_be_seen(tmp_path, short_clip):
+    outs = []
+    for way in (steps.clean_edges, steps.threads, steps.yuv_planes):
+        way(short_clip, tmp_path/'out.mp4')
+        outs.append(pictures(tmp_path/'out.mp4'))
+    for a, b, c in zip(*outs): assert cv2.absdiff(a, b).mean() < .5 and cv2.absdiff(a, c).mean() < 1
+
+
+def test_steps_run_as_a_process(tmp_path, short_clip):
+    result = run(*steps.COMMAND, 'OpenCV blend', short_clip, tmp_path/'out.mp4')
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found['frames'] == 6 and found['memory'] > 50 and found['stages'] == {}
+
+
+# make bench-quality, without its footage
+
+@pytest.fixture(scope='module')
+def quality_clip():
+    "Three frames of the sample clip with their probabilities"
+    return quality.real_clip(CLIP, 3)
+
+
+@pytest.mark.parametrize('name', quality.ROWS)
+def test_quality_ways_give_alphas_and_images(name, quality_clip):
+    get_alphas, get_images = quality.ROWS[name]
+    alphas = get_alphas(**quality_clip)
+    assert [a.shape for a in alphas] == [f.shape[:2] for f in quality_clip['frames']]
+    assert all(a.dtype == np.float32 and 0 <= a.min() <= a.max() <= 1 for a in alphas)
+    image, = get_images(quality_clip['frames'], alphas, [1])
+    assert image.dtype == np.uint8 and image.shape == quality_clip['frames'][1].shape
+
+
+@pytest.mark.parametrize('blur_frame', [quality.whole_frame_blurred, quality.background_blurred, quality.both_layers])
+def test_quality_blur_returns_the_frame_where_alpha_is_1(blur_frame):
+    frame = some_frame()
+    assert cv2.absdiff(blur_frame(frame, np.ones(frame.shape[:2], np.float32)), frame).max() <= 1
+
+
+def test_ideal_image_has_no_halo(quality_clip):
+    frames, alphas = quality_clip['frames'], quality.model_alone(**quality_clip)
+    clip = {'frames': frames, 'alpha': alphas, 'fg': frames, 'bg': [np.full_like(f, 80) for f in frames]}
+    ideal, usual = quality.ideal(clip, 0), quality.whole_frame_blurred(frames[0], alphas[0])
+    assert quality.halo(ideal, ideal, alphas[0]) > quality.halo(usual, ideal, alphas[0])
+
+
+def test_keyed_footage_is_placed_inside_the_frame():
+    img = np.zeros((288, 360), np.float32)
+    img[100:, 100:260] = 1
+    for mirrored in (False, True):
+        out = quality_data.place_person(img, 1.78, mirrored, 100)
+        assert out.shape == (480, 640) and out[-1].max() > .99     # the body reaches the bottom
+
+
+def test_pan_and_zoom_gives_frames_of_one_size():
+    photo = np.random.default_rng(0).integers(0, 256, (400, 600, 3), np.uint8)
+    first, last = (quality_data.pan_and_zoom(photo, n, quality_data.VIEWS['china.jpg']) for n in (0, 59))
+    assert first.shape == last.shape == (480, 640, 3) and (first != last).any()
+
+
+def test_extended_colours_keep_the_known_ones():
+    img, weight = np.full((40, 40, 3), 50, np.float32), np.zeros((40, 40), np.float32)
+    img[:, :20], weight[:, :20] = 200, 1
+    out = quality_data.spread(img, weight)
+    assert out[20, 5] == pytest.approx(200, abs=1) and out[20, 30] == pytest.approx(200, abs=1)
+
+
+def test_silhouette_is_one_component_without_holes():
+    alpha = np.zeros((60, 60), np.float32)
+    alpha[10:60, 10:50] = 1
+    alpha[30:34, 30:34], alpha[5:8, 55:58] = 0, 1
+    body = quality_data.silhouette(alpha)
+    assert body[32, 32] == 1 and body[6, 56] == 0 and body.sum() == 50*40
+
+
+# charts and tables
+
+def test_bars_are_a_png_640_pixels_wide():
+    pytest.importorskip('matplotlib')
+    png = bars({'a': .5, 'b': 20, 'c': 300}, line=500, upto='b')
+    assert cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR).shape[1] == 640
+
+
 @pytest.mark.parametrize('name', ['07_speed', 'index'])
-def test_tables_are_what_was_measured(name, monkeypatch):
-    "Cells that only show tables show those of bench.json, not of an earlier one."
+def test_tables_show_what_was_measured(name, monkeypatch):
+    "Cells that only show a table show the numbers of the present bench.json."
     monkeypatch.chdir(ROOT/'nbs')
     nb, space = nbformat.read(f'{name}.ipynb', 4), {'measured': MEASURED}
     exec('import json; from pathlib import Path; import numpy as np; from bgblur.speed import *; from IPython.display import Markdown', space)

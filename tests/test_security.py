@@ -35,7 +35,7 @@ from bgblur.io.image import read_image
 from bgblur.camera.sources import FileSource
 from bgblur.core.errors import BgblurError, ModelError
 from bgblur.predict import load_segmenter
-from bgblur.speed import take
+from bgblur.speed import copy_frames
 from bgblur.video import VideoReader, background_from, blur_image, blur_video
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith('linux'), reason='needs inotify, a feature of Linux')
@@ -199,7 +199,7 @@ def frames_of_red(): return [np.full((96, 160, 3), (0, 0, 255), np.uint8)]*10
 LURES = ['playlist', 'playlist-abs', 'playlist-http', 'dash', 'dash-http', 'concat', 'concat-abs', 'concat-http', 'session', 'text', 'ansi', 'svg']
 ENDINGS = ['mp4', 'mkv', 'm3u8', 'mpd', 'ffconcat', 'sdp', 'txt']
 OPENERS = {'video': lambda p: blur_video(p, p.with_name('out.mp4'), progress=False, overwrite=True), '-b': background_from,
-         '--source': FileSource, 'bench': lambda p: take(p, p.with_name('out.mkv'), 2)}
+         '--source': FileSource, 'bench': lambda p: copy_frames(p, p.with_name('out.mkv'), 2)}
 
 
 @contextmanager

