@@ -17,7 +17,10 @@ import quality_data
 from tqdm import tqdm
 
 from bgblur.blur import blur, blur_background, composite, estimate_layers, replace_background
-from bgblur.matte import Matte, Zoom, fill_holes, refine, remove_small_components, resize_prob, small_size
+from bgblur.core.attention import Attention
+from bgblur.core.frame import as_frame, small_size
+from bgblur.core.masks import fill_holes, remove_small_components, resize_prob
+from bgblur.matte import Matte, refine
 from bgblur.metrics import boundary_f, dtssd, flicker, halo, iou, mad, trail
 from bgblur.pipeline import Blurrer, matte_size
 from bgblur.predict import load_segmenter, resize_area
@@ -79,7 +82,7 @@ def cleaned(frames, usual, ours):
 
 def held(frames, usual, ours, ahead=0):
     "Use `Matte`, which holds alpha where the frame stands still; `ahead` future frames are averaged."
-    matte, work = Matte(ahead=ahead), [(at_matte_size(f), p) for f, p in zip(frames, ours)]
+    matte, work = Matte(lookahead=ahead), [(at_matte_size(f), p) for f, p in zip(frames, ours)]
     return [enlarge(matte(*work[i], None, work[i+1:i+1+ahead]), f) for i, f in enumerate(frames)]
 
 
@@ -179,7 +182,7 @@ def probabilities(frames):
     "Return the model's probabilities at 256×256, which is usual, and at the frame's aspect ratio."
     seg, usual = load_segmenter(), load_segmenter()
     usual.fixed = (256, 256)
-    return {'usual': [usual.small(f) for f in frames], 'ours': [seg.small(f) for f in frames]}
+    return {'usual': usual.low_res([as_frame(f) for f in frames]), 'ours': seg.low_res([as_frame(f) for f in frames])}
 
 
 def real_clip(path, n):
@@ -201,11 +204,11 @@ def wide_scores(clips):
     "Return IoU, MAD and boundary F of the model alone if the person fills a third of a wide frame, with and without a crop."
     ways = {'the model alone, 256×256': [], '+ larger model input': [], '+ crop around the person': []}
     for clip in clips:
-        crop = Zoom(load_segmenter().small)
+        crop = Attention(load_segmenter(), skip=0)
         for i in range(0, len(clip['frames']), EVERY):
             frame, truth = quality_data.wide(clip, i)
             p = probabilities([frame])
-            for way, q in zip(ways.values(), (p['usual'][0], p['ours'][0], crop(frame, i/25))):
+            for way, q in zip(ways.values(), (p['usual'][0], p['ours'][0], crop.probabilities([as_frame(frame)], [i/25])[0])):
                 q = enlarge(q, frame)
                 way.append([m(q, truth) for m in (iou, mad, boundary_f)])
     return {name: np.mean(v, 0) for name, v in ways.items()}

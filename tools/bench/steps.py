@@ -183,14 +183,14 @@ def every_frame():
 def clean_edges(src, dst):
     "Use `Blurrer`, which removes halo, rough edge and flicker, in a single thread and in BGR."
     blurrer = every_frame()
-    blurrer.accepts_yuv, blurrer.stream = False, partial(blurrer.stream, threads=False)
+    blurrer.background.accepts_yuv, blurrer.stream = False, partial(blurrer.stream, threads=False)
     return run_blurrer(src, dst, blurrer)
 
 
 def threads(src, dst):
     "Decode and segment, composite, and encode in three threads."
     blurrer = every_frame()
-    blurrer.accepts_yuv = False
+    blurrer.background.accepts_yuv = False
     return run_blurrer(src, dst, blurrer)
 
 
