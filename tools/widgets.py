@@ -1,4 +1,4 @@
-"""Leave in the notebooks the picture of each widget, and not the widget, which cannot be shown unrun: python tools/widgets.py"""
+"""Replace each widget in the notebooks by its still image, which can be seen without running them: python tools/widgets.py"""
 from pathlib import Path
 
 import nbformat
@@ -7,9 +7,12 @@ ROOT = Path(__file__).parent.parent
 VIEW = 'application/vnd.jupyter.widget-view+json'
 
 if __name__ == '__main__':
-    for path in (ROOT/'nbs').glob('*.ipynb'):
+    for path in (ROOT/'nbs').rglob('*.ipynb'):
         nb = nbformat.read(path, 4)
         nb.metadata.pop('widgets', None)
         for cell in nb.cells:
-            for output in cell.get('outputs', []): output.get('data', {}).pop(VIEW, None)
+            for output in list(cell.get('outputs', [])):
+                data = output.get('data', {})
+                # without a still image, only the widget's repr would be left
+                if data.pop(VIEW, None) and set(data) == {'text/plain'}: cell.outputs.remove(output)
         nbformat.write(nb, path)
