@@ -24,6 +24,7 @@ from bgblur.blur import COLOURS, ColourBackground, ImageBackground, blur_backgro
 from bgblur.matte import Matte, Skip, Zoom
 from bgblur.pipeline import Blurrer, YuvFrame
 from bgblur.predict import BgblurError, load_segmenter
+from bgblur.ui import controls, show
 
 # tools/fuzz.py says how many; what it finds is tried first the next time
 EXAMPLES = int(os.environ.get('FUZZ_EXAMPLES', 0))
@@ -717,7 +718,7 @@ def test_metrics_refuse(picture, p):
     refuses(metrics.flicker, [half, half], [good, picture()])
 
 
-# -- 05_explore and 08_live ----------------------------------------------------------------------------------------
+# -- ui, 05_explore and 08_live ----------------------------------------------------------------------------------------
 
 @fuzz
 @example([Pic((240, 239), 'man'), Opacity((240, 239), 'all')], 0, 18.5, 85)
@@ -725,11 +726,11 @@ def test_metrics_refuse(picture, p):
 def test_pieces_of_explore(pair, threshold, softness, quality):
     img, alpha = pair
     for x in pair:
-        back = cv2.imdecode(np.frombuffer(pure(explore.jpeg, x, quality), np.uint8), cv2.IMREAD_COLOR)
+        back = cv2.imdecode(np.frombuffer(pure(show.jpeg, x, quality), np.uint8), cv2.IMREAD_COLOR)
         is_picture(back, img.shape)
     is_opacity(pure(explore.hard_mask, img, alpha, None, threshold, softness), img.shape)
     is_opacity(pure(explore.plain_probability, img, alpha), img.shape)
-    is_opacity(pure(explore.histogram, alpha), (60, 200))
+    is_opacity(pure(controls.histogram, alpha), (60, 200))
     (one, other) = pure(lambda x: explore.open_frames([x, x]), img)
     is_picture(one, other.shape[:2])
     assert min(one.shape[:2]) <= 360
@@ -745,7 +746,7 @@ def test_explore_refuses(picture):
 @often
 @given(st.text(max_size=60), st.sampled_from(['', 'threshold, in [0,1]', 'from 0 to 1', '1 or more', 'below 0']), st.floats(-1e6, 1e6))
 def test_range_of_sliders(doc, hint, default):
-    lo, hi = explore.value_range(hint + doc, default)
+    lo, hi = controls.value_range(hint + doc, default)
     assert np.isfinite([lo, hi]).all()
 
 

@@ -441,7 +441,7 @@ def test_camera_of_the_browser_is_bounded(tmp_path):
 
 def opened_page(name=None, data=None):
     "The page without a server, and what it has been sent"
-    from bgblur.explore import App
+    from bgblur.app import App
     page = App()
     if name is not None: page.open(name, data)
     return page
@@ -476,7 +476,7 @@ def test_page_has_no_control_that_names_a_file():
     code = '''
 import sys
 from pathlib import Path
-from bgblur.explore import App, Explorer
+from bgblur.app import App
 from ipywidgets.widgets.widget import _instances
 page = App()
 page.open('x.jpg', Path(sys.argv[1]).read_bytes())

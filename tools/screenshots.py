@@ -1,6 +1,6 @@
-"""Take the pictures of the explorer, in JupyterLab and as a page, and of the live picture: python tools/screenshots.py [NAME ...]
+"""Take screenshots of the explorer (in JupyterLab and as a page) and of live video: python tools/screenshots.py [NAME ...]
 
-Writes explorer.jpg, app.jpg, live-widget.jpg and live-window.jpg in nbs/images, or those that are named.
+Writes explorer.jpg, app.jpg, live-widget.jpg and live-window.jpg to nbs/images, or only those named.
 Needs Debian's chromium, xvfb and xdotool.
 """
 import os
@@ -45,7 +45,7 @@ def as_page():
         page.goto(url)
         upload(page, ROOT/'sample_data'/'testclip.mp4')
         page.locator('canvas').wait_for(timeout=60_000)
-        move(explorer(page)[0], 'frame', times=25)     # the first picture takes longer than those that follow
+        move(explorer(page)[0], 'frame', times=25)     # the first result takes longer than the others
         page.get_by_role('button', name='Make the result').click()
         page.locator('a.bgblur-download').wait_for(timeout=120_000)
         page.wait_for_timeout(1000)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['class_probabilities', 'neighbourhood', 'draw_neighbourhood', 'PixelExplorer']
 
-# %% ../../nbs/ui/pixels.ipynb #9849cb69
+# %% ../../nbs/ui/pixels.ipynb #d2c200f5
 from html import escape
 
 import cv2, numpy as np
@@ -17,7 +17,7 @@ from .show import jpeg
 
 with imports_of('notebooks'): import ipywidgets as w
 
-# %% ../../nbs/ui/pixels.ipynb #063500ed
+# %% ../../nbs/ui/pixels.ipynb #800be653
 def class_probabilities(
     model,              # a fastai `Learner`, or a segmenter: BGR uint8 `(H,W,3)` -> probability `(H,W)` in [0,1]
     frame,              # BGR uint8 `(H,W,3)`
@@ -31,7 +31,7 @@ def class_probabilities(
     vocab = getattr(model.dls, 'vocab', None) or model.dls.after_item.vocab
     return probs.transpose(1, 2, 0),list(vocab)
 
-# %% ../../nbs/ui/pixels.ipynb #a9251766
+# %% ../../nbs/ui/pixels.ipynb #c3288a30
 def neighbourhood(
     p,                  # probability `(H,W)`
     x:int, y:int,       # a pixel, counted from the left and from the top
@@ -50,7 +50,7 @@ def draw_neighbourhood(
     start = cell*(len(near)//2)
     return cv2.rectangle(cv2.merge([grey]*3), (start, start), (start + cell - 1, start + cell - 1), (60, 255, 60), 1)
 
-# %% ../../nbs/ui/pixels.ipynb #92db1747
+# %% ../../nbs/ui/pixels.ipynb #8acdb349
 class PixelExplorer:
     "Click a pixel of an image to see the probability of each class there, the argmax, and the neighbourhood."
     def __init__(self,
@@ -70,7 +70,7 @@ class PixelExplorer:
 
     def _repr_mimebundle_(self, **kwargs): return with_image(self.widget._repr_mimebundle_(**kwargs), self.canvas)
 
-# %% ../../nbs/ui/pixels.ipynb #1094ec7b
+# %% ../../nbs/ui/pixels.ipynb #bb987d46
 @patch
 def at(self:PixelExplorer,
     x, y,           # the pixel, counted from the left and the top; outside of the image, the nearest one is taken
