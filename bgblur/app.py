@@ -59,7 +59,7 @@ def read_upload(
     max_mb,             # largest accepted size, in megabytes
     max_seconds,        # longest accepted video, in seconds
 ) -> list:              # frames, as `open_frames` returns them
-    "Check an upload and read its frames. Raises `BgblurError` if it is too large, too long, or not an image or video."
+    "Check an upload and read its frames. Raises `BgblurError` if it is not an image or video, or exceeds a limit."
     mb,known = max(size, len(file.data))/1e6,(*IMAGES, *FORMATS)
     if mb > max_mb: raise BgblurError(f'{file.name} has {mb:.0f} MB. Choose a file of at most {max_mb} MB.')
     if Path(file.name).suffix.lower() not in known:
@@ -103,7 +103,7 @@ def open(self:App,
     data:bytes,     # contents of the file; empty if the browser kept it
     size:int=None,  # size in bytes, which the browser also sends for a file it kept; None: that of `data`
 ):
-    "Show the explorer for a file, or a sentence that says why it is refused."
+    "Show the explorer for a file, or the reason why it is refused."
     file = UploadedFile(display_name(name), data)
     try: frames = read_upload(file, len(data) if size is None else size, self.max_mb, self.max_seconds)
     except BgblurError as e: return self._show_error(e)

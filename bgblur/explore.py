@@ -315,7 +315,7 @@ def to_python(self:BlurrerControls) -> str:
     imports,args = {'from bgblur.pipeline import Blurrer'},[]
     for part,default in DEFAULTS.items():
         f,given = self.chosen(part)
-        if f is default and not given: continue
+        if f is default and given == {}: continue
         imports.add(f'from {f.__module__} import {f.__name__}')
         if given and not isinstance(f, type): imports.add('from functools import partial')
         args.append(f'{part}={_python_call(f, given)}')

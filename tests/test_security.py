@@ -440,7 +440,7 @@ def test_camera_of_the_browser_is_bounded(tmp_path):
 # -- the page ----------------------------------------------------------------------------------------------------------
 
 def opened_page(name=None, data=None):
-    "The page without a server, and what it has been sent"
+    "Return the page, without a server, after an upload"
     from bgblur.app import App
     page = App()
     if name is not None: page.open(name, data)
@@ -462,7 +462,7 @@ def test_upload_keeps_to_its_folder(tmp_path, monkeypatch, name):
     page.open(name, PICTURE.read_bytes())
     shown = page.message.value
     if page.explorer: page.render()
-    # the page shows what it was called, but not as HTML
+    # the page shows the uploaded name, but not as HTML
     shown += page.message.value + page.download.value
     assert '<img' not in shown and '<script' not in shown
     for path in written:
@@ -472,7 +472,7 @@ def test_upload_keeps_to_its_folder(tmp_path, monkeypatch, name):
 
 
 def test_page_has_no_control_that_names_a_file():
-    "Whoever speaks to the page's kernel can set what is a control there, also one that is not shown"
+    "A client can set every control in the page's kernel, even one that is not shown"
     code = '''
 import sys
 from pathlib import Path
@@ -490,7 +490,7 @@ print(page.explorer.choice['background'].options)
 
 @pytest.fixture(scope='module')
 def page(tmp_path_factory):
-    "The page of `make app`: its process, its address, its folder for temporary files"
+    "Start the page of `make app`; yield its process, its address and its folder for temporary files"
     tmp = tmp_path_factory.mktemp('tmp')
     with app(TMPDIR=tmp) as (process, url): yield process, url, tmp
 
@@ -661,7 +661,7 @@ def test_upload_is_private(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
     page, umask = opened_page('x.jpg', PICTURE.read_bytes()), os.umask(0)
     try:
-        with page._file() as path: assert path.is_file() and not path.parent.stat().st_mode & 0o077
+        with page.file.on_disk() as path: assert path.is_file() and not path.parent.stat().st_mode & 0o077
     finally: os.umask(umask)
     assert [*tmp_path.iterdir()] == []
 
