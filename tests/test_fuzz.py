@@ -30,6 +30,7 @@ from bgblur.core.masks import fill_holes, remove_small_components
 from bgblur.matte import Matte
 from bgblur.pipeline import Blurrer
 from bgblur.predict import load_segmenter
+from bgblur.ui import controls, show
 
 # tools/fuzz.py sets the number; a run starts with the inputs that failed in the one before
 EXAMPLES = int(os.environ.get('FUZZ_EXAMPLES', 0))
@@ -731,11 +732,11 @@ def test_metrics_refuse(picture, p):
 def test_pieces_of_explore(pair, threshold, softness, quality):
     img, alpha = pair
     for x in pair:
-        back = cv2.imdecode(np.frombuffer(pure(explore.jpeg, x, quality), np.uint8), cv2.IMREAD_COLOR)
+        back = cv2.imdecode(np.frombuffer(pure(show.jpeg, x, quality), np.uint8), cv2.IMREAD_COLOR)
         is_picture(back, img.shape)
     is_opacity(pure(explore.hard_mask, img, alpha, None, threshold, softness), img.shape)
     is_opacity(pure(explore.plain_probability, img, alpha), img.shape)
-    is_opacity(pure(explore.histogram, alpha), (60, 200))
+    is_opacity(pure(controls.histogram, alpha), (60, 200))
     (one, other) = pure(lambda x: explore.open_frames([x, x]), img)
     is_picture(one, other.shape[:2])
     assert min(one.shape[:2]) <= 360
@@ -751,7 +752,7 @@ def test_explore_refuses(picture):
 @often
 @given(st.text(max_size=60), st.sampled_from(['', 'threshold, in [0,1]', 'from 0 to 1', '1 or more', 'below 0']), st.floats(-1e6, 1e6))
 def test_range_of_sliders(doc, hint, default):
-    lo, hi = explore.value_range(hint + doc, default)
+    lo, hi = controls.value_range(hint + doc, default)
     assert np.isfinite([lo, hi]).all()
 
 

@@ -442,7 +442,7 @@ def test_browser_camera_is_bounded(tmp_path):
 
 def page_without_server(name=None, data=None):
     "Return the page without a server, with an upload if one is given."
-    from bgblur.explore import App
+    from bgblur.app import App
     page = App()
     if name is not None: page.open(name, data)
     return page
@@ -477,7 +477,7 @@ def test_page_has_no_control_that_names_a_file():
     code = '''
 import sys
 from pathlib import Path
-from bgblur.explore import App, Explorer
+from bgblur.app import App
 from ipywidgets.widgets.widget import _instances
 page = App()
 page.open('x.jpg', Path(sys.argv[1]).read_bytes())
@@ -663,7 +663,7 @@ def test_upload_is_private(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
     page, umask = page_without_server('x.jpg', IMAGE.read_bytes()), os.umask(0)
     try:
-        with page._file() as path: assert path.is_file() and not path.parent.stat().st_mode & 0o077
+        with page.file.on_disk() as path: assert path.is_file() and not path.parent.stat().st_mode & 0o077
     finally: os.umask(umask)
     assert [*tmp_path.iterdir()] == []
 

@@ -14,5 +14,8 @@ if __name__ == '__main__':
         nb = nbformat.read(path, 4)
         nb.metadata.pop('widgets', None)
         for cell in nb.cells:
-            for output in cell.get('outputs', []): output.get('data', {}).pop(VIEW, None)
+            for output in list(cell.get('outputs', [])):
+                data = output.get('data', {})
+                # without a still image, only the widget's repr would be left
+                if data.pop(VIEW, None) and set(data) == {'text/plain'}: cell.outputs.remove(output)
         nbformat.write(nb, path)
