@@ -8,6 +8,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from types import SimpleNamespace
 
 import cv2
@@ -19,11 +20,14 @@ from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 from bgblur import blur as B
-from bgblur import explore, live, matte, metrics, pipeline, predict
+from bgblur import matte, metrics, pipeline, predict
 from bgblur.blur import COLOURS, ColourBackground, ImageBackground, blur_background, lens_blur
 from bgblur.matte import Matte, Skip, Zoom
 from bgblur.pipeline import Blurrer, YuvFrame
 from bgblur.predict import BgblurError, load_segmenter
+
+# as attributes of bgblur these are functions
+explore, live = import_module('bgblur.explore'), import_module('bgblur.live')
 
 # tools/fuzz.py says how many; what it finds is tried first the next time
 EXAMPLES = int(os.environ.get('FUZZ_EXAMPLES', 0))
