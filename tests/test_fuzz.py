@@ -26,7 +26,7 @@ from bgblur.matte import Matte, Skip, Zoom
 from bgblur.pipeline import Blurrer, YuvFrame
 from bgblur.predict import BgblurError, load_segmenter
 
-# as attributes of bgblur these are functions
+# `bgblur.explore` and `bgblur.live` are functions; here we need the modules
 explore, live = import_module('bgblur.explore'), import_module('bgblur.live')
 
 # tools/fuzz.py says how many; what it finds is tried first the next time
