@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['param_comments', 'field_comments', 'with_params']
 
-# %% ../../nbs/core/docs.ipynb #910a1246
+# %% ../../nbs/core/docs.ipynb #884bd656
 import linecache
 import re
 import sys
@@ -13,7 +13,7 @@ from dataclasses import fields, is_dataclass
 from inspect import cleandoc, unwrap
 from types import FunctionType
 
-# %% ../../nbs/core/docs.ipynb #9d10c753
+# %% ../../nbs/core/docs.ipynb #bedee25d
 _STRING_OR_COMMENT = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|#\s*(.*)""")
 
 def _split(line):
@@ -21,7 +21,7 @@ def _split(line):
     comment = ''.join(m[1] or '' for m in _STRING_OR_COMMENT.finditer(line))
     return _STRING_OR_COMMENT.sub('', line).strip(), comment.strip()
 
-# %% ../../nbs/core/docs.ipynb #fab45588
+# %% ../../nbs/core/docs.ipynb #07352d1f
 _NAME = re.compile(r'(?:^|[(,])\s*\**(\w+)')
 
 def _signature_lines(code):
@@ -37,7 +37,7 @@ def _signature_lines(code):
 def param_comments(
     f,          # a function, or a class, whose `__init__` is read
 ) -> dict:      # names of parameters on one line: their comment; 'return': the comment of the result
-    "Return the comments in the signature of `f`, or an empty dict if there is no source."
+    "Return the comments in the signature of `f`, or an empty dict without a source."
     f = unwrap(f.__init__ if isinstance(f, type) else f)
     if not isinstance(f, FunctionType): return {}
     found,key = {},''
@@ -47,7 +47,7 @@ def param_comments(
         if key and comment: found[key] = f'{found[key]} {comment}' if key in found else comment
     return found
 
-# %% ../../nbs/core/docs.ipynb #abcc1ebb
+# %% ../../nbs/core/docs.ipynb #10eb0c79
 def field_comments(
     cls,        # a dataclass
 ) -> dict:      # name of a field: its `help` in the metadata, or else the comment beside it
@@ -61,7 +61,7 @@ def field_comments(
         if comment and (name := re.match(r'(\w+)\s*:', text)): found[name[1]] = comment
     return {f.name: doc for f in fields(cls) if (doc := f.metadata.get('help') or found.get(f.name))}
 
-# %% ../../nbs/core/docs.ipynb #3045a44c
+# %% ../../nbs/core/docs.ipynb #7951ebe0
 def with_params(
     f,          # a function or class
 ):              # `f` itself

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SETTINGS', 'setting', 'checked', 'Settings', 'settings_from']
 
-# %% ../../nbs/core/settings.ipynb #e621dfce
+# %% ../../nbs/core/settings.ipynb #7a169611
 import os
 from dataclasses import dataclass, field, fields
 from numbers import Real
@@ -15,7 +15,7 @@ from fastcore.basics import patch
 
 from .docs import with_params
 
-# %% ../../nbs/core/settings.ipynb #dd1aa64f
+# %% ../../nbs/core/settings.ipynb #e119aa3c
 @with_params
 def setting(
     default,       # value if nothing is chosen
@@ -30,7 +30,7 @@ def setting(
     "Return a dataclass field that knows its own help text and range."
     return field(default=default, metadata=dict(help=help, lo=lo, hi=hi, choices=choices, unset=unset, short=short, metavar=metavar))
 
-# %% ../../nbs/core/settings.ipynb #c7d66e86
+# %% ../../nbs/core/settings.ipynb #41b19dcf
 def _allowed(f):
     "Describe the allowed values of the field `f`."
     if f.metadata['choices']: return ' or '.join(map(repr, f.metadata['choices']))
@@ -55,7 +55,7 @@ def checked(
     elif isinstance(value, (str, os.PathLike)) and (not m['choices'] or value in m['choices']): return os.fspath(value)
     raise _error(f'{f.name} must be {_allowed(f)}, got {value!r:.80}.')
 
-# %% ../../nbs/core/settings.ipynb #46a30945
+# %% ../../nbs/core/settings.ipynb #67ff84ce
 @with_params
 @dataclass(frozen=True)
 class Settings:
@@ -75,13 +75,13 @@ class Settings:
 #: the fields of `Settings` by name: `default`, and in `metadata` help, lo, hi and choices
 SETTINGS = {f.name: f for f in fields(Settings)}
 
-# %% ../../nbs/core/settings.ipynb #ba07ecde
+# %% ../../nbs/core/settings.ipynb #f6f593e3
 @patch
 def changed(self:Settings) -> dict:
     "Return the settings that differ from their defaults."
     return {name: vars(self)[name] for name,f in SETTINGS.items() if vars(self)[name] != f.default}
 
-# %% ../../nbs/core/settings.ipynb #be3f228c
+# %% ../../nbs/core/settings.ipynb #3b913f1b
 def _short(value):
     "Write a value without the `.0` of a whole number."
     return f'{value:.10g}' if isinstance(value, float) else str(value)
@@ -96,7 +96,7 @@ def to_command(self:Settings,
     options = [f"--{name.replace('_', '-')} {quote(_short(value))}" for name,value in self.changed().items()]
     return ' '.join(['bgblur', command, *([quote(str(src))] if src else []), *options])
 
-# %% ../../nbs/core/settings.ipynb #b9090e40
+# %% ../../nbs/core/settings.ipynb #2640e904
 @patch
 def to_python(self:Settings) -> str:
     "Return Python code that makes a `Blurrer` with these settings. With the background 'none', call its method `cutout`."
@@ -110,7 +110,7 @@ def to_python(self:Settings) -> str:
     names = [name for name in ('Blurrer', 'Matte', 'background_from', 'load_segmenter') if f'{name}(' in code]
     return f"from bgblur import {', '.join(names)}\n\n{code}"
 
-# %% ../../nbs/core/settings.ipynb #91901309
+# %% ../../nbs/core/settings.ipynb #0d4471c1
 @patch
 def to_dict(self:Settings) -> dict:
     "Return all settings as a plain dict of text, numbers and None."
@@ -122,5 +122,5 @@ def settings_from(
 ) -> Settings:
     "Return the `Settings` in a dict. Raises `BgblurError` for an unknown name or a value that is not allowed."
     unknown = [name for name in d if name not in SETTINGS]
-    if unknown: raise _error(f"There is no setting {unknown[0]!r:.80}. Use {', '.join(SETTINGS)}.")
+    if unknown: raise _error(f"Unknown setting {unknown[0]!r:.80}. Use {', '.join(SETTINGS)}.")
     return Settings(**d)
