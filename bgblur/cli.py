@@ -44,7 +44,8 @@ class _Group(_PlainHelp, typer.core.TyperGroup): pass
 class _Command(_PlainHelp, typer.core.TyperCommand): pass
 
 def _examples(lines):
-    "Return text for the end of `--help`, from command lines and what they do. The character \\b keeps its lines apart."
+    "Return text for the end of `--help`, from command lines and what they do."
+    # typer joins the lines of a paragraph that does not start with \b
     return '\n'.join(['\b', 'Examples:', *(f'  bgblur {line:32} # {what}' for line,what in lines.items())])
 
 app = typer.Typer(cls=_Group, help='Blur or replace the background of webcam video.', no_args_is_help=True, add_completion=False,
@@ -53,7 +54,7 @@ app = typer.Typer(cls=_Group, help='Blur or replace the background of webcam vid
                                     'video --help': 'all options of a command'}))
 command = partial(app.command, cls=_Command)
 
-# %% ../nbs/11_cli.ipynb #bc2de123
+# %% ../nbs/11_cli.ipynb #99fbe73f
 def _flag(*names, help):
     "Return the type of an option without a value."
     return Annotated[bool, typer.Option(*names, metavar='', help=help)]
@@ -80,7 +81,7 @@ def _options(version:Annotated[bool, typer.Option('--version', callback=_print_v
                                                   help='Print the version.')]=False,
              debug:Debug=False): pass
 
-# %% ../nbs/11_cli.ipynb #36cbe3a3
+# %% ../nbs/11_cli.ipynb #b7265508
 def _option(f):
     "Return the command-line option of the field `f` of `Settings`, as a parameter of a function."
     m = f.metadata
@@ -89,7 +90,7 @@ def _option(f):
     info = _typed(kind, *names, help=m['help'], default=m['unset'], min=m['lo'], max=m['hi'], metavar=m['metavar'])
     return Parameter(f.name, Parameter.KEYWORD_ONLY, default=f.default, annotation=info)
 
-# %% ../nbs/11_cli.ipynb #910f1e37
+# %% ../nbs/11_cli.ipynb #87f20573
 @with_params
 def with_settings(
     f,      # a command with a parameter `settings`
@@ -190,7 +191,7 @@ def _clean_up_and_die(number, _):
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
 
-# %% ../nbs/11_cli.ipynb #bfdc5f78
+# %% ../nbs/11_cli.ipynb #0a234079
 @contextmanager
 def _signals_raise():
     "In the block, a signal raises `SystemExit`."
@@ -200,7 +201,7 @@ def _signals_raise():
     finally:
         for s,h in before.items(): signal.signal(s, h)
 
-# %% ../nbs/11_cli.ipynb #a1a08f0b
+# %% ../nbs/11_cli.ipynb #b909ccb8
 def _print_problems(report, src, error):
     "Print what is wrong with the result that `report` describes. `error` is the last error of the model."
     if report.n_failed:
@@ -296,7 +297,7 @@ def _live_sinks(to, device):
     if to == 'none': return [Sink()]
     return [VirtualCamera(device)]*(to != 'window') + [Window()]*(to != 'virtual')
 
-# %% ../nbs/11_cli.ipynb #a1c6776b
+# %% ../nbs/11_cli.ipynb #b507202e
 @contextmanager
 def _ctrl_c_stops(live):
     "In the block, Ctrl-C stops `live`; a second one ends the program."
@@ -323,7 +324,7 @@ def _print_cameras():
     for path,name in found.items(): typer.echo(f'{path}  {name}')
     if not found: typer.echo('bgblur: no camera was found.', err=True)
 
-# %% ../nbs/11_cli.ipynb #910f34c9
+# %% ../nbs/11_cli.ipynb #3e5b8360
 @command(epilog=_examples({'live': 'webcam to window', 'live --to virtual -b lens': 'webcam for video calls',
                            'live --source me.mp4': 'a video in place of the webcam'}))
 @with_settings
