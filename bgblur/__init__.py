@@ -1,1 +1,40 @@
+"""Blur the background of webcam video, offline and on a CPU.
+
+    from bgblur import Blurrer, blur_video
+
+    blur_video('me.mp4', 'me-blurred.mp4')     # a clip, with its sound, resolution and timing
+    blurred = Blurrer()(frame)                 # one BGR uint8 frame of your own program
+
+Also here: `blur_image` for an image, `explore` for a control for every parameter, `live` for a webcam in a notebook; `Matte`,
+`load_segmenter` and `background_from` for the parts of a `Blurrer`. Each is loaded when it is first used.
+"""
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+
 __version__ = "0.1.0"
+
+#: public name: the module that defines it
+EXPORTS = {'Blurrer': 'pipeline', 'Matte': 'matte', 'background_from': 'video', 'blur_image': 'video', 'blur_video': 'video',
+           'explore': 'explore', 'live': 'live', 'load_segmenter': 'predict'}
+
+# only what is installed: help() and a star import load every name
+__all__ = [name for name in EXPORTS if name != 'explore' or find_spec('anywidget')]
+
+
+def __getattr__(name):
+    if name not in EXPORTS: raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return vars(import_module(f'{__name__}.{EXPORTS[name]}'))[name]
+
+
+def __dir__(): return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    "Python sets a loaded submodule as an attribute of its package. Here `explore` and `live` stay the functions."
+    def __setattr__(self, name, value):
+        if not (name in EXPORTS and isinstance(value, ModuleType)): super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

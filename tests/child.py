@@ -112,7 +112,7 @@ def at_step(k, does, again=False):
 
 def signal_at(k, number, again=False):
     "The command's answer to a signal, at a step"
-    cli._answer(cli._die)
+    cli._handle_signals(cli._clean_up_and_die)
     at_step(k, lambda: os.kill(os.getpid(), number), again)
 
 

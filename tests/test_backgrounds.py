@@ -188,9 +188,9 @@ def test_interrupt_leaves_nothing(tmp_path, frames, name):
     assert list(tmp_path.iterdir()) == [src]
 
 
-def test_help_says_it_and_stays_light():
+def test_help_names_the_backgrounds_and_stays_light():
     for command in ('video', 'image'):
         said = bgblur(command, '--help').stdout
-        for word in ('--background', 'lens', 'none', 'colour', 'picture', '--wrap'): assert word in said
+        for word in ('--background', 'lens', 'none', 'colour', 'image', '--wrap'): assert word in said
     heavy = run(sys.executable, '-c', 'import bgblur.cli, sys; print({"cv2", "numpy", "av", "onnxruntime"} & set(sys.modules))')
     assert heavy.stdout == 'set()\n', heavy

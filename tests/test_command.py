@@ -1,5 +1,6 @@
-"The command, on real files, as a person runs it."
+"Run the commands on real files."
 import os
+import sys
 from fractions import Fraction
 from functools import partial
 
@@ -8,7 +9,11 @@ import cv2
 import numpy as np
 import pytest
 from conftest import CLIP, ROOT, bgblur, one_sentence, sound, times, write_clip
+from typer.main import get_command
+from typer.testing import CliRunner
 
+from bgblur.cli import app
+from bgblur.core.settings import SETTINGS
 from bgblur.pipeline import Blurrer
 from bgblur.frames import to_bgr
 from bgblur.video import FORMATS, VideoReader, VideoWriter, blur_video
@@ -16,8 +21,8 @@ from bgblur.video import FORMATS, VideoReader, VideoWriter, blur_video
 LEARNER = ROOT/'sample_data'/'models'/'person.pkl'
 
 
-def test_nothing_is_left_among_temporary_files(tmp_path):
-    "onnxruntime writes an identity of its own there if it may report to its maker"
+def test_no_temporary_file_remains(tmp_path):
+    "With telemetry, onnxruntime writes an identity file there."
     env = {k: v for k, v in os.environ.items() if k != 'ORT_DISABLE_TELEMETRY'} | {'TMPDIR': str(tmp_path)}
     assert bgblur('image', ROOT/'sample_data'/'rocket.jpg', '-o', tmp_path/'out.jpg', env=env).returncode == 0
     assert [p.name for p in tmp_path.iterdir()] == ['out.jpg']
@@ -25,8 +30,8 @@ def test_nothing_is_left_among_temporary_files(tmp_path):
 
 @pytest.fixture
 def bad(tmp_path):
-    "A folder of things that are no videos"
-    (tmp_path/'text.mp4').write_text('This is no video.\n'*100)
+    "Make a folder of files that are not videos."
+    (tmp_path/'text.mp4').write_text('This is not a video.\n'*100)
     (tmp_path/'empty.mp4').write_bytes(b'')
     (tmp_path/'folder.mp4').mkdir()
     (tmp_path/'there.mp4').write_bytes(b'precious')
@@ -71,16 +76,16 @@ def test_bad_input(bad, args, words):
     (['.'], ['folder']),
     (['text.mp4', '-o', 'a.gif'], ['.jpg']),
 ], ids=lambda v: ' '.join(os.path.basename(str(a)) for a in v))
-def test_bad_picture(bad, args, words):
+def test_bad_image(bad, args, words):
     before = sorted(bad.rglob('*'))
     one_sentence(bgblur('image', *args, cwd=bad), *words)
     assert sorted(bad.rglob('*')) == before
 
 
 @pytest.mark.parametrize('extra, said', [([], True), (['-q'], False), (['-b', 'none'], True)], ids=['blurred', 'quiet', 'cut out'])
-def test_a_picture_that_shows_nobody_says_so(tmp_path, extra, said):
+def test_image_without_a_person_is_reported(tmp_path, extra, said):
     done = bgblur('image', ROOT/'sample_data'/'rocket.jpg', '-o', tmp_path/'out.png', *extra)
-    assert (done.returncode, 'nobody was found' in done.stderr) == (0, said)
+    assert (done.returncode, 'no person was found' in done.stderr) == (0, said)
 
 
 @pytest.mark.parametrize('args', [['video', CLIP, '--strength', '0'], ['video', CLIP, '--strength', 'much'], ['video'], ['vidoe'],
@@ -111,7 +116,7 @@ def test_ntsc_rate_keeps_its_times(tmp_path, frames, kind):
     assert exact[1] - exact[0] == Fraction(1001, 30000)
     if kind != 'mkv': assert kept == exact
     else:
-        # Matroska counts in milliseconds, and has no place for AAC's lead-in before 0: all begins that much later
+        # Matroska counts in milliseconds and cannot store AAC's priming before 0, so everything starts later
         assert len(kept) == 40 and all(abs(k - kept[0] - e) <= Fraction(1, 1000) for k, e in zip(kept, exact))
         assert abs(kept[0] - sound(tmp_path/'out.mkv')[0][0] + sound(src)[0][0]) <= Fraction(1, 1000)
 
@@ -133,7 +138,7 @@ def test_odd_sizes(tmp_path, frames, w, h):
 
 
 def test_colours_stay(tmp_path):
-    "A still of plain colours, tagged BT.709, comes out in the same YUV values where nothing is blurred"
+    "An image of plain colours, tagged BT.709, keeps its YUV values where nothing is blurred."
     src, dst = tmp_path/'bars.mp4', tmp_path/'bars-blurred.mp4'
     bars = np.repeat(np.uint8([[[30, 60, 200], [180, 90, 20], [60, 160, 90], [128, 128, 128]]]), 40, axis=1).repeat(96, axis=0)
     with av.open(str(src), 'w') as out:
@@ -146,14 +151,14 @@ def test_colours_stay(tmp_path):
     with av.open(str(src)) as a, av.open(str(dst)) as b:
         for x, y in zip(a.decode(video=0), b.decode(video=0)):
             assert y.colorspace == x.colorspace == 1
-            # colours mix where two bars meet; a wrong matrix or range would move whole bars by 5 and more
+            # colours mix where two bars meet; a wrong matrix or range would change whole bars by 5 or more
             assert (abs(x.to_ndarray().astype(int) - y.to_ndarray()) > 2).mean() < .05
 
 
 @pytest.mark.parametrize('space, colour_range', [(5, 1), (1, 1), (9, 1), (1, 2)], ids=['601', '709', '2020', '709 full'])
-def test_planes_look_like_bgr(tmp_path, frames, space, colour_range, monkeypatch):
-    "Working in the file's own planes gives what working in BGR gives, whatever the kind of colours"
-    # nearly without loss: the encoder is not what is compared
+def test_yuv_gives_the_same_as_bgr(tmp_path, frames, space, colour_range, monkeypatch):
+    "The file's own YUV planes give the same result as BGR, for each colour space."
+    # nearly lossless, because we don't compare the encoder
     monkeypatch.setitem(FORMATS, '.mp4', partial(VideoWriter, crf=4))
     src = tmp_path/'src.mp4'
     with av.open(str(src), 'w') as out:
@@ -175,7 +180,7 @@ def test_planes_look_like_bgr(tmp_path, frames, space, colour_range, monkeypatch
     for a, b, img in zip(*results, frames):
         apart = cv2.absdiff(a, b)
         assert apart.mean() < 1 and np.quantile(apart, .999) < 12
-        # and the person's colours are those of the source
+        # the person keeps the colours of the source
         assert cv2.absdiff(a, img)[150:200, 180:220].mean() < 4
 
 
@@ -188,12 +193,12 @@ def test_stills(tmp_path):
 
 
 @pytest.mark.parametrize('stills_dir', ['there.mp4', 'there.mp4/x', '/proc/nope'])
-def test_unusable_stills_folder_is_said_before_the_work(bad, stills_dir):
+def test_unusable_stills_folder_is_found_before_the_work(bad, stills_dir):
     one_sentence(bgblur('video', CLIP, '-o', 'a.mp4', '--stills', 5, '--stills-dir', stills_dir, cwd=bad), 'Stills cannot')
     assert not (bad/'a.mp4').exists()
 
 
-def test_cut_off_clip_gives_what_it_has_and_says_so(tmp_path):
+def test_truncated_clip_is_written_and_reported(tmp_path):
     (tmp_path/'whole.mkv').write_bytes(b'')
     assert bgblur('video', CLIP, '-o', tmp_path/'whole.mkv', '--overwrite', '-q').returncode == 0
     (tmp_path/'cut.mkv').write_bytes((tmp_path/'whole.mkv').read_bytes()[:150_000])
@@ -202,14 +207,14 @@ def test_cut_off_clip_gives_what_it_has_and_says_so(tmp_path):
     assert 20 < len(times(tmp_path/'cut-blurred.mkv')) < 230
 
 
-def test_bare_h264_gets_times(tmp_path, frames):
-    with av.open(str(tmp_path/'bare.h264'), 'w', format='h264') as out:
+def test_raw_h264_gets_timestamps(tmp_path, frames):
+    with av.open(str(tmp_path/'raw.h264'), 'w', format='h264') as out:
         v = out.add_stream('libx264', rate=25)
         v.height, v.width, v.pix_fmt = 300, 400, 'yuv420p'
         for img in frames[:10]: out.mux(v.encode(av.VideoFrame.from_ndarray(img, format='bgr24')))
         out.mux(v.encode())
-    assert bgblur('video', tmp_path/'bare.h264').returncode == 0
-    got = times(tmp_path/'bare-blurred.mp4')
+    assert bgblur('video', tmp_path/'raw.h264').returncode == 0
+    got = times(tmp_path/'raw-blurred.mp4')
     assert len(got) == 10 and abs(got[-1] - got[0] - Fraction(9, 25)) < Fraction(1, 100)
 
 
@@ -217,9 +222,9 @@ def test_name_too_long(tmp_path):
     one_sentence(bgblur('video', CLIP, '-o', tmp_path/('n'*300 + '.mp4')))
 
 
-def test_says_what_it_does_unless_quiet(tmp_path):
-    loud = bgblur('video', CLIP, '-o', tmp_path/'a.mp4')
-    assert '250/250' in loud.stderr and '250 frames' in loud.stdout
+def test_reports_unless_quiet(tmp_path):
+    report = bgblur('video', CLIP, '-o', tmp_path/'a.mp4')
+    assert '250/250' in report.stderr and '250 frames' in report.stdout
     quiet = bgblur('video', CLIP, '-o', tmp_path/'a.mp4', '--overwrite', '--quiet')
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, '', '')
 
@@ -238,18 +243,18 @@ def test_names(tmp_path, frames, name):
     assert (tmp_path/name.replace('.mp4', '-blurred.mp4')).stat().st_size > 1000
 
 
-def test_result_has_ordinary_rights(tmp_path, frames):
+def test_result_has_default_permissions(tmp_path, frames):
     src = write_clip(tmp_path/'a.mp4', frames[:3])
     assert bgblur('video', src, umask=0o027).returncode == 0
     assert (tmp_path/'a-blurred.mp4').stat().st_mode & 0o777 == 0o640
 
 
 def test_main_person_only(tmp_path, frames):
-    "Of two people side by side, the larger one stays sharp, the other one only if all are wanted."
+    "Of two people side by side, the larger one stays sharp, the smaller one only with --people all."
     a, b = frames[0], cv2.copyMakeBorder(cv2.resize(frames[0], (240, 180)), 120, 0, 80, 80, cv2.BORDER_REPLICATE)
     two = np.hstack([a, b])
     cv2.imwrite(str(tmp_path/'two.png'), two)
-    face = np.s_[200:230, 590:610]      # of the smaller one
+    face = np.s_[200:230, 590:610]      # the smaller face
     changed = {}
     for who in ('all', 'main'):
         assert bgblur('image', tmp_path/'two.png', '-o', tmp_path/f'{who}.png', '--people', who).returncode == 0
@@ -278,7 +283,47 @@ def test_models_are_listed():
     assert result.returncode == 0 and result.stdout.startswith('person')
 
 
-@pytest.mark.parametrize('args', [[], ['video'], ['image'], ['models']])
-def test_help(args):
-    result = bgblur(*args, '--help')
-    assert result.returncode == 0 and 'Usage' in result.stdout
+def help_of(*command): return bgblur(*command, '--help', env=os.environ | {'COLUMNS': '80'})
+
+
+COMMANDS = [[], ['video'], ['image'], ['live'], ['bench'], ['models']]
+
+
+@pytest.mark.parametrize('command', COMMANDS, ids=lambda c: ' '.join(c) or 'bgblur')
+def test_help_is_readable_in_80_columns(command):
+    result = help_of(*command)
+    assert (result.returncode, result.stderr) == (0, '') and result.stdout.startswith(f"Usage: {' '.join(['bgblur', *command])}")
+    lines = result.stdout.split('\n')
+    assert max(map(len, lines)) <= 80
+    assert 'not given' not in result.stdout
+    assert '  Examples:' in lines and lines[-2].startswith('    bgblur ')
+
+
+@pytest.mark.parametrize('command', COMMANDS[1:], ids=lambda c: c[0])
+def test_each_option_has_a_help_sentence(command):
+    for option in get_command(app).commands[command[0]].params:
+        sentence = option.help.split('  [default')[0]
+        assert sentence[0].isupper() and sentence[-1] == '.' or option.name == 'help', option.name
+        assert len(sentence) < 80, option.name
+
+
+@pytest.mark.parametrize('command', ['video', 'image', 'live'])
+def test_options_come_from_settings(command):
+    options = {p.name: p for p in get_command(app).commands[command].params}
+    for name, f in SETTINGS.items():
+        assert options[name].help.startswith(f.metadata['help']) and options[name].default == f.default
+        if f.metadata['hi'] is None: continue
+        for value in (f.metadata['lo'] - 1, f.metadata['hi'] + 1):
+            result = CliRunner().invoke(app, [command, f'--{name}', str(value)])
+            assert result.exit_code == 2 and f"Invalid value for '--{name}'" in result.output, result.output
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='Windows does not count the time of children')
+def test_help_is_fast():
+    "CPU time, because other tests run at the same time; best of three."
+    def seconds():
+        start = os.times()
+        help_of('video')
+        end = os.times()
+        return end.children_user + end.children_system - start.children_user - start.children_system
+    assert min(seconds() for _ in range(3)) < .5

@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
+from importlib import import_module
 from types import SimpleNamespace
 
 import cv2
@@ -19,7 +20,7 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 
 from bgblur import background as G
 from bgblur import blur as B
-from bgblur import explore, live, matte, metrics, pipeline, predict
+from bgblur import matte, metrics, pipeline, predict
 from bgblur.background import Blur, COLOURS, ColourBackground, ImageBackground, Lens
 from bgblur.camera import sinks, sources
 from bgblur.core.attention import people_box
@@ -31,6 +32,9 @@ from bgblur.matte import Matte
 from bgblur.pipeline import Blurrer
 from bgblur.predict import load_segmenter
 from bgblur.ui import controls, show
+
+# `bgblur.explore` and `bgblur.live` are functions; here we need the modules
+explore, live = import_module('bgblur.explore'), import_module('bgblur.live')
 
 # tools/fuzz.py sets the number; a run starts with the inputs that failed in the one before
 EXAMPLES = int(os.environ.get('FUZZ_EXAMPLES', 0))

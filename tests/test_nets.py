@@ -174,7 +174,7 @@ def test_frames_on_which_it_fails_are_hidden(tmp_path, dim, what, said):
     result = bgblur('video', clip, '-o', tmp_path/'out.mp4', '--model', net)
     assert result.returncode == 1 and 'Traceback' not in result.stderr
     last = result.stderr.strip().split('\n')[-1]
-    assert last.startswith('bgblur: the net failed on 5 of 40 frames') and 'net.onnx' in last and said in last
+    assert last.startswith('bgblur: the model failed on 5 of 40 frames') and 'net.onnx' in last and said in last
     out = pictures(tmp_path/'out.mp4')
     assert [i for i, (a, b) in enumerate(zip(out, source)) if hidden(a, b)] == list(DARK)
     # where it did not fail the picture is what it would have been, but for what the encoder makes of it
@@ -187,7 +187,7 @@ def test_debug_shows_where_the_net_failed(tmp_path, dim):
     quiet, loud = (bgblur('image', tmp_path/'dark.png', '-o', tmp_path/f'{i}.png', '--model', net, *debug)
                    for i, debug in enumerate(([], ['--debug'])))
     assert quiet.returncode == loud.returncode == 1 and hidden(cv2.imread(str(tmp_path/'0.png')), dim[1][10])
-    assert quiet.stderr.count('\n') == 1 and quiet.stderr.startswith('bgblur: the net failed, so the whole picture is hidden: net.onnx')
+    assert quiet.stderr.count('\n') == 1 and quiet.stderr.startswith('bgblur: the model failed, so the whole image is hidden. net.onnx')
     assert 'Traceback' in loud.stderr and 'session.run' in loud.stderr and loud.stderr.endswith(quiet.stderr)
 
 
@@ -361,8 +361,8 @@ def broken(tmp_path):
 
 
 @pytest.mark.parametrize('error, words', [
-    ('ImportError("libavcodec.so.61: cannot open shared object file")', ['Something went wrong', 'ImportError: libavcodec.so.61', '--debug']),
-    ('SystemError("one line\\nand another")', ['Something went wrong', 'SystemError: one line and another', '--debug']),
+    ('ImportError("libavcodec.so.61: cannot open shared object file")', ['Unexpected error', 'ImportError: libavcodec.so.61', '--debug']),
+    ('SystemError("one line\\nand another")', ['Unexpected error', 'SystemError: one line and another', '--debug']),
     ('MemoryError()', ['not enough memory'])], ids=['ImportError', 'SystemError', 'MemoryError'])
 def test_unforeseen_error_is_one_sentence(tmp_path, broken, error, words):
     result = bgblur('video', CLIP, '-o', tmp_path/'out.mp4', env=broken(error))
@@ -376,7 +376,7 @@ def test_debug_shows_where_it_comes_from(tmp_path, broken, args):
     assert result.returncode == 2
     first, *_, said = result.stderr.strip().split('\n')
     assert first.startswith('Traceback') and 'av.py' in result.stderr and 'bgblur/cli.py' in result.stderr
-    assert said == 'bgblur: Something went wrong that should not have (SystemError: at home): report what stands above.'
+    assert said == 'bgblur: Unexpected error (SystemError: at home). Please report the output above.'
 
 
 def test_debug_goes_with_foreseen_errors_and_without_any(tmp_path):

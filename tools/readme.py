@@ -1,7 +1,7 @@
 """Make README.md from nbs/index.ipynb, as nbdev_readme does, but without Quarto.
 
     python tools/readme.py            write README.md
-    python tools/readme.py --check    exit 1 if README.md is not what the notebook says
+    python tools/readme.py --check    exit with 1 if README.md differs from the notebook
 """
 import re
 import sys
@@ -14,22 +14,26 @@ ROOT = Path(__file__).parent.parent
 
 
 def shown(cell):
-    "`cell`, or only the Markdown it returned if it says so"
+    "Return `cell`, or only the Markdown it returned if it starts with `#| echo: false`."
     if not cell.source.startswith('#| echo: false'): return cell
     return nbformat.v4.new_markdown_cell('\n\n'.join(o.data['text/markdown'] for o in cell.outputs), id=cell.id)
 
 
+def from_top(text):
+    "Make the links of a notebook in nbs/ relative to the top folder, `../LICENSE` as well as `core/net.ipynb`."
+    text = re.sub(r'\]\((?!https?:|#|\.\./)', '](nbs/', text)
+    return re.sub(r"(\]\(|')\.\./", r'\1', text)
+
+
 def readme():
-    "The notebook as Markdown; hidden cells and what hides its code left out, links made relative to the project's top."
+    "Return the notebook as Markdown, without hidden cells."
     nb = nbformat.read(ROOT/'nbs'/'index.ipynb', as_version=4)
     nb.cells = [shown(c) for c in nb.cells if not c.source.startswith('#| hide')]
     nb.metadata.language_info = {'name': 'python'}
-    text = MarkdownExporter().from_notebook_node(nb)[0].strip() + '\n'
-    text = re.sub(r'\]\((images/|\d\da?_)', r'](nbs/\1', text)
-    return re.sub(r"(\]\(|')\.\./", r'\1', text)
+    return from_top(MarkdownExporter().from_notebook_node(nb)[0].strip() + '\n')
 
 
 if __name__ == '__main__':
     path = ROOT/'README.md'
     if '--check' not in sys.argv: path.write_text(readme(), encoding='utf-8')
-    elif path.read_text(encoding='utf-8') != readme(): sys.exit('README.md differs from nbs/index.ipynb: run make readme')
+    elif path.read_text(encoding='utf-8') != readme(): sys.exit('README.md differs from nbs/index.ipynb. Run make readme.')
