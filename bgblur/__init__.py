@@ -16,7 +16,7 @@ from types import ModuleType
 __version__ = "0.1.0"
 
 #: public name: the module that defines it
-EXPORTS = {'Blurrer': 'pipeline', 'Matte': 'matte', 'background_from': 'video', 'blur_image': 'video', 'blur_video': 'video',
+EXPORTS = {'Blurrer': 'pipeline', 'Matte': 'matte', 'background_from': 'background', 'blur_image': 'video', 'blur_video': 'video',
            'explore': 'explore', 'live': 'live', 'load_segmenter': 'predict'}
 
 # only what is installed: help() and a star import load every name
