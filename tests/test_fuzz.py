@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 from bgblur import blur as B
-from bgblur import explore, live, matte, metrics, pipeline, predict
+from bgblur import explore, live, matte, pipeline, predict
+from bgblur.core import metrics
 from bgblur.blur import COLOURS, ColourBackground, ImageBackground, blur_background, lens_blur
 from bgblur.matte import Matte, Skip, Zoom
 from bgblur.pipeline import Blurrer, YuvFrame
@@ -671,7 +672,7 @@ def test_net_refuses(picture):
     refuses(predict.person_probability, Learner(np.zeros((3, 3)), True), picture())
 
 
-# -- 10_metrics ----------------------------------------------------------------------------------------------------
+# -- core/metrics --------------------------------------------------------------------------------------------------
 
 PAIRS = {'mad': 1000, 'mse': 1000, 'grad': np.inf, 'conn': np.inf, 'iou': 1, 'boundary_f': 1}
 CLIPS = {'dtssd': 200, 'trail': 1000}

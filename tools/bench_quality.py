@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from bgblur.blur import blur, blur_background, composite, estimate_layers, replace_background
 from bgblur.matte import Matte, Zoom, remove_small_components, fill_holes, resize_prob, refine, small_size
-from bgblur.metrics import boundary_f, dtssd, flicker, halo, iou, mad, trail
+from bgblur.core.metrics import boundary_f, dtssd, flicker, halo, iou, mad, trail
 from bgblur.pipeline import Blurrer, matte_size
 from bgblur.predict import load_segmenter, resize_area
 from bgblur.video import VideoReader, encode_image, to_bgr

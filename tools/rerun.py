@@ -13,7 +13,7 @@ NBS = Path(__file__).parent.parent/'nbs'
 
 def rerun(path, slow):
     nb = nbformat.read(path, 4)
-    client = NotebookClient(nb, resources={'metadata': {'path': str(NBS)}}, timeout=600)
+    client = NotebookClient(nb, resources={'metadata': {'path': str(path.parent)}}, timeout=600)
     with client.setup_kernel():
         for i, cell in enumerate(nb.cells):
             if cell.cell_type != 'code' or 'nbdev_export()' in cell.source: continue

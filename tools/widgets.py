@@ -7,7 +7,7 @@ ROOT = Path(__file__).parent.parent
 VIEW = 'application/vnd.jupyter.widget-view+json'
 
 if __name__ == '__main__':
-    for path in (ROOT/'nbs').glob('*.ipynb'):
+    for path in (ROOT/'nbs').rglob('*.ipynb'):
         nb = nbformat.read(path, 4)
         nb.metadata.pop('widgets', None)
         for cell in nb.cells:
