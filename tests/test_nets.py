@@ -280,7 +280,8 @@ def learners(tmp_path_factory):
     import torch
     from fastai.vision.all import CrossEntropyLossFlat, DataBlock, ImageBlock, Learner, MaskBlock, Resize, ResizeMethod, get_image_files
 
-    from bgblur.learner import TwoClasses, create_mask, person_net
+    from bgblur.core.net import person_net
+    from bgblur.learner import TwoClasses, create_mask
     folder = tmp_path_factory.mktemp('learners')
 
     def classes(*kinds):

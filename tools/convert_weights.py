@@ -3,7 +3,7 @@
     python tools/convert_weights.py sample_data/models/selfie_segmentation.tflite bgblur/weights
 
 writes person.pt (PyTorch, 16 bit like the original) and person.onnx (32 bit, any size).
-Run it again whenever the net in nbs/06_learner.ipynb changes its shape.
+Run it again whenever the net in nbs/core/net.ipynb changes its shape.
 """
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ import torch
 from ai_edge_litert.interpreter import Interpreter
 from torch import nn
 
-from bgblur.learner import PersonNet, person_net, to_onnx
+from bgblur.core.net import PersonNet, person_net, to_onnx
 
 # TensorFlow's order of a kernel's axes, as PyTorch wants them
 AXES = {'CONV_2D': (0, 3, 1, 2), 'DEPTHWISE_CONV_2D': (3, 0, 1, 2), 'Convolution2DTransposeBias': (3, 0, 1, 2)}

@@ -8,7 +8,8 @@ from pathlib import Path
 from fastai.vision.all import (CrossEntropyLossFlat, DataBlock, ImageBlock, Learner, MaskBlock, RandomSplitter, Resize,
                                ResizeMethod, get_image_files)
 
-from bgblur.learner import TwoClasses, person_net
+from bgblur.core.net import person_net
+from bgblur.learner import TwoClasses
 
 DATA = Path(__file__).parent.parent/'sample_data'
 
