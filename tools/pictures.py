@@ -1,14 +1,17 @@
 """Make the pictures in nbs/images from the sample clip, and the chart from nbs/bench.json: python tools/pictures.py"""
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from bgblur.blur import ColourBackground, ImageBackground, composite, lens_blur, masked_blur
+from bgblur.learner import SIDE
 from bgblur.pipeline import Blurrer
 from bgblur.predict import load_segmenter
 from bgblur.speed import bars
+from bgblur.ui.label import Label
 from bgblur.video import VideoReader, encode_image, to_bgr
 
 ROOT = Path(__file__).parent.parent
@@ -48,6 +51,20 @@ def backgrounds(frame, segmenter):
     return np.hstack([*some, composite(np.ascontiguousarray(person[..., :3]), person[..., 3]/255, squares(*frame.shape[:2]))])
 
 
+def labels(frame, *segmenters, **choices):
+    "Return the overlays of `Label` for one or more segmenters, with the raw mask first."
+    raw = [Label('', frame, s(frame), largest=False, fill=False) for s in segmenters]
+    return np.hstack([l.overlay() for l in [*raw, *(replace(l, **choices) for l in raw if choices)]])
+
+
+def lamp(tuned=ROOT/'output'/'person-tuned.onnx'):
+    "Return the images of 06_learner, before and after `make train`, and of ui/label, before and after one click."
+    frame, usual = cv2.imread(str(ROOT/'sample_data'/'training'/'images'/'666.jpg')), load_segmenter()
+    usual.side = SIDE
+    images = {'label': labels(frame, usual, largest=True)}
+    return images | ({'learner': labels(frame, usual, load_segmenter(tuned))} if tuned.exists() else {})
+
+
 def chart():
     "The steps of 07_speed, in frames per second"
     steps = json.loads((ROOT/'nbs'/'bench.json').read_text())['steps']
@@ -70,6 +87,7 @@ if __name__ == '__main__':
         'backgrounds': backgrounds(frames[130], blurrer.segmenter),
         'predict': np.hstack([frames[130], grey(blurrer.alpha(frames[130]))]),
         'video': np.vstack([np.hstack(some), np.hstack([blurrer(f) for f in some])]),
+        **lamp(),
     }
     for name, img in pictures.items():
         scale = 1 if name == 'sheet' else min(1, 900/img.shape[1])
