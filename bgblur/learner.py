@@ -268,5 +268,5 @@ def tutorial_learner(
     args = dict(loss_func=CrossEntropyLossFlat(axis=1), metrics=[person_iou, person_edge])
     try: return unet_learner(dls, resnet18, pretrained=pretrained, **args)
     except OSError as e:    # raised by urllib without a network
-        print(f"resnet18's weights could not be downloaded ({e}), so this U-Net starts from random weights.")
+        print(f"resnet18's weights could not be downloaded ({e}): this U-Net starts from random ones.")
         return unet_learner(dls, resnet18, pretrained=False, **args)

@@ -59,10 +59,11 @@ def labels(frame, *segmenters, **choices):
 
 def lamp(tuned=ROOT/'output'/'person-tuned.onnx'):
     "Return the images of 06_learner, before and after `make train`, and of ui/label, before and after one click."
-    frame, usual = cv2.imread(str(ROOT/'sample_data'/'training'/'images'/'666.jpg')), load_segmenter()
+    usual = load_segmenter()
     usual.side = SIDE
-    images = {'label': labels(frame, usual, largest=True)}
-    return images | ({'learner': labels(frame, usual, load_segmenter(tuned))} if tuned.exists() else {})
+    one, other = (cv2.imread(str(ROOT/'sample_data'/'training'/'images'/f'{n}.jpg')) for n in (666, 671))
+    images = {'label': labels(one, usual, largest=True)}
+    return images | ({'learner': labels(other, usual, load_segmenter(tuned))} if tuned.exists() else {})
 
 
 def chart():

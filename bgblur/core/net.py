@@ -151,7 +151,7 @@ def _fold_pads(graph):
 def to_onnx(
     net:nn.Module,   # from RGB in [0,1] `(N,3,H,W)` to one logit `(N,1,H,W)`, such as `PersonNet`
     path,            # `.onnx` file to write
-    side=None,       # input size that the file asks for, see `predict.net_size`; None: the default
+    side=None,       # input size stored in the file, see `predict.net_size`; None: the default
 ) -> Path:           # `path`
     "Write `net` as an ONNX file that `load_segmenter` opens, and return its path."
     with imports_of('learner'): import onnx
