@@ -20,7 +20,8 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 
 from bgblur import background as G
 from bgblur import blur as B
-from bgblur import matte, metrics, pipeline, predict
+from bgblur import matte, pipeline, predict
+from bgblur.core import metrics
 from bgblur.background import Blur, COLOURS, ColourBackground, ImageBackground, Lens
 from bgblur.camera import sinks, sources
 from bgblur.core.attention import people_box
@@ -682,7 +683,7 @@ def test_net_refuses(picture):
     refuses(predict.person_probability, Learner(np.zeros((3, 3)), True), picture())
 
 
-# -- 10_metrics ----------------------------------------------------------------------------------------------------
+# -- core/metrics --------------------------------------------------------------------------------------------------
 
 PAIRS = {'mad': 1000, 'mse': 1000, 'grad': np.inf, 'conn': np.inf, 'iou': 1, 'boundary_f': 1}
 CLIPS = {'dtssd': 200, 'trail': 1000}

@@ -120,7 +120,7 @@ assert masked_blur(np.zeros((90, 160, 3), np.uint8), np.ones((360, 640))).shape 
 
 
 @pytest.mark.parametrize('code, extra', [
-    ('from bgblur.explore import explore', 'notebooks'), ('import bgblur.learner', 'learner'),
+    ('from bgblur.explore import explore', 'notebooks'), ('import bgblur.learner', 'learner'), ('import bgblur.core.net', 'learner'),
     ('from bgblur.live import live; live("browser")', 'notebooks')])
 def test_a_missing_extra_is_named(empty_env, code, extra, tmp_path):
     last = run(empty_env, '-c', code, cwd=tmp_path).stderr.strip().split('\n')[-1]
@@ -133,7 +133,7 @@ def test_import_is_silent(empty_env, module, tmp_path):
     assert (result.returncode, result.stdout, result.stderr) == (0, '', '')
 
 
-@pytest.mark.parametrize('module', ['explore', 'learner', 'speed'])
+@pytest.mark.parametrize('module', ['explore', 'learner', 'speed', 'core.net', 'ui.label'])
 def test_import_with_extras_is_silent(module, tmp_path):
     result = run(sys.executable, '-W', 'error', '-c', f'import bgblur.{module}', cwd=tmp_path)
     assert (result.returncode, result.stdout, result.stderr) == (0, '', '')

@@ -276,17 +276,18 @@ def test_slow_net_is_left_after_one_frame(tmp_path):
 
 @pytest.fixture(scope='module')
 def learners(tmp_path_factory):
-    "Real learners, as .pkl files: the person net with more classes, and some that are none of ours"
+    "Real learners as .pkl files: the person model with more classes, and some that don't segment people."
     import pickle
 
     import torch
     from fastai.vision.all import CrossEntropyLossFlat, DataBlock, ImageBlock, Learner, MaskBlock, Resize, ResizeMethod, get_image_files
 
-    from bgblur.learner import TwoClasses, create_mask, person_net
+    from bgblur.core.net import person_net
+    from bgblur.learner import TwoClasses, create_mask
     folder = tmp_path_factory.mktemp('learners')
 
     def classes(*kinds):
-        "A net that gives each class the logits of the person, of the background, or of what is never there"
+        "Return a model whose classes get the logits of the person, of the background, or of a class that is never present."
         conv = torch.nn.Conv2d(2, len(kinds), 1)
         with torch.no_grad():
             conv.weight[:] = torch.tensor([[0., kind == 'person'] for kind in kinds])[..., None, None]
@@ -321,14 +322,14 @@ def test_learner_of_three_classes(learners, frames, name):
 @pytest.mark.parametrize('name, said', [('abc', "knows the classes ['a', 'b', 'c']: call the one that is meant 'person'"),
                                         ('classifier', 'not a picture (h, w)'), ('broken', 'failed on a picture'),
                                         ('flat', 'everywhere'), ('other', 'does not open as a fastai learner'), ('text', 'does not open as a fastai learner')])
-def test_learner_that_is_none_of_ours(learners, name, said):
+def test_unusable_learner_is_refused(learners, name, said):
     with pytest.raises(ModelError) as e: load_segmenter(learners/f'{name}.pkl', trust=True)
     message = str(e.value)
     assert message.startswith(f'{name}.pkl') and said in message and message.endswith('.') and '\n' not in message
 
 
-def test_command_refuses_such_a_learner(learners, monkeypatch, capsys):
-    "In this process, where PyTorch is there already"
+def test_command_refuses_unusable_learner(learners, monkeypatch, capsys):
+    "Runs in this process, where PyTorch is already imported."
     before = sorted(learners.iterdir())
     monkeypatch.setattr(signal, 'signal', lambda *args: None)
     monkeypatch.setattr(sys, 'argv', ['bgblur', 'video', str(CLIP), '-o', str(learners/'out.mp4'), '--model', str(learners/'abc.pkl'), '--trust'])
@@ -339,8 +340,8 @@ def test_command_refuses_such_a_learner(learners, monkeypatch, capsys):
     assert sorted(learners.iterdir()) == before
 
 
-def test_learner_asked_by_eight_at_once(learners, frames, capfd):
-    "fastai changes a learner while it predicts"
+def test_learner_in_eight_threads(learners, frames, capfd):
+    "fastai changes the state of a learner while it predicts."
     seg, pictures = load_segmenter(learners/'chair.pkl', trust=True), frames[::60]
     alone = [seg(f) for f in pictures]
     capfd.readouterr()

@@ -28,9 +28,9 @@ def test_alone(path):
 
 
 def test_each_module_has_its_notebook():
-    sources = {m.stem: re.search(r'File to edit: \.\./nbs/(\S+ipynb)', m.read_text()) for m in (ROOT/'bgblur').glob('[!_]*.py')}
+    sources = {m: re.search(r'File to edit: (?:\.\./)+nbs/(\S+ipynb)', m.read_text()) for m in (ROOT/'bgblur').rglob('[!_]*.py')}
     assert all(sources.values()), sources
-    assert {m[1] for m in sources.values()} == {p.name for p in NOTEBOOKS} - {'index.ipynb'}
+    assert {m[1] for m in sources.values()} == {str(p.relative_to(ROOT/'nbs')) for p in NOTEBOOKS} - {'index.ipynb'}
 
 
 def test_package_and_readme_agree_with_notebooks(tmp_path):

@@ -1,9 +1,9 @@
-"""Read the weights of MediaPipe Selfie Segmentation out of its .tflite file.
+"""Convert the weights of MediaPipe Selfie Segmentation from its .tflite file.
 
     python tools/convert_weights.py sample_data/models/selfie_segmentation.tflite bgblur/weights
 
 writes person.pt (PyTorch, 16 bit like the original) and person.onnx (32 bit, any size).
-Run it again whenever the net in nbs/06_learner.ipynb changes its shape.
+Run it again whenever `PersonNet` in nbs/core/net.ipynb changes.
 """
 import sys
 from pathlib import Path
@@ -12,18 +12,18 @@ import torch
 from ai_edge_litert.interpreter import Interpreter
 from torch import nn
 
-from bgblur.learner import PersonNet, person_net, to_onnx
+from bgblur.core.net import PersonNet, person_net, to_onnx
 
-# TensorFlow's order of a kernel's axes, as PyTorch wants them
+# kernel axes: from TensorFlow's order to PyTorch's
 AXES = {'CONV_2D': (0, 3, 1, 2), 'DEPTHWISE_CONV_2D': (3, 0, 1, 2), 'Convolution2DTransposeBias': (3, 0, 1, 2)}
 
 
 def convolutions(path):
-    "Kernel and bias of every convolution in `path`, in the order of the graph, axes as in PyTorch."
+    "Yield kernel and bias of each convolution in `path`, in the order of the graph, with PyTorch's axes."
     net = Interpreter(str(path))
     net.allocate_tensors()
     ops = net._get_ops_details()
-    # 16-bit weights are stored, and unpacked by an operation of their own
+    # weights are stored as 16 bit, and an operation converts each to 32 bit
     stored = {op['outputs'][0]: op['inputs'][0] for op in ops if op['op_name'] == 'DEQUANTIZE'}
     for op in ops:
         if op['op_name'] in AXES:
@@ -32,7 +32,7 @@ def convolutions(path):
 
 
 def convert(path):
-    "State dict of `PersonNet`, whose convolutions stand in the order of the original's graph."
+    "Return the state dict of `PersonNet`. Its convolutions have the order of the original's graph."
     net = PersonNet().half()
     convs = [m for m in net.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
     for conv, (kernel, bias) in zip(convs, convolutions(path), strict=True):

@@ -4,6 +4,7 @@ The names of some images may follow, to make only these: python tools/pictures.p
 """
 import json
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import numpy as np
 
 from bgblur.background import Blur, ColourBackground, ImageBackground, Lens
 from bgblur.blur import composite, masked_blur
+from bgblur.learner import SIDE
 from bgblur.pipeline import Blurrer
+from bgblur.ui.label import Label
 from bgblur.predict import load_segmenter
 from bgblur.speed import bars
 from bgblur.frames import to_bgr
@@ -119,6 +122,33 @@ def video():
     return np.vstack([np.hstack(frames), np.hstack([blurrer(f) for f in frames])])
 
 
+def labels(frame, *segmenters, **choices):
+    "Return the overlays of `Label` for one or more segmenters, with the raw mask first."
+    raw = [Label('', frame, s(frame), largest=False, fill=False) for s in segmenters]
+    return np.hstack([l.overlay() for l in [*raw, *(replace(l, **choices) for l in raw if choices)]])
+
+
+def usual_segmenter():
+    "Return the model at the size at which 06_learner trains it."
+    segmenter = load_segmenter()
+    segmenter.side = SIDE
+    return segmenter
+
+
+def training_image(n): return cv2.imread(str(SAMPLES/'training'/'images'/f'{n}.jpg'))
+
+
+def label_cleaned():
+    "For ui/label: the mask before and after one click on 'largest'."
+    return labels(training_image(666), usual_segmenter(), largest=True)
+
+
+def learner():
+    "For 06_learner: the mask before and after `make train`, which must have run."
+    tuned = ROOT/'output'/'person-tuned.onnx'
+    return labels(training_image(671), usual_segmenter(), load_segmenter(tuned)) if tuned.exists() else None
+
+
 def chart():
     "Return the steps of 07_speed, in frames per second, as a PNG."
     steps = json.loads((ROOT/'nbs'/'bench.json').read_text())['steps']
@@ -130,14 +160,14 @@ def chart():
 # name of the image: the function that makes it, its largest width in pixels, its JPEG quality
 IMAGE = {'hero': (hero, 1200, 88), 'matte': (matte, 900, 95), 'sheet': (sheet, None, 95),
          'before-after': (before_after, 900, 95), 'backgrounds': (backgrounds, 900, 95), 'predict': (predict, 900, 95),
-         'video': (video, 900, 95)}
+         'video': (video, 900, 95), 'label': (label_cleaned, 900, 95), 'learner': (learner, 900, 95)}
 
 if __name__ == '__main__':
     names = sys.argv[1:] or [*IMAGE, 'speed']
     if 'speed' in names: (IMAGES/'speed.png').write_bytes(chart())
     for name, (make, width, quality) in IMAGE.items():
         if name not in names: continue
-        img = make()
+        if (img := make()) is None: continue
         scale = min(1, width/img.shape[1]) if width else 1
         small = cv2.resize(img, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         cv2.imwrite(str(IMAGES/f'{name}.jpg'), small, [cv2.IMWRITE_JPEG_QUALITY, quality])
