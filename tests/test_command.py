@@ -1,4 +1,4 @@
-"The command, on real files, as a person runs it."
+"Run the command on real files, as a user does."
 import os
 from fractions import Fraction
 from functools import partial
@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 from conftest import CLIP, ROOT, bgblur, one_sentence, sound, times, write_clip
 
+from bgblur.io.normalize import to_bgr
+from bgblur.io.reader import VideoReader
+from bgblur.io.writer import FORMATS, VideoWriter
 from bgblur.pipeline import Blurrer
-from bgblur.video import FORMATS, VideoReader, VideoWriter, blur_video, to_bgr
+from bgblur.video import blur_video
 
 LEARNER = ROOT/'sample_data'/'models'/'person.pkl'
 
 
-def test_nothing_is_left_among_temporary_files(tmp_path):
-    "onnxruntime writes an identity of its own there if it may report to its maker"
+def test_no_temporary_files_are_left(tmp_path):
+    "onnxruntime writes a device id there unless its telemetry is off"
     env = {k: v for k, v in os.environ.items() if k != 'ORT_DISABLE_TELEMETRY'} | {'TMPDIR': str(tmp_path)}
     assert bgblur('image', ROOT/'sample_data'/'rocket.jpg', '-o', tmp_path/'out.jpg', env=env).returncode == 0
     assert [p.name for p in tmp_path.iterdir()] == ['out.jpg']
@@ -24,8 +27,8 @@ def test_nothing_is_left_among_temporary_files(tmp_path):
 
 @pytest.fixture
 def bad(tmp_path):
-    "A folder of things that are no videos"
-    (tmp_path/'text.mp4').write_text('This is no video.\n'*100)
+    "A folder of files that are not videos"
+    (tmp_path/'text.mp4').write_text('This is not a video.\n'*100)
     (tmp_path/'empty.mp4').write_bytes(b'')
     (tmp_path/'folder.mp4').mkdir()
     (tmp_path/'there.mp4').write_bytes(b'precious')
@@ -43,9 +46,9 @@ def bad(tmp_path):
     (['folder.mp4'], ['folder']),
     (['.'], ['folder']),
     ([''], ['folder']),
-    ([ROOT/'sample_data'/'rocket.jpg'], ['a picture', 'bgblur image']),
+    ([ROOT/'sample_data'/'rocket.jpg'], ['an image', 'bgblur image']),
     (['text.mp4'], ['not a video']),
-    (['audio.mp4'], ['no moving picture']),
+    (['audio.mp4'], ['no video track']),
     (['empty.mp4'], ['empty']),
     (['there.mp4', '-o', 'there.mp4'], ['the source itself']),
     (['there.mp4', '-o', './there.mp4', '--overwrite'], ['the source itself']),
@@ -65,21 +68,21 @@ def test_bad_input(bad, args, words):
 
 @pytest.mark.parametrize('args, words', [
     (['missing.png'], ['no file']),
-    (['text.mp4', '-o', 'a.png'], ['not a picture']),
-    ([CLIP, '-o', 'a.png'], ['not a picture', 'bgblur video']),
+    (['text.mp4', '-o', 'a.png'], ['not an image']),
+    ([CLIP, '-o', 'a.png'], ['not an image', 'bgblur video']),
     (['.'], ['folder']),
     (['text.mp4', '-o', 'a.gif'], ['.jpg']),
 ], ids=lambda v: ' '.join(os.path.basename(str(a)) for a in v))
-def test_bad_picture(bad, args, words):
+def test_bad_image(bad, args, words):
     before = sorted(bad.rglob('*'))
     one_sentence(bgblur('image', *args, cwd=bad), *words)
     assert sorted(bad.rglob('*')) == before
 
 
 @pytest.mark.parametrize('extra, said', [([], True), (['-q'], False), (['-b', 'none'], True)], ids=['blurred', 'quiet', 'cut out'])
-def test_a_picture_that_shows_nobody_says_so(tmp_path, extra, said):
+def test_image_without_a_person_says_so(tmp_path, extra, said):
     done = bgblur('image', ROOT/'sample_data'/'rocket.jpg', '-o', tmp_path/'out.png', *extra)
-    assert (done.returncode, 'nobody was found' in done.stderr) == (0, said)
+    assert (done.returncode, 'found' in done.stderr) == (0, said)
 
 
 @pytest.mark.parametrize('args', [['video', CLIP, '--strength', '0'], ['video', CLIP, '--strength', 'much'], ['video'], ['vidoe'],
@@ -132,7 +135,7 @@ def test_odd_sizes(tmp_path, frames, w, h):
 
 
 def test_colours_stay(tmp_path):
-    "A still of plain colours, tagged BT.709, comes out in the same YUV values where nothing is blurred"
+    "An image of plain colours, tagged BT.709, keeps its YUV values where nothing is blurred"
     src, dst = tmp_path/'bars.mp4', tmp_path/'bars-blurred.mp4'
     bars = np.repeat(np.uint8([[[30, 60, 200], [180, 90, 20], [60, 160, 90], [128, 128, 128]]]), 40, axis=1).repeat(96, axis=0)
     with av.open(str(src), 'w') as out:
@@ -150,9 +153,9 @@ def test_colours_stay(tmp_path):
 
 
 @pytest.mark.parametrize('space, colour_range', [(5, 1), (1, 1), (9, 1), (1, 2)], ids=['601', '709', '2020', '709 full'])
-def test_planes_look_like_bgr(tmp_path, frames, space, colour_range, monkeypatch):
-    "Working in the file's own planes gives what working in BGR gives, whatever the kind of colours"
-    # nearly without loss: the encoder is not what is compared
+def test_yuv_looks_like_bgr(tmp_path, frames, space, colour_range, monkeypatch):
+    "YUV planes give the same result as BGR, for each matrix and range"
+    # nearly lossless, so that the encoder makes no difference
     monkeypatch.setitem(FORMATS, '.mp4', partial(VideoWriter, crf=4))
     src = tmp_path/'src.mp4'
     with av.open(str(src), 'w') as out:
@@ -164,12 +167,12 @@ def test_planes_look_like_bgr(tmp_path, frames, space, colour_range, monkeypatch
                 format='yuv420p', dst_colorspace=space, dst_color_range=colour_range)))
         out.mux(v.encode())
     results = []
-    for planes in (True, False):
+    for yuv in (True, False):
         blurrer = Blurrer()
         assert blurrer.accepts_yuv
-        blurrer.accepts_yuv = planes
-        blur_video(src, tmp_path/f'{planes}.mp4', blurrer, progress=False)
-        with VideoReader(tmp_path/f'{planes}.mp4') as reader: results.append([to_bgr(f) for f in reader])
+        blurrer.accepts_yuv = yuv
+        blur_video(src, tmp_path/f'{yuv}.mp4', blurrer, progress=False)
+        with VideoReader(tmp_path/f'{yuv}.mp4') as reader: results.append([to_bgr(f) for f in reader])
         assert not blurrer.n_failed and reader.video.codec_context.colorspace == space
     for a, b, img in zip(*results, frames):
         apart = cv2.absdiff(a, b)
@@ -182,17 +185,17 @@ def test_stills(tmp_path):
     result = bgblur('video', CLIP, '-o', tmp_path/'a.mp4', '--stills', 100, '--stills-dir', tmp_path/'s')
     assert result.returncode == 0
     assert sorted(p.name for p in (tmp_path/'s').iterdir()) == ['frame_000000.jpg', 'frame_000100.jpg', 'frame_000200.jpg']
-    one_sentence(bgblur('video', CLIP, '-o', tmp_path/'b.mp4', '--stills', 50, '--stills-dir', tmp_path/'s'), 'stills already')
+    one_sentence(bgblur('video', CLIP, '-o', tmp_path/'b.mp4', '--stills', 50, '--stills-dir', tmp_path/'s'), 'already contains stills')
     assert not (tmp_path/'b.mp4').exists()
 
 
 @pytest.mark.parametrize('stills_dir', ['there.mp4', 'there.mp4/x', '/proc/nope'])
-def test_unusable_stills_folder_is_said_before_the_work(bad, stills_dir):
+def test_unusable_stills_folder_is_reported_before_the_work(bad, stills_dir):
     one_sentence(bgblur('video', CLIP, '-o', 'a.mp4', '--stills', 5, '--stills-dir', stills_dir, cwd=bad), 'Stills cannot')
     assert not (bad/'a.mp4').exists()
 
 
-def test_cut_off_clip_gives_what_it_has_and_says_so(tmp_path):
+def test_truncated_clip_yields_its_frames_and_says_so(tmp_path):
     (tmp_path/'whole.mkv').write_bytes(b'')
     assert bgblur('video', CLIP, '-o', tmp_path/'whole.mkv', '--overwrite', '-q').returncode == 0
     (tmp_path/'cut.mkv').write_bytes((tmp_path/'whole.mkv').read_bytes()[:150_000])
@@ -201,7 +204,7 @@ def test_cut_off_clip_gives_what_it_has_and_says_so(tmp_path):
     assert 20 < len(times(tmp_path/'cut-blurred.mkv')) < 230
 
 
-def test_bare_h264_gets_times(tmp_path, frames):
+def test_raw_h264_gets_times(tmp_path, frames):
     with av.open(str(tmp_path/'bare.h264'), 'w', format='h264') as out:
         v = out.add_stream('libx264', rate=25)
         v.height, v.width, v.pix_fmt = 300, 400, 'yuv420p'
@@ -216,7 +219,7 @@ def test_name_too_long(tmp_path):
     one_sentence(bgblur('video', CLIP, '-o', tmp_path/('n'*300 + '.mp4')))
 
 
-def test_says_what_it_does_unless_quiet(tmp_path):
+def test_reports_unless_quiet(tmp_path):
     loud = bgblur('video', CLIP, '-o', tmp_path/'a.mp4')
     assert '250/250' in loud.stderr and '250 frames' in loud.stdout
     quiet = bgblur('video', CLIP, '-o', tmp_path/'a.mp4', '--overwrite', '--quiet')
@@ -237,14 +240,14 @@ def test_names(tmp_path, frames, name):
     assert (tmp_path/name.replace('.mp4', '-blurred.mp4')).stat().st_size > 1000
 
 
-def test_result_has_ordinary_rights(tmp_path, frames):
+def test_result_has_ordinary_permissions(tmp_path, frames):
     src = write_clip(tmp_path/'a.mp4', frames[:3])
     assert bgblur('video', src, umask=0o027).returncode == 0
     assert (tmp_path/'a-blurred.mp4').stat().st_mode & 0o777 == 0o640
 
 
 def test_main_person_only(tmp_path, frames):
-    "Of two people side by side, the larger one stays sharp, the other one only if all are wanted."
+    "Of two people, the larger one stays sharp; the other one only with --people all."
     a, b = frames[0], cv2.copyMakeBorder(cv2.resize(frames[0], (240, 180)), 120, 0, 80, 80, cv2.BORDER_REPLICATE)
     two = np.hstack([a, b])
     cv2.imwrite(str(tmp_path/'two.png'), two)
@@ -257,7 +260,7 @@ def test_main_person_only(tmp_path, frames):
     assert changed['main'][130:200, 180:220].max() == 0
 
 
-def test_edge_widens_the_person(tmp_path, frames):
+def test_edge_widens_the_matte(tmp_path, frames):
     cv2.imwrite(str(tmp_path/'me.png'), frames[0])
     alphas = {}
     for edge in (-8, 0, 8):
