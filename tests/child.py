@@ -1,6 +1,6 @@
-"""What test_interrupts.py does to runs, in processes of their own.
+"""Runs that test_interrupts.py disturbs, each in a process of its own.
 
-A server loads the libraries once and forks for each run, so a run costs hundredths of a second. The command costs one.
+A server loads the libraries once and forks for each run, so a run takes hundredths of a second instead of one.
 """
 import errno
 import os
@@ -17,28 +17,31 @@ import cv2
 import numpy as np
 
 from bgblur import cli, matte, video  # noqa: F401
+from bgblur.io.files import VideoError
+from bgblur.io.image import Stills
+from bgblur.video import BaseBlurrer
 
 
 def listen():
-    "Give signals their default effect: `nohup` or a shell that starts the tests in the background makes children ignore them."
+    "Restore the default effect of signals: children of `nohup` or of a background shell ignore them."
     for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP): signal.signal(s, signal.SIG_DFL)
 
 
 def serve():
-    "Fork for each `(does, folder, said)` that comes in, and call `does()` there, its output in the file `said`."
+    "Fork for each `(action, folder, output)` on stdin and call `action()` there; its output goes to the file `output`."
     while True:
-        try: does, folder, said = pickle.load(sys.stdin.buffer)
+        try: action, folder, output = pickle.load(sys.stdin.buffer)
         except EOFError: return
-        if not (pid := os.fork()): _run(does, folder, said)
+        if not (pid := os.fork()): _run(action, folder, output)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 
 
-def _run(does, folder, said):
-    out = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+def _run(action, folder, output):
+    out = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for fd in (1, 2): os.dup2(out, fd)
     os.chdir(folder)
     code = 0
-    try: does()
+    try: action()
     except SystemExit as e: code = e.code
     except BaseException:
         traceback.print_exc()
@@ -48,56 +51,53 @@ def _run(does, folder, said):
 
 
 class Server:
-    def __init__(self, said):
-        self.said = said
+    def __init__(self, output):
+        self.output = output
         self.process = subprocess.Popen([sys.executable, '-c', 'import child; child.listen(); child.serve()'], cwd=Path(__file__).parent,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    def __call__(self, does, folder):
-        "Exit code and output of `does()`, run in `folder`"
-        self.process.stdin.write(pickle.dumps((does, folder, self.said)))
+    def __call__(self, action, folder):
+        "Return exit code and output of `action()`, run in `folder`"
+        self.process.stdin.write(pickle.dumps((action, folder, self.output)))
         self.process.stdin.flush()
-        return int(self.process.stdout.readline()), self.said.read_text()
+        return int(self.process.stdout.readline()), self.output.read_text()
 
     def close(self): self.process.communicate()
 
 
-# -- what is run -------------------------------------------------------------------------------------------------------
+# -- runs -------------------------------------------------------------------------------------------------------
 
 def command(*args, fault=None):
-    "The command, as its console script calls it"
+    "Call the command as its console script does"
     if fault: fault()
     sys.argv = ['bgblur', *map(str, args)]
     cli.main()
 
 
-def blur(frame, seconds=None): return cv2.blur(frame, (9, 9))
-
-
-def cutout(frame, seconds=None): return np.dstack([frame, frame[..., 0]])
-
-
-blur.cutout = cutout
+class BoxBlur(BaseBlurrer):
+    "A blur without a model"
+    def __call__(self, frame, seconds=None): return cv2.blur(frame, (9, 9))
+    def cutout(self, frame, seconds=None): return np.dstack([frame, frame[..., 0]])
 
 
 def api(dst, fault=None, **options):
-    "`blur_video` (.mov and folders transparent) with a blur that needs no net. A `VideoError` is printed, and exits with 2, as by the command."
+    "Call `blur_video` without a model; .mov and folders transparent. Like the command, print a `VideoError` and exit with 2."
     if fault: fault()
     transparent = Path(dst).suffix in ('.mov', '')
-    try: video.blur_video('src.mp4', dst, blur, progress=False, transparent=transparent, **options)
-    except video.VideoError as e:
+    try: video.blur_video('src.mp4', dst, BoxBlur(), progress=False, transparent=transparent, **options)
+    except VideoError as e:
         print(e)
         sys.exit(2)
 
 
-# -- what happens to it ------------------------------------------------------------------------------------------------
+# -- faults ------------------------------------------------------------------------------------------------
 
 STEPS = {'open', 'os.mkdir', 'os.rename', 'os.remove', 'os.rmdir', 'os.chmod', 'os.listdir', 'os.scandir', 'shutil.rmtree',
          'fcntl.flock'}
 
 
-def at_step(k, does, again=False):
-    "Call `does()` just before Python touches the working folder, or a lock, for the `k`-th time; `again`: from then on each time."
+def at_step(k, action, again=False):
+    "Call `action()` just before Python touches the working folder or a lock for the `k`-th time; `again`: and each time after that."
     n = 0
 
     def hook(event, args):
@@ -106,7 +106,7 @@ def at_step(k, does, again=False):
         path = '' if event == 'fcntl.flock' else os.fspath(args[0]) if isinstance(args[0], (str, os.PathLike)) else ''
         if os.path.isabs(path) and not path.startswith(os.getcwd()): return
         n += 1
-        if n == k or again and n > k: does()
+        if n == k or again and n > k: action()
     sys.addaudithook(hook)
 
 
@@ -117,13 +117,13 @@ def signal_at(k, number, again=False):
 
 
 def interrupt_at(k):
-    "Ctrl-C in a notebook, at a step"
+    "Raise `KeyboardInterrupt` at a step, like Ctrl-C in a notebook"
     def interrupt(): raise KeyboardInterrupt
     at_step(k, interrupt)
 
 
 def full_at(k):
-    "The disk is full when it comes to step `k`, and has room again for the next one"
+    "Fail with a full disk at step `k` only"
     def full(): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     at_step(k, full)
 
@@ -133,20 +133,19 @@ def count_steps():
     at_step(0, count, again=True)
 
 
-def at_frame(n, *does):
-    "Call the first of `does` with the others just before frame `n` is written"
-    add = video._Stills.add
-    first = video._stream
+def at_frame(n, action, *args):
+    "Call `action(*args)` just before frame `n` is written"
+    add, inputs = Stills.add, video._blurrer_inputs
 
-    def then(self, i, img):
+    def add_then_act(self, i, img):
         add(self, i, img)
-        if i == n - 1: does[0](*does[1:])
+        if i == n - 1: action(*args)
 
-    def start(*args):
-        does[0](*does[1:])
-        return first(*args)
-    if n: video._Stills.add = then
-    else: video._stream = start
+    def act_then_start(*inputs_args):
+        action(*args)
+        return inputs(*inputs_args)
+    if n: Stills.add = add_then_act
+    else: video._blurrer_inputs = act_then_start
 
 
 def delete_parts():
@@ -158,7 +157,7 @@ def delete_new():
 
 
 def into_folder(name):
-    "There is a folder now, with something in it"
+    "Put a folder with a file in it there"
     if os.path.isfile(name): os.unlink(name)
     os.makedirs(name, exist_ok=True)
     Path(name, 'holiday.jpg').write_bytes(b'precious')
@@ -175,11 +174,11 @@ def into_frames(name):
 
 
 def hang_up(ignored):
-    "The terminal closes while the fourth frame is at work"
+    "Close the terminal while the fourth frame is processed"
     if ignored: signal.signal(signal.SIGHUP, signal.SIG_IGN)
     at_frame(3, os.kill, os.getpid(), signal.SIGHUP)
 
 
 def quota(size):
-    "No file may become larger than this. Python ignores the signal that comes with it."
+    "Limit the size of files. Python ignores the signal that comes with it."
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))

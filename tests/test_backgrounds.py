@@ -1,4 +1,4 @@
-"The command with other backgrounds than the blur: --background and --wrap."
+"Run the command with other backgrounds than the blur: --background and --wrap."
 import signal
 import subprocess
 import sys
@@ -12,7 +12,7 @@ import pytest
 from conftest import BIN, CLIP, ROOT, bgblur, run, sound, times, write_clip
 
 ROCKET = ROOT/'sample_data'/'rocket.jpg'
-CORNER = np.s_[:30, -60:]    # of the sample clip's frames: never anything but wall
+CORNER = np.s_[:30, -60:]    # of the sample clip's frames: always background
 FACE = np.s_[150:180, 185:215]
 
 
@@ -28,11 +28,11 @@ def decoded(path):
 
 
 def with_alpha(path):
-    "The frames of a file with alpha as another program finds them, BGRA"
+    "The BGRA frames of a file, as another program reads them"
     if path.is_dir(): return [cv2.imread(str(f), cv2.IMREAD_UNCHANGED) for f in sorted(path.iterdir())]
     with av.open(str(path)) as c:
         v = c.streams.video[0]
-        # FFmpeg's own decoder of VP9 overlooks alpha
+        # FFmpeg's own VP9 decoder ignores alpha
         decoder = av.CodecContext.create('libvpx-vp9', 'r') if v.codec_context.name.endswith('vp9') else v.codec_context
         return [f.to_ndarray(format='bgra') for p in c.demux(v) for f in decoder.decode(p if p.size else None)]
 
@@ -55,16 +55,16 @@ def test_colour(me, frames, what, corner):
     assert (img[CORNER] == corner).all() and (img[FACE] == frames[0][FACE]).all()
 
 
-def test_picture_covers_the_frame(me, frames):
+def test_image_fills_the_frame(me, frames):
     assert bgblur('image', 'me.png', '-b', ROCKET, cwd=me).returncode == 0
     img, rocket = cv2.imread(str(me/'me-replaced.png')), cv2.imread(str(ROCKET))
-    # 640x427 to 400x300: 569 columns of it are seen, at 300/427 of their size
+    # 640x427 to 400x300: 569 columns are visible, at 300/427 of their size
     expected = cv2.resize(rocket[:, 35:604], (400, 300), interpolation=cv2.INTER_AREA)
     assert cv2.absdiff(img, expected)[CORNER].mean() < 2 and (img[FACE] == frames[0][FACE]).all()
 
 
-def test_wrap_lights_the_edge_alone(me):
-    "White behind: with light wrap the person gets brighter, nowhere darker, and the white stays"
+def test_wrap_lights_only_the_edge(me):
+    "White background: light wrap makes the edge brighter, nothing darker, and keeps the white"
     assert bgblur('image', 'me.png', '-b', 'white', '-o', 'off.png', cwd=me).returncode == 0
     assert bgblur('image', 'me.png', '-b', 'white', '--wrap', .5, '-o', 'on.png', cwd=me).returncode == 0
     off, on = (cv2.imread(str(me/f'{n}.png')) for n in ('off', 'on'))
@@ -72,8 +72,8 @@ def test_wrap_lights_the_edge_alone(me):
     assert bgblur('image', 'me.png', '-b', 'white', '--wrap', 2, cwd=me).returncode == 2
 
 
-def test_lens_makes_discs_of_lamps(tmp_path):
-    "A lamp in the dark: through a lens as bright 9 pixels from its middle as there, and brighter than the Gaussian's"
+def test_lens_turns_lamps_into_discs(tmp_path):
+    "A lamp in the dark: the lens keeps its brightness 9 pixels from the centre, and is brighter than the Gaussian"
     dark = np.zeros((300, 400, 3), np.uint8)
     dark[146:155, 196:205] = 255
     cv2.imwrite(str(tmp_path/'lamp.png'), dark)
@@ -84,8 +84,8 @@ def test_lens_makes_discs_of_lamps(tmp_path):
     assert lens[150, 225] == 0 and lens[172, 200] == 0
 
 
-def test_video_runs_with_the_clip_and_loops(tmp_path, talk):
-    "Three plain frames of a tenth of a second each, behind a clip at 29.97"
+def test_video_follows_the_clip_and_loops(tmp_path, talk):
+    "Three plain frames of a tenth of a second each, behind a clip at 29.97 FPS"
     shades = (40, 120, 200)
     write_clip(tmp_path/'loop.mp4', [np.full((48, 64, 3), s, np.uint8) for s in shades], rate=Fraction(10), audio=None)
     assert bgblur('video', talk, '-b', 'loop.mp4', '-o', 'out.mp4', cwd=tmp_path).returncode == 0
@@ -103,7 +103,7 @@ def test_transparent_video(tmp_path, talk, name):
     for img, frame in zip(got, decoded(talk)):
         assert img[CORNER][..., 3].max() <= 3 and img[FACE][..., 3].min() >= 252
         assert cv2.absdiff(img[FACE][..., :3], frame[FACE]).mean() < 5
-        # the edge is neither: a codec that drops alpha to black and white would show here
+        # the edge has values between: a codec that makes alpha binary would fail here
         assert ((img[..., 3] > 40) & (img[..., 3] < 215)).sum() > 100
     if name == 'cut.mov': assert (times(tmp_path/name), sound(tmp_path/name)) == (times(talk), sound(talk))
     if name == 'cut.webm':
@@ -112,8 +112,8 @@ def test_transparent_video(tmp_path, talk, name):
     if name == 'cut': assert 'left out' in result.stdout and {p.suffix for p in (tmp_path/name).iterdir()} == {'.png'}
 
 
-def test_nothing_of_the_room_is_in_a_cutout(me, frames):
-    "Neither where alpha is 0: the map on the wall must not be there for whoever switches alpha off"
+def test_cutout_contains_no_background(me, frames):
+    "Also where alpha is 0: someone who ignores alpha must not see the map on the wall"
     assert bgblur('image', 'me.png', '-b', 'none', cwd=me).stdout == 'me-cutout.png\n'
     img = cv2.imread(str(me/'me-cutout.png'), cv2.IMREAD_UNCHANGED)
     wall = np.s_[60:200, :80]
@@ -137,7 +137,7 @@ def test_default_names(tmp_path, frames, args, name):
 
 
 @pytest.mark.parametrize('command, args, words', [
-    ('video', ['-b', 'gren'], ["'gren' is no background", 'green']),
+    ('video', ['-b', 'gren'], ["'gren' is not a background", 'green']),
     ('video', ['-b', '#12345'], ['#12345', 'no colour']),
     ('video', ['-b', 'missing.jpg'], ['no background file missing.jpg']),
     ('video', ['-b', 'text.jpg'], ['text.jpg']),
@@ -147,14 +147,14 @@ def test_default_names(tmp_path, frames, args, name):
     ('image', ['-b', 'bg.png', '-o', 'bg.png', '--overwrite'], ['the background itself']),
     ('video', ['-b', 'none', '-o', 'a.mp4'], ['a.mp4', 'transparency', '.mov']),
     ('image', ['-b', 'none', '-o', 'a.jpg'], ['a.jpg', 'transparency', '.png']),
-    ('video', ['-b', 'none', '-o', 'pictures', '--overwrite'], ['pictures', 'other things']),
-    ('video', ['-b', 'none', '-o', 'old'], ['old', 'frames already', '--overwrite']),
+    ('video', ['-b', 'none', '-o', 'pictures', '--overwrite'], ['pictures', 'other than frames']),
+    ('video', ['-b', 'none', '-o', 'old'], ['old', 'already contains frames', '--overwrite']),
     ('video', ['-b', 'none', '-o', 'plain'], ['plain', 'a file']),
     ('video', ['-b', 'none', '-o', 'no/where'], ['no folder']),
-    ('video', ['-b', 'none', '-o', '.', '--overwrite'], ['other things']),
+    ('video', ['-b', 'none', '-o', '.', '--overwrite'], ['other than frames']),
 ], ids=lambda v: ' '.join(v) if isinstance(v, list) else v)
 def test_refused(me, command, args, words):
-    (me/'text.jpg').write_text('This is no picture.')
+    (me/'text.jpg').write_text('This is not an image.')
     (me/'empty.mp4').write_bytes(b'')
     (me/'plain').write_text('precious')
     for d in ('pictures', 'old'): (me/d).mkdir()
@@ -166,7 +166,7 @@ def test_refused(me, command, args, words):
     assert {p: p.read_bytes() if p.is_file() else None for p in me.rglob('*')} == before
 
 
-def test_a_folder_of_frames_is_replaced_if_allowed(tmp_path, frames):
+def test_folder_of_frames_is_replaced_if_allowed(tmp_path, frames):
     src = write_clip(tmp_path/'a.mp4', frames[:2])
     (tmp_path/'out').mkdir()
     for n in range(5): (tmp_path/'out'/f'frame_{n:06}.png').write_bytes(b'old')

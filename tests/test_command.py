@@ -14,9 +14,11 @@ from typer.testing import CliRunner
 
 from bgblur.cli import app
 from bgblur.core.settings import SETTINGS
+from bgblur.io.normalize import to_bgr
+from bgblur.io.reader import VideoReader
+from bgblur.io.writer import FORMATS, VideoWriter
 from bgblur.pipeline import Blurrer
-from bgblur.frames import to_bgr
-from bgblur.video import FORMATS, VideoReader, VideoWriter, blur_video
+from bgblur.video import blur_video
 
 LEARNER = ROOT/'sample_data'/'models'/'person.pkl'
 
@@ -49,9 +51,9 @@ def bad(tmp_path):
     (['folder.mp4'], ['folder']),
     (['.'], ['folder']),
     ([''], ['folder']),
-    ([ROOT/'sample_data'/'rocket.jpg'], ['a picture', 'bgblur image']),
+    ([ROOT/'sample_data'/'rocket.jpg'], ['an image', 'bgblur image']),
     (['text.mp4'], ['not a video']),
-    (['audio.mp4'], ['no moving picture']),
+    (['audio.mp4'], ['no video track']),
     (['empty.mp4'], ['empty']),
     (['there.mp4', '-o', 'there.mp4'], ['the source itself']),
     (['there.mp4', '-o', './there.mp4', '--overwrite'], ['the source itself']),
@@ -71,8 +73,8 @@ def test_bad_input(bad, args, words):
 
 @pytest.mark.parametrize('args, words', [
     (['missing.png'], ['no file']),
-    (['text.mp4', '-o', 'a.png'], ['not a picture']),
-    ([CLIP, '-o', 'a.png'], ['not a picture', 'bgblur video']),
+    (['text.mp4', '-o', 'a.png'], ['not an image']),
+    ([CLIP, '-o', 'a.png'], ['not an image', 'bgblur video']),
     (['.'], ['folder']),
     (['text.mp4', '-o', 'a.gif'], ['.jpg']),
 ], ids=lambda v: ' '.join(os.path.basename(str(a)) for a in v))
@@ -170,12 +172,12 @@ def test_yuv_gives_the_same_as_bgr(tmp_path, frames, space, colour_range, monkey
                 format='yuv420p', dst_colorspace=space, dst_color_range=colour_range)))
         out.mux(v.encode())
     results = []
-    for planes in (True, False):
+    for yuv in (True, False):
         blurrer = Blurrer()
         assert blurrer.accepts_yuv
-        blurrer.accepts_yuv = planes
-        blur_video(src, tmp_path/f'{planes}.mp4', blurrer, progress=False)
-        with VideoReader(tmp_path/f'{planes}.mp4') as reader: results.append([to_bgr(f) for f in reader])
+        blurrer.accepts_yuv = yuv
+        blur_video(src, tmp_path/f'{yuv}.mp4', blurrer, progress=False)
+        with VideoReader(tmp_path/f'{yuv}.mp4') as reader: results.append([to_bgr(f) for f in reader])
         assert not blurrer.n_failed and reader.video.codec_context.colorspace == space
     for a, b, img in zip(*results, frames):
         apart = cv2.absdiff(a, b)
@@ -188,7 +190,7 @@ def test_stills(tmp_path):
     result = bgblur('video', CLIP, '-o', tmp_path/'a.mp4', '--stills', 100, '--stills-dir', tmp_path/'s')
     assert result.returncode == 0
     assert sorted(p.name for p in (tmp_path/'s').iterdir()) == ['frame_000000.jpg', 'frame_000100.jpg', 'frame_000200.jpg']
-    one_sentence(bgblur('video', CLIP, '-o', tmp_path/'b.mp4', '--stills', 50, '--stills-dir', tmp_path/'s'), 'stills already')
+    one_sentence(bgblur('video', CLIP, '-o', tmp_path/'b.mp4', '--stills', 50, '--stills-dir', tmp_path/'s'), 'already contains stills')
     assert not (tmp_path/'b.mp4').exists()
 
 
@@ -263,7 +265,7 @@ def test_main_person_only(tmp_path, frames):
     assert changed['main'][130:200, 180:220].max() == 0
 
 
-def test_edge_widens_the_person(tmp_path, frames):
+def test_edge_widens_the_matte(tmp_path, frames):
     cv2.imwrite(str(tmp_path/'me.png'), frames[0])
     alphas = {}
     for edge in (-8, 0, 8):

@@ -1,4 +1,4 @@
-"Files as real life has them, made on the spot. Each must come out as promised, or be refused in one sentence."
+"Unusual and damaged files, made on the spot. Each must come out as promised, or be refused in one sentence."
 import random
 import subprocess
 import sys
@@ -13,20 +13,22 @@ from av.subtitles.subtitle import SubtitleSet
 from av.video.reformatter import Interpolation
 from conftest import ROOT, bgblur, one_sentence, run, sound, times, write_clip
 
-from bgblur.frames import HLG, PQ, nits_to_pq, orientation
-from bgblur.video import VideoError, VideoReader, blur_video
+from bgblur.io.files import VideoError
+from bgblur.io.normalize import HLG, PQ, nits_to_pq, orientation
+from bgblur.io.reader import VideoReader
+from bgblur.video import BaseBlurrer, blur_video
 
 SMALL = 160, 120
 EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
 def plain(frame, time=None):
-    "In place of a `Blurrer` where the picture is not what is tested"
+    "Stand in for a `Blurrer` where the blur is not tested"
     return frame
 
 
-class Planes:
-    "The same for frames in planes"
+class YuvPlain(BaseBlurrer):
+    "The same for YUV planes"
     accepts_yuv = True
     def __call__(self, frame, time=None): return frame
 
@@ -65,11 +67,11 @@ def encode(path, imgs, codec='libx264', pix_fmt='yuv420p', rate=25, fmt=None, op
 def small(frames): return [cv2.resize(f, SMALL, interpolation=cv2.INTER_AREA) for f in frames[:50]]
 
 
-# -- broken downloads ----------------------------------------------------------------------------------------------
+# -- incomplete downloads ----------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('kind, options', [('mkv', {}), ('mp4', {'movflags': '+faststart'})])
 def test_cut_off_at_twenty_points(tmp_path, small, kind, options):
-    "What can be decoded is in the result, and the report tells when that is not all"
+    "The result holds what can be decoded, and the report says if that is not everything"
     whole = tmp_path/f'whole.{kind}'
     with av.open(str(whole), 'w', options=options) as out:
         v = out.add_stream('libx264', rate=25, options={'crf': '10', 'g': '10', 'bf': '2'})
@@ -91,30 +93,31 @@ def test_cut_off_at_twenty_points(tmp_path, small, kind, options):
     assert counts == sorted(counts) and counts[-1] == 50 and sum(n > 0 for n in counts) >= 17
 
 
-def test_a_cut_off_index_is_one_sentence(tmp_path, small):
-    "An .mp4 whose index comes last has nothing that can be decoded once it is cut off"
+def test_missing_index_is_one_sentence(tmp_path, small):
+    "An .mp4 whose index comes last cannot be decoded without its end"
     src = write_clip(tmp_path/'a.mp4', small)
     data = src.read_bytes()
     src.write_bytes(data[:data.rfind(b'moov')])
-    one_sentence(bgblur('video', src), 'not a video', 'not all of it is there')
+    one_sentence(bgblur('video', src), 'not a video', 'incomplete')
     assert list(tmp_path.iterdir()) == [src]
 
 
 FLIP = '''
 import random, sys, warnings
 from pathlib import Path
-from bgblur.video import VideoError, VideoReader, blur_video
+from bgblur.io.files import VideoError
+from bgblur.video import blur_video
 for path in sys.argv[1:]:
     path = Path(path)
     try:
         report = blur_video(path, path.with_name(path.stem + '-out.mp4'), lambda frame, time: frame, progress=False)
-        print(path.name, report.frames, report.truncated, report.damaged, sep='|')
+        print(path.name, report.frames, report.ended_early, report.n_undecodable, sep='|')
     except VideoError as e: print(path.name, e, sep='|')
 '''
 
 
 def test_flipped_bytes(tmp_path, small):
-    "Fifty damaged copies: a result that is whole as a file, or one sentence; never a crash, never a file left over"
+    "Fifty damaged copies: a complete result or one sentence; never a crash, never a leftover file"
     src = write_clip(tmp_path/'whole.mp4', small[:25])
     data, copies = src.read_bytes(), []
     for seed in range(50):
@@ -132,11 +135,11 @@ def test_flipped_bytes(tmp_path, small):
         else: assert n.endswith('.') and not out.exists(), n
     good = [int(line[1]) for line in lines if line[1].isdecimal()]
     assert len(good) > 30 and sum(n >= 20 for n in good) > 25
-    assert any(line[3] != '0' for line in lines if len(line) > 2)      # and damage is not kept quiet
+    assert any(line[3] != '0' for line in lines if len(line) > 2)      # damage is reported
     assert not list(tmp_path.glob('.*'))
 
 
-def test_damage_in_the_middle_is_survived_and_said(tmp_path, small):
+def test_damage_in_the_middle_is_survived_and_reported(tmp_path, small):
     src = encode(tmp_path/'a.mp4', small, options={'crf': '10', 'g': '10'})
     data = bytearray(src.read_bytes())
     with av.open(str(src)) as c: hit = [p.pos for p in c.demux(video=0) if p.size][20:23]
@@ -147,8 +150,8 @@ def test_damage_in_the_middle_is_survived_and_said(tmp_path, small):
     assert 40 <= len(times(tmp_path/'a-blurred.mp4')) < 50
 
 
-def test_a_disk_that_cannot_be_read_any_further(tmp_path, small, monkeypatch):
-    "As when a stick is pulled out. What has been read is in the result"
+def test_disk_that_fails_while_reading(tmp_path, small, monkeypatch):
+    "As when a USB stick is removed. The result holds what was read until then"
     src = encode(tmp_path/'a.mp4', small)
 
     class Fails:
@@ -171,7 +174,7 @@ def test_a_disk_that_cannot_be_read_any_further(tmp_path, small, monkeypatch):
 
 # -- sizes ---------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize('kind, word', [('mp4', 'no moving picture'), ('mkv', 'not all of it is there')])
+@pytest.mark.parametrize('kind, word', [('mp4', 'no video track'), ('mkv', 'incomplete')])
 def test_no_frame_at_all(tmp_path, kind, word):
     src = tmp_path/f'none.{kind}'
     with av.open(str(src), 'w') as out:
@@ -184,15 +187,15 @@ def test_no_frame_at_all(tmp_path, kind, word):
 
 @pytest.mark.parametrize('w, h, n', [(160, 120, 1), (3, 3, 5), (8192, 16, 3), (16, 4096, 3), (161, 121, 3)])
 def test_sizes(tmp_path, frames, w, h, n):
-    "Through the real net; odd sides are made even"
+    "With the real model; odd sides become even"
     src = encode(tmp_path/'a.mkv', [cv2.resize(f, (w, h)) for f in frames[:n]], 'ffv1', 'yuv444p')
     report = blur(src, blurrer=None)
     got = pictures(report.path)
     assert report.frames == n == len(got) and not report.n_failed and got[0].shape == (h + h % 2, w + w % 2, 3)
 
 
-def test_size_that_changes_on_the_way(tmp_path, small):
-    "As browsers record it. All frames get the first one's size, the whole picture stays to be seen"
+def test_size_that_changes_midway(tmp_path, small):
+    "As browsers record it. All frames get the size of the first one, and nothing is cropped"
     src = tmp_path/'a.webm'
     with av.open(str(src), 'w') as out:
         v = out.add_stream('libvpx', rate=25)
@@ -213,24 +216,24 @@ def test_size_that_changes_on_the_way(tmp_path, small):
     assert cv2.absdiff(got[8][:, 42:118], small[8][:, 42:118]).mean() < 6 and got[8][:, :36].mean() < 3
 
 
-def test_a_frame_too_large_is_refused_before_it_is_made(tmp_path, small):
+def test_oversized_frame_is_refused_before_decoding(tmp_path, small):
     src = encode(tmp_path/'a.avi', small[:2], 'mjpeg', 'yuvj420p')
     data = src.read_bytes()
     sides = np.array(SMALL, '<i4').tobytes()
     assert sides in data
-    # in the header of the file, and in each of the pictures
+    # in the header of the file, and in each frame
     data = data.replace(sides, np.array([100_000, 100_000], '<i4').tobytes())
     src.write_bytes(data.replace(bytes([0, 120, 0, 160]), bytes([255, 255, 255, 255])))
     one_sentence(bgblur('video', src, '-q'), 'a.avi')
     assert list(tmp_path.iterdir()) == [src]
 
 
-# -- kinds of picture ----------------------------------------------------------------------------------------------
+# -- kinds of frame ----------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('degrees', [90, 180, 270])
 @pytest.mark.parametrize('mirrored', [False, True])
-def test_a_turned_phone(tmp_path, small, degrees, mirrored):
-    "The result stands upright, in its pixels"
+def test_rotated_phone(tmp_path, small, degrees, mirrored):
+    "The pixels of the result are upright"
     img = small[0]
     src = tmp_path/'a.mp4'
     with av.open(str(src), 'w') as out:
@@ -239,10 +242,10 @@ def test_a_turned_phone(tmp_path, small, degrees, mirrored):
         v.set_display_rotation(-degrees, hflip=mirrored)
         for _ in range(3): out.mux(v.encode(av.VideoFrame.from_ndarray(img, format='bgr24')))
         out.mux(v.encode())
-    got = pictures(blur(src, blurrer=Planes()).path)[0]
+    got = pictures(blur(src, blurrer=YuvPlain()).path)[0]
     upright = np.rot90(img, -degrees//90)
     fits = [cv2.absdiff(np.ascontiguousarray(x), got).mean() if x.shape == got.shape else 99 for x in (upright, upright[:, ::-1], upright[::-1])]
-    # FFmpeg mirrors before it turns or after it, by version; what counts is that only mirrored ones are mirrored
+    # FFmpeg versions mirror before or after rotating; only mirrored sources may come out mirrored
     assert min(fits) < 5 and (fits[0] < 5) == (not mirrored)
     with av.open(str(tmp_path/'a-out.mp4')) as c: assert not any(orientation(next(c.decode(video=0))))
 
@@ -250,8 +253,8 @@ def test_a_turned_phone(tmp_path, small, degrees, mirrored):
 @pytest.mark.parametrize('codec, pix_fmt', [('libx264', 'yuv444p'), ('libx264', 'yuv420p10le'), ('libx264', 'yuv422p10le'), ('libx264', 'gray'), ('libx264', 'yuvj420p'),
                                             ('libx264rgb', 'rgb24'), ('ffv1', 'gray10le'), ('ffv1', 'bgra'), ('prores_ks', 'yuv422p10le'),
                                             ('mjpeg', 'yuvj422p'), ('mpeg4', 'yuv420p'), ('rawvideo', 'yuyv422')])
-def test_kinds_of_pixel(tmp_path, small, codec, pix_fmt):
-    "Deep, grey, full-range, RGB: the picture stays what it is"
+def test_pixel_formats(tmp_path, small, codec, pix_fmt):
+    "Ten bits, grey, full range, RGB: the frames look the same"
     src = encode(tmp_path/'a.mkv', small[:3], codec, pix_fmt, options={'qp': '5'} if 'x264' in codec else {})
     before, after = pictures(src), pictures(blur(src).path)
     assert len(after) == 3
@@ -262,7 +265,7 @@ def test_kinds_of_pixel(tmp_path, small, codec, pix_fmt):
 
 @pytest.mark.parametrize('curve', [PQ, HLG], ids=['PQ', 'HLG'])
 def test_hdr_becomes_standard(tmp_path, small, curve):
-    "Ten bits, wide colours: the result has eight, BT.709, and looks like the scene"
+    "Ten bits and BT.2020 become eight bits and BT.709, and look like the scene"
     src, scene = tmp_path/'a.mp4', small[0]
     light = 203*np.clip((scene[..., ::-1]/255)**2.4 @ np.float64([[.6274, .3293, .0433], [.0691, .9195, .0114], [.0164, .0880, .8956]]).T, 0, 1)
     if curve == PQ: code = nits_to_pq(light)
@@ -283,12 +286,12 @@ def test_hdr_becomes_standard(tmp_path, small, curve):
     assert (f.format.name, f.colorspace, f.color_primaries, f.color_trc) == ('yuv420p', 1, 1, 1) and 'HDR' in str(report)
     got = f.to_ndarray(format='bgr24')
     assert cv2.absdiff(got, scene).mean() < 12 < cv2.absdiff(pictures(src)[0], scene).mean()
-    # paper white has room above it, so light parts are a little darker, and nothing else is
+    # tone mapping darkens bright parts a little, and nothing else
     dark = scene.max(-1) < 130
     assert cv2.absdiff(got, scene)[dark].mean() < 5
 
 
-def test_interlaced_lines_are_gone(tmp_path, frames):
+def test_interlaced_video_is_deinterlaced(tmp_path, frames):
     imgs = [np.ascontiguousarray(cv2.imread(str(ROOT/'sample_data'/'rocket.jpg'))[:424, 8*i:8*i+400]) for i in range(12)]
     mixed = [a.copy() for a in imgs[::2]]
     for m, b in zip(mixed, imgs[1::2]): m[1::2] = b[1::2]
@@ -304,14 +307,14 @@ def test_interlaced_lines_are_gone(tmp_path, frames):
 # -- times ---------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('late', [0, 10, 5000])
-def test_a_late_start_stays_in_step_with_the_sound(tmp_path, small, late):
+def test_late_start_stays_in_sync_with_the_sound(tmp_path, small, late):
     src = write_clip(tmp_path/'a.mkv', small, [round(40*i) + late for i in range(50)], time_base=Fraction(1, 1000))
     blur(src, tmp_path/'out.mkv')
     for a, b in zip(times(src), times(tmp_path/'out.mkv'), strict=True): assert abs(a - b) <= Fraction(1, 1000)
     assert [t for t, _ in sound(src)] == [t for t, _ in sound(tmp_path/'out.mkv')]
     blur(src, tmp_path/'out.mp4')
     apart = [times(p)[0] - sound(p)[0][0] for p in (src, tmp_path/'out.mp4')]
-    assert abs(apart[0] - apart[1]) < .03      # an .mp4 puts AAC's lead-in before 0
+    assert abs(apart[0] - apart[1]) < .03      # an .mp4 puts AAC's priming samples before 0
 
 
 def test_variable_rate_with_frames_in_another_order(tmp_path, small):
@@ -322,7 +325,7 @@ def test_variable_rate_with_frames_in_another_order(tmp_path, small):
 
 
 def test_recordings_that_were_joined(tmp_path, small):
-    "Times that jump back: what follows goes on where the first part ended, sound and picture alike"
+    "Times that jump back: the second part continues where the first ended, sound and video alike"
     part = write_clip(tmp_path/'part.ts', small[:25])
     src = tmp_path/'joined.ts'
     src.write_bytes(part.read_bytes()*2)
@@ -348,7 +351,7 @@ def test_two_sound_tracks(tmp_path, small):
 
 @pytest.mark.parametrize('codec, kind, becomes', [('pcm_u8', 'mp4', 'aac'), ('flac', 'mov', 'aac'), ('libopus', 'mov', 'aac'), ('aac', 'webm', 'opus'),
                                                   ('alac', 'avi', 'mp3float'), ('libmp3lame', 'avi', 'mp3float'), ('libopus', 'webm', 'opus')])
-def test_sound_that_the_file_cannot_hold(tmp_path, small, codec, kind, becomes):
+def test_sound_that_the_container_cannot_store(tmp_path, small, codec, kind, becomes):
     src = encode(tmp_path/'a.mkv', small[:15], audio=(codec,))
     report = blur(src, tmp_path/f'out.{kind}')
     with av.open(str(report.path)) as c:
@@ -370,7 +373,7 @@ Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 
 
 def with_subtitles(path, imgs, codec):
-    "A clip with two sentences, two chapters, a title and a place"
+    "A clip with two subtitles, two chapters, a title and a location"
     with av.open(str(path), 'w') as out:
         v, s = out.add_stream('libx264', rate=25), out.add_stream(codec)
         v.width, v.height, v.pix_fmt = *SMALL, 'yuv420p'
@@ -413,13 +416,13 @@ def test_subtitles_and_chapters_are_kept(tmp_path, small, source, codec, kind):
 
 
 @pytest.mark.parametrize('kind', ['avi', 'gif'])
-def test_subtitles_that_do_not_fit_are_said(tmp_path, small, kind):
+def test_subtitles_that_do_not_fit_are_reported(tmp_path, small, kind):
     report = blur(with_subtitles(tmp_path/'a.mkv', small[:5], 'srt'), tmp_path/f'out.{kind}')
     assert any('subtitles' in n and 'left out' in n for n in report.notes) and 'left out' in str(report)
 
 
-def test_a_cover_picture_is_not_passed_on(tmp_path, small):
-    "It may show the bare room"
+def test_cover_image_is_not_passed_on(tmp_path, small):
+    "It may show the sharp background"
     src = encode(tmp_path/'a.mp4', small[:5])
     with av.open(str(src)) as a, av.open(str(tmp_path/'b.mp4'), 'w') as b:
         v, cover = b.add_stream_from_template(a.streams.video[0]), b.add_stream('mjpeg', rate=1)
@@ -437,7 +440,7 @@ def test_a_cover_picture_is_not_passed_on(tmp_path, small):
     with av.open(str(blur(tmp_path/'b.mp4').path)) as c: assert len(c.streams.video) == 1
 
 
-def test_a_song_with_a_cover_is_no_clip(tmp_path, small):
+def test_song_with_a_cover_is_not_a_clip(tmp_path, small):
     with av.open(str(tmp_path/'song.mp4'), 'w') as out:
         a, cover = out.add_stream('aac', rate=48000, layout='mono'), out.add_stream('mjpeg', rate=1)
         cover.width, cover.height, cover.pix_fmt = *SMALL, 'yuvj420p'
@@ -449,7 +452,7 @@ def test_a_song_with_a_cover_is_no_clip(tmp_path, small):
         s.rate, s.pts = 48000, 0
         for f in (s, None): out.mux(a.encode(f))
     with av.open(str(tmp_path/'song.mp4')) as c: assert len(c.streams.video) == 1
-    with pytest.raises(VideoError, match='no moving picture'): blur(tmp_path/'song.mp4')
+    with pytest.raises(VideoError, match='no video track'): blur(tmp_path/'song.mp4')
 
 
 # -- kinds of file, and names --------------------------------------------------------------------------------------
@@ -459,14 +462,14 @@ CODECS = {'mp4': 'libx264', 'mov': 'libx264', 'mkv': 'ffv1', 'webm': 'libvpx-vp9
 
 @pytest.mark.parametrize('kind', CODECS)
 def test_kinds_of_file_in_and_out(tmp_path, small, kind):
-    "From this kind into .mp4, and from .mp4 into this kind: as many frames, at the same times, that look the same"
+    "Into .mp4 and from .mp4: the same number of frames, at the same times, that look the same"
     codec = CODECS[kind]
     pix_fmt = {'gif': 'rgb8', 'mjpeg': 'yuvj420p'}.get(codec, 'yuv420p')
     src = encode(tmp_path/f'a.{kind}', small[:20], codec, pix_fmt, options={})
     report = blur(src)
     assert report.frames == 20 and not report.n_undecodable and not report.ended_early
     for a, b in zip(pictures(src), pictures(report.path), strict=True):
-        a, b = (cv2.resize(x, (40, 30), interpolation=cv2.INTER_AREA) for x in (a, b))     # a GIF's dots are too fine for 4:2:0
+        a, b = (cv2.resize(x, (40, 30), interpolation=cv2.INTER_AREA) for x in (a, b))     # the dither of a GIF is too fine for 4:2:0
         assert cv2.absdiff(a, b).mean() < 3
     if kind in ('ts', 'flv', 'mjpeg'): return
     mp4 = encode(tmp_path/'b.mp4', small[:20], options={'qp': '5'})
@@ -489,20 +492,20 @@ def test_names(tmp_path, small, name):
     assert len(times(tmp_path/f'{name[:-4]}-blurred.mp4')) == 3
 
 
-def test_a_clip_that_shows_nobody_says_so(tmp_path):
+def test_clip_without_a_person_says_so(tmp_path):
     rocket = cv2.resize(cv2.imread(str(ROOT/'sample_data'/'rocket.jpg')), SMALL)
     result = bgblur('video', encode(tmp_path/'a.mp4', [rocket]*5))
-    assert result.returncode == 0 and 'nobody was found' in result.stdout
+    assert result.returncode == 0 and 'no person was found' in result.stdout
 
 
-def test_a_track_that_begins_on_the_way(tmp_path, small):
-    "PyAV 18 cannot read on from there, PyAV 19 can: what came before it is in the result"
+def test_track_that_begins_midway(tmp_path, small):
+    "PyAV 18 cannot continue from there, PyAV 19 can; the result holds what came before"
     src = encode(tmp_path/'a.flv', small, rate=Fraction(1, 10), options={'g': '5'})     # FFmpeg looks ahead for a minute and a half
     data = bytearray(src.read_bytes())
-    size = int.from_bytes(data[-4:], 'big')      # of the last tag, whose first byte says what it is
+    size = int.from_bytes(data[-4:], 'big')      # of the last tag; its first byte is its type
     for _ in range(3): size += 4 + int.from_bytes(data[-size-8:-size-4], 'big')
     assert data[-4-size] == 9
-    data[-4-size] = 8                            # picture becomes sound
+    data[-4-size] = 8                            # video becomes sound
     src.write_bytes(data)
     report = blur(src)
     assert report.ended_early and 30 < len(times(report.path)) == report.frames < 50

@@ -1,5 +1,5 @@
-"""If a run is stopped or its disk gives out, at any moment: the source is untouched, what was there before stays,
-no half file is under the final name, and nothing temporary is left."""
+"""Stop a run, or let its disk fail, at any moment: the source and existing files stay untouched, no partial file has the
+final name, and no temporary file is left."""
 import errno
 import os
 import random
@@ -18,19 +18,19 @@ import cv2
 import pytest
 from conftest import BIN, write_clip
 
-from bgblur import video
-from bgblur.video import VideoError, atomic_file, atomic_folder
+from bgblur.io import files
+from bgblur.io.files import VideoError, atomic_file, atomic_folder
 
 N = 8       # frames of the clip
 SIZE = (90, 120)
-# all that is temporary: a film and its stills; a folder of frames
-RUNS = {'film': ('out.mp4', {'stills': 3}), 'frames': ('frames', {})}
-OPTIONS = {'film': ['-o', 'out.mp4', '--stills', '3'], 'frames': ['-b', 'none', '-o', 'frames']}
+# all kinds of temporary files: a video and its stills; a folder of frames
+RUNS = {'video': ('out.mp4', {'stills': 3}), 'frames': ('frames', {})}
+OPTIONS = {'video': ['-o', 'out.mp4', '--stills', '3'], 'frames': ['-b', 'none', '-o', 'frames']}
 
 
 @pytest.fixture(scope='module')
 def server(tmp_path_factory):
-    server = child.Server(tmp_path_factory.mktemp('said')/'said')
+    server = child.Server(tmp_path_factory.mktemp('output')/'output')
     yield server
     server.close()
 
@@ -41,14 +41,14 @@ def source(tmp_path_factory, frames):
 
 
 def furnish(folder, source, fresh=False):
-    "The source, and unless `fresh` the results of an earlier run, worth keeping until new ones are there"
+    "Make a folder with the source and, unless `fresh`, the results of an earlier run"
     folder.mkdir()
     shutil.copy(source, folder/'src.mp4')
     if fresh: return folder
-    (folder/'out.mp4').write_bytes(b'an old film')
+    (folder/'out.mp4').write_bytes(b'an old video')
     for name, suffix in (('out-stills', 'jpg'), ('frames', 'png')):
         (folder/name).mkdir()
-        for n in (0, 3, 900): (folder/name/f'frame_{n:06}.{suffix}').write_bytes(b'an old picture')
+        for n in (0, 3, 900): (folder/name/f'frame_{n:06}.{suffix}').write_bytes(b'an old image')
     return folder
 
 
@@ -60,33 +60,33 @@ def parts(folder): return [p for p in folder.rglob('*') if '.part' in p.name]
 
 
 def tree(folder):
-    "What is in a folder, names and bytes, but for what is temporary"
+    "Return names and bytes of all files in a folder, except temporary ones"
     return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None
             for p in sorted(folder.rglob('*')) if '.part' not in str(p.relative_to(folder))}
 
 
 def complete(path, n=N, size=SIZE):
-    "Is it a whole result, with all frames?"
+    "Is it a complete result, with all frames?"
     if path.is_dir(): return [cv2.imread(str(p), -1).shape for p in sorted(path.iterdir())] == [(*size, 4)]*n
     with av.open(str(path)) as c: return sum(1 for _ in c.decode(video=0)) == n
 
 
 def is_new(folder, before, name, n=N, size=SIZE):
-    "False if all is as it was, True if the result is new and whole; what else there is fails."
+    "Return False if nothing changed, True if the result is new and complete; fail otherwise."
     now = tree(folder)
     if now == before: return False
     assert complete(folder/name, n, size)
     for k in now.keys() | before.keys():
         if k.startswith(name): continue
-        # stills come after the film: some may be old ones still, all are whole
-        if k.startswith('out-stills/frame_') and now.get(k, b'an old picture') != b'an old picture':
+        # stills are moved after the video: some may still be old, all are complete
+        if k.startswith('out-stills/frame_') and now.get(k, b'an old image') != b'an old image':
             assert cv2.imread(str(folder/k)).shape == (*size, 3)
         elif not k.startswith('out-stills'): assert now[k] == before[k]
     return True
 
 
 def check_next_runs(server, folder, before, kind, *whole):
-    "After a kill: the next run clears up, whatever it makes, and brings back what was away; one of the same kind succeeds."
+    "After a kill, the next run of any kind cleans up and restores moved files; a run of the same kind succeeds."
     assert server(partial(child.api, 'other.mp4'), folder) == (0, '')
     (folder/'other.mp4').unlink()
     assert all('out-stills' in p.relative_to(folder).parts for p in parts(folder))
@@ -98,7 +98,7 @@ def check_second_run(server, folder, kind, n=N, size=SIZE):
     name, options = RUNS[kind]
     assert server(partial(child.api, name, overwrite=True, **options), folder) == (0, '')
     assert complete(folder/name, n, size) and not parts(folder)
-    if kind == 'film': assert [p.name for p in sorted((folder/'out-stills').iterdir())] == [f'frame_{i:06}.jpg' for i in range(0, n, 3)]
+    if kind == 'video': assert [p.name for p in sorted((folder/'out-stills').iterdir())] == [f'frame_{i:06}.jpg' for i in range(0, n, 3)]
 
 
 def one_sentence(result, *words):
@@ -111,7 +111,7 @@ def one_sentence(result, *words):
 # -- signals -----------------------------------------------------------------------------------------------------------
 
 def stop(folder, source, kind, number, moment):
-    "Start the command, send it a signal after so many seconds. What came of it."
+    "Start the command, send it a signal after `moment` seconds, and return the outcome."
     before, start = tree(furnish(folder, source)), time.monotonic()
     process = subprocess.Popen([BIN/'bgblur', 'video', 'src.mp4', '--overwrite', *OPTIONS[kind]], cwd=folder,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -132,7 +132,7 @@ def longer(tmp_path_factory, frames): return write_clip(
 
 @pytest.fixture(scope='module')
 def life(tmp_path_factory, longer):
-    "How many seconds a run lives, two at a time"
+    "Seconds that a run takes when two run in parallel"
     place = tmp_path_factory.mktemp('life')
     with ThreadPoolExecutor(2) as pool: runs = [*pool.map(lambda kind: stop(place/kind, longer, kind, signal.SIGKILL, 60), RUNS)]
     assert [r.code for r in runs] == [0, 0]
@@ -141,7 +141,7 @@ def life(tmp_path_factory, longer):
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_signal_at_random_moments(tmp_path, longer, soak, server, life, number):
-    "The command, from the start of its process to its end, at moments drawn by lot"
+    "Send signals at random moments, from the start of the process to its end"
     rng = random.Random(number)
     moments = [(tmp_path/str(i), longer, [*RUNS][i % 2], number, rng.uniform(0, life)) for i in range(20 if soak else 7)]
     with ThreadPoolExecutor(2) as pool: stopped = [*pool.map(stop, *zip(*moments))]
@@ -149,7 +149,7 @@ def test_signal_at_random_moments(tmp_path, longer, soak, server, life, number):
         name = RUNS[s.kind][0]
         if number == signal.SIGKILL: check_next_runs(server, s.folder, s.before, s.kind, *WHOLE)
         else: assert not parts(s.folder), s
-        # Python's own start, before it comes to the first line of ours, is beyond us
+        # Python's own start, before our first line, is beyond our control
         in_python = 'Traceback' in s.err and ('cli.py' not in s.err or 'import os, signal, sys' in s.err)
         assert 'Traceback' not in s.err or in_python, s
         if s.code == 0: assert complete(s.folder/name, *WHOLE), s
@@ -161,7 +161,7 @@ def test_signal_at_random_moments(tmp_path, longer, soak, server, life, number):
 
 
 def steps(server, tmp_path, source, kind, fresh):
-    "How often a run touches the disk"
+    "Return how often a run touches the disk"
     name, options = RUNS[kind]
     code, text = server(partial(child.api, name, child.count_steps, overwrite=True, **options), furnish(tmp_path/'count', source, fresh))
     assert code == 0 and set(text) == {'.'} and len(text) > 10, text
@@ -169,7 +169,7 @@ def steps(server, tmp_path, source, kind, fresh):
 
 
 def each_step(server, tmp_path, source, soak, kind, fresh, fault):
-    "Folder, exit code and output of runs that meet `fault(k)` at step `k`; at some steps, or at all"
+    "Yield folder, exit code and output of runs with `fault(k)` at step `k`, for some steps or all"
     name, options = RUNS[kind]
     n = steps(server, tmp_path, source, kind, fresh)
     for k in range(1, n + 1) if soak else random.Random(f'{kind} {fresh}').sample(range(1, n + 1), 4):
@@ -180,14 +180,14 @@ def each_step(server, tmp_path, source, soak, kind, fresh, fault):
         shutil.rmtree(folder)
 
 
-KINDS = pytest.mark.parametrize('kind, fresh', [('film', False), ('film', True), ('frames', False), ('frames', True)],
-                                ids=['film', 'first film', 'frames', 'first frames'])
+KINDS = pytest.mark.parametrize('kind, fresh', [('video', False), ('video', True), ('frames', False), ('frames', True)],
+                                ids=['video', 'first video', 'frames', 'first frames'])
 
 
 @KINDS
 @pytest.mark.parametrize('again', [False, True], ids=['once', 'again and again'])
 def test_ctrl_c_between_any_two_steps(server, tmp_path, source, soak, kind, fresh, again):
-    "However often it is pressed: the first one counts, and clears up"
+    "The first Ctrl-C cleans up, however often the key is pressed"
     for folder, before, code, text, where in each_step(server, tmp_path, source, soak, kind, fresh,
                                                        partial(child.signal_at, number=signal.SIGINT, again=again)):
         assert (code, text) == (-signal.SIGINT, '') and not parts(folder), where
@@ -206,7 +206,7 @@ def test_kill_between_any_two_steps(server, tmp_path, source, soak, kind, fresh)
 
 @KINDS
 def test_interrupted_notebook_between_any_two_steps(server, tmp_path, source, soak, kind, fresh):
-    "There Ctrl-C is an exception. Where it strikes in the clearing up itself, the next run does the rest."
+    "There, Ctrl-C is an exception. If it hits the cleanup itself, the next run finishes it."
     for folder, before, code, text, where in each_step(server, tmp_path, source, soak, kind, fresh, child.interrupt_at):
         assert code == 70 and text.strip().endswith('KeyboardInterrupt'), where
         if fresh: before = {k: v for k, v in tree(folder).items() if k == 'out-stills'} | before
@@ -245,7 +245,7 @@ def test_ctrl_c_while_python_ends(place):
 
 @pytest.mark.parametrize('ignored', [False, True], ids=['closed terminal', 'nohup'])
 def test_closed_terminal(server, place, ignored):
-    "It ends a run, unless nohup protects it"
+    "It ends a run that nohup does not protect"
     before = tree(place)
     result = server(partial(child.command, 'video', 'src.mp4', '-o', 'new.mp4', '-q', fault=partial(child.hang_up, ignored)), place)
     assert result == (0 if ignored else -signal.SIGHUP, '') and not parts(place)
@@ -254,7 +254,7 @@ def test_closed_terminal(server, place, ignored):
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_benchmark_clears_up(tmp_path, source, number):
+def test_benchmark_cleans_up(tmp_path, source, number):
     process = subprocess.Popen([BIN/'bgblur', 'bench', source, '--frames', '10'], env=os.environ | {'TMPDIR': str(tmp_path)},
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not [*tmp_path.glob('*/clip.mkv')] and process.poll() is None: time.sleep(.001)
@@ -266,7 +266,7 @@ def test_benchmark_clears_up(tmp_path, source, number):
 # -- several runs ------------------------------------------------------------------------------------------------------
 
 def test_two_runs_into_one_folder(place, server):
-    "The one that begins later leaves alone what the other one is writing, and clears away what a third one has left"
+    "The later run leaves the files of the running one alone, and removes those of a killed one"
     left = place/'.gone.bgblur-01234567.part'
     (left/'new').mkdir(parents=True)
     first = subprocess.Popen([BIN/'bgblur', 'video', 'src.mp4', '-o', 'first.mp4', '-q'], cwd=place)
@@ -275,7 +275,7 @@ def test_two_runs_into_one_folder(place, server):
     try:
         assert server(partial(child.api, 'out.mp4', overwrite=True), place) == (0, '')
         assert found[0].exists() and not left.exists()
-        # and nobody else may look into it
+        # and no other user can open it
         assert [oct(p.stat().st_mode)[-3:] for p in (found[0], found[0].parent)] == ['600', '700']
     finally: first.send_signal(signal.SIGCONT)
     assert first.wait(60) == 0
@@ -291,42 +291,42 @@ def test_threads_into_one_folder(tmp_path):
 
 
 @pytest.mark.parametrize('when', ['before', 'within', 'while'])
-def test_cleared_away_before_it_is_locked(tmp_path, monkeypatch, when):
-    "Between making a private folder and locking it, another run may take it for one that was left"
-    lock, tried = video._lock, []
+def test_removed_before_it_is_locked(tmp_path, monkeypatch, when):
+    "Before a new private folder is locked, another run may take it for an abandoned one"
+    lock, tried = files._try_lock, []
 
     def late(folder, ours):
         if ours: tried.append(folder)
         if not ours or len(tried) > 1: return lock(folder, ours)
-        if when == 'before': video._clear(tmp_path)
+        if when == 'before': files.remove_abandoned(tmp_path)
         if when == 'while':
-            # the other one has the lock, but has not removed anything yet
+            # the other run has the lock, but has not removed anything yet
             held.append(lock(folder, False))
         if when == 'within':
-            # it removes the lock that we have opened already
-            monkeypatch.setattr(video.os, 'fstat', lambda fd: (monkeypatch.undo(), (folder/'lock').unlink(), os.fstat(fd))[2])
+            # it removes the lock file that we have already opened
+            monkeypatch.setattr(files.os, 'fstat', lambda fd: (monkeypatch.undo(), (folder/'lock').unlink(), os.fstat(fd))[2])
         return lock(folder, ours)
     held = []
-    monkeypatch.setattr(video, '_lock', late)
+    monkeypatch.setattr(files, '_try_lock', late)
     with atomic_file(tmp_path/'a.txt') as tmp:
         assert tmp.parent != tried[0]
         tmp.write_text('all')
     for fd in held: os.close(fd)
-    video._clear(tmp_path)
+    files.remove_abandoned(tmp_path)
     assert tree(tmp_path) == {'a.txt': b'all'} and not parts(tmp_path)
 
 
 @pytest.mark.parametrize('how', ['no locks here', 'Windows'])
-def test_without_locks_nothing_is_cleared_away(tmp_path, monkeypatch, how):
+def test_without_locks_nothing_is_removed(tmp_path, monkeypatch, how):
     def flock(*args): raise OSError(errno.ENOTSUP, 'Operation not supported')
-    monkeypatch.setattr(video, 'fcntl', None if how == 'Windows' else SimpleNamespace(flock=flock, LOCK_EX=2, LOCK_NB=4))
+    monkeypatch.setattr(files, 'fcntl', None if how == 'Windows' else SimpleNamespace(flock=flock, LOCK_EX=2, LOCK_NB=4))
     (left := tmp_path/'.gone.bgblur-01234567.part').mkdir()
     with atomic_file(tmp_path/'a.txt') as tmp: tmp.write_text('all')
     assert (tmp_path/'a.txt').read_text() == 'all' and parts(tmp_path) == [left]
 
 
-def test_only_our_own_is_cleared_away(tmp_path):
-    "Other people's folders stay, whatever they are called, and what a link points at"
+def test_only_our_own_folders_are_removed(tmp_path):
+    "Folders with other names stay, and so does the target of a link"
     (tmp_path/'elsewhere').mkdir()
     (tmp_path/'elsewhere'/'precious').write_text('')
     (tmp_path/'.a.bgblur-01234567.part').symlink_to('elsewhere')
@@ -334,12 +334,12 @@ def test_only_our_own_is_cleared_away(tmp_path):
     for name in ('c.bgblur-01234567.part', '.d.bgblur-0123456.part', '.e.part', '.f.bgblur-01234567.part.d'): (tmp_path/name).mkdir()
     before = sorted(tmp_path.rglob('*'))
     (tmp_path/'.Grüße\n😀.bgblur-01234567.part').mkdir()
-    video._clear(tmp_path)
+    files.remove_abandoned(tmp_path)
     assert sorted(tmp_path.rglob('*')) == before
 
 
 def test_long_names(tmp_path):
-    "A name may have 255 bytes, and the temporary one must not have more"
+    "A name may have 255 bytes, and the temporary name must not be longer"
     name = '😀'*62 + '.mp4'
     with atomic_file(tmp_path/name) as tmp: tmp.write_text('')
     with atomic_folder(tmp_path/name[:62]) as tmp: pass
@@ -354,16 +354,16 @@ DESTINATIONS = ['out.mp4', 'out.mkv', 'out.webm', 'out.avi', 'out.gif', 'out.mov
 
 @pytest.fixture
 def disk(tmp_path):
-    "A small disk: its folder, and a function that changes its size or rights"
+    "A small disk: its folder, and a function that changes its size or permissions"
     (folder := tmp_path/'disk').mkdir()
     mount = ['mount', '-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', str(folder)]
-    if not shutil.which('mount') or subprocess.run(mount, capture_output=True).returncode: pytest.skip('only root may mount a small disk')
+    if not shutil.which('mount') or subprocess.run(mount, capture_output=True).returncode: pytest.skip('only root can mount a small disk')
     yield folder, lambda what: subprocess.run(['mount', '-o', f'remount,{what}', str(folder)], check=True)
     subprocess.run(['umount', '-l', str(folder)], check=True)
 
 
 def make(server, place, dst, fault=None, **options):
-    "Exit code and output of making `dst`. A refusal is one sentence, leaves all as it was, and nothing temporary."
+    "Make `dst`, return exit code and output. A refusal is one sentence and changes nothing."
     folders = {dst.parent, place}
     before = [tree(f) for f in folders]
     result = server(partial(child.api, str(dst), fault, overwrite=True, **options), place)
@@ -377,7 +377,7 @@ def make(server, place, dst, fault=None, **options):
 
 @pytest.mark.parametrize('name, stills', [*((name, 0) for name in DESTINATIONS), ('out.mp4', 1), ('frames', 1)])
 def test_full_disk(server, place, disk, soak, name, stills):
-    "Too small for the first packet, for the last one, for the trailer, for what +faststart moves: or just large enough"
+    "Too small for the first packet, the last one, the trailer, or +faststart; or just large enough"
     folder, remount = disk
     dst = folder/name
 
@@ -385,7 +385,7 @@ def test_full_disk(server, place, disk, soak, name, stills):
     assert make(server, place, dst, stills=stills)[0] == 0
     need, found = used(), []
     for p in folder.iterdir(): p.unlink() if p.is_file() else shutil.rmtree(p)
-    (folder/'out.mp4').write_bytes(b'an old film')
+    (folder/'out.mp4').write_bytes(b'an old video')
     sizes = range(8, need + 40, 4)
     for size in sizes if soak else sorted({8, *random.Random(name).sample(sizes, 1), need - 4, need + 36}):
         remount(f'size={size}k')
@@ -395,13 +395,13 @@ def test_full_disk(server, place, disk, soak, name, stills):
         for p in folder.iterdir():
             if p.is_dir(): shutil.rmtree(p)
             elif p.name != 'out.mp4': p.unlink()
-        (folder/'out.mp4').write_bytes(b'an old film')
+        (folder/'out.mp4').write_bytes(b'an old video')
     assert found[0] == 2 and found[-1] == 0, found
 
 
 @pytest.mark.parametrize('name', DESTINATIONS)
 def test_quota(server, place, soak, name):
-    "A file may have so many bytes and no more"
+    "Files have a maximum size"
     (place/'new').mkdir()
     dst = place/'new'/name
     assert make(server, place, dst) == (0, '')
@@ -412,8 +412,8 @@ def test_quota(server, place, soak, name):
         assert code == (0 if size == largest else 2) and (code == 0 or 'File too large' in text), (size, text)
 
 
-def test_disk_that_says_late_that_it_is_full(tmp_path, monkeypatch):
-    "Network drives do, when they are asked whether all is written"
+def test_disk_that_reports_late_that_it_is_full(tmp_path, monkeypatch):
+    "Network drives report it only at fsync"
     def fsync(fd): raise OSError(errno.EDQUOT, 'Disk quota exceeded')
     monkeypatch.setattr(os, 'fsync', fsync)
     with pytest.raises(VideoError, match='a.txt cannot be written: Disk quota exceeded.'):
@@ -423,7 +423,7 @@ def test_disk_that_says_late_that_it_is_full(tmp_path, monkeypatch):
 
 @KINDS
 def test_full_disk_at_any_step(server, tmp_path, source, soak, kind, fresh):
-    "Where it is full only for the clearing up, the next run does the rest"
+    "If only the cleanup fails, the next run finishes it"
     for folder, before, code, text, where in each_step(server, tmp_path, source, soak, kind, fresh, child.full_at):
         if code: one_sentence((code, text), FULL)
         check_next_runs(server, folder, tree(folder) if fresh else before, kind)
@@ -431,7 +431,7 @@ def test_full_disk_at_any_step(server, tmp_path, source, soak, kind, fresh):
 
 @pytest.fixture
 def locked(tmp_path, source, request):
-    "A folder that may not be written, with a source in it and an old film"
+    "A read-only folder with a source and an old video"
     folder = furnish(tmp_path/'locked', source)
     if os.geteuid():
         folders = [folder, folder/'out-stills', folder/'frames']
@@ -454,8 +454,8 @@ def test_read_only_folder(server, place, locked, name):
 
 
 @pytest.mark.parametrize('name, when', [(name, when) for name in DESTINATIONS for when in (0, 3, N) if when == 3 or name != 'out.gif'])
-def test_destination_goes_while_it_is_written(server, place, name, when):
-    "Before the first frame, in the midst, after the last one: the folder, what is temporary in it, or only the file itself"
+def test_destination_is_removed_while_it_is_written(server, place, name, when):
+    "Before the first frame, midway, after the last one: the folder, the temporary folder, or only the file"
     before = tree(place)
     (place/'to').mkdir()
     result = server(partial(child.api, f'to/{name}', partial(child.at_frame, when, shutil.rmtree, 'to')), place)
@@ -470,13 +470,13 @@ def test_destination_goes_while_it_is_written(server, place, name, when):
 @pytest.mark.parametrize('when', [0, 3, N])
 @pytest.mark.parametrize('name, does, overwrite, word', [
     ('out.mp4', child.into_folder, True, 'Is a directory'),
-    ('new.mp4', child.into_folder, False, 'meanwhile'),
-    ('new.mp4', child.into_file, False, 'meanwhile'),
-    ('frames', child.into_folder, True, 'other things than frames'),
+    ('new.mp4', child.into_folder, False, 'in the meantime'),
+    ('new.mp4', child.into_file, False, 'in the meantime'),
+    ('frames', child.into_folder, True, 'other than frames'),
     ('frames', child.into_file, True, 'is a file'),
-    ('new', child.into_frames, False, 'has frames already'),
+    ('new', child.into_frames, False, 'already contains frames'),
 ])
-def test_something_else_comes_where_the_result_should_be(server, place, tmp_path, monkeypatch, name, does, overwrite, word, when):
+def test_something_else_appears_at_the_destination(server, place, tmp_path, monkeypatch, name, does, overwrite, word, when):
     "It stays"
     monkeypatch.chdir(shutil.copytree(place, tmp_path/'expected'))
     does(name)
@@ -485,7 +485,7 @@ def test_something_else_comes_where_the_result_should_be(server, place, tmp_path
     assert tree(place) == tree(tmp_path/'expected') and not parts(place)
 
 
-def test_stills_folder_goes_while_it_is_written(server, place):
+def test_stills_folder_is_removed_while_it_is_written(server, place):
     before = {k: v for k, v in tree(place).items() if not k.startswith('out-stills')}
     for when in (1, 3):
         result = server(partial(child.api, 'out.mp4', partial(child.at_frame, when, shutil.rmtree, 'out-stills'), overwrite=True, stills=1), place)
@@ -494,8 +494,8 @@ def test_stills_folder_goes_while_it_is_written(server, place):
         (place/'out-stills').mkdir()
 
 
-def test_faults_are_said_by_the_command(place, server, frames):
-    "As the others, which call the function, but with the net and all"
+def test_command_reports_faults(place, server, frames):
+    "Like the tests above, but through the command and with the model"
     before = tree(place)
     for args, fault in [(['-o', 'out.mp4'], partial(child.quota, 2000)),
                         (['-o', 'out.mp4'], partial(child.at_frame, 3, child.delete_parts)),

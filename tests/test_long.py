@@ -1,4 +1,4 @@
-"Long clips, many clips, many at once: memory, open files and threads stay as they are, and so do the pictures."
+"Long clips, many clips, many in parallel: memory, open files and threads stay constant, and so do the results."
 import _thread
 import gc
 import json
@@ -23,7 +23,7 @@ from bgblur.video import blur_video
 
 
 def repeat(src, dst, n):
-    "The clip `n` times, without encoding it again"
+    "Repeat the clip `n` times without encoding it again"
     with av.open(str(src)) as a, av.open(str(dst), 'w') as out:
         streams = {s: out.add_stream_from_template(s) for s in a.streams}
         length = a.streams.video[0].frames/a.streams.video[0].average_rate
@@ -38,7 +38,7 @@ def repeat(src, dst, n):
 
 
 def child(script, *args, **env):
-    "What a script of its own process says: pytest's memory is not to be counted"
+    "Run a script in a process of its own, so that the memory of pytest is not counted, and return its JSON"
     done = subprocess.run([sys.executable, '-c', script, *map(str, args)], capture_output=True, text=True, env=os.environ | env)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -58,7 +58,7 @@ def now():
     return me.memory_info().rss/1e6, me.num_fds(), me.num_threads()
 '''
 
-# what holds itself would wait for Python's collector, which counts objects, not their megabytes: so do without it
+# reference cycles would wait for Python's collector, which counts objects, not megabytes: so switch it off
 LONG = WATCH + '''
 gc.disable()
 seen = []
@@ -68,17 +68,17 @@ class Watched(Blurrer):
             if i % int(sys.argv[3]) == 0: seen.append(now())
             yield img
 report = blur_video(sys.argv[1], sys.argv[2], Watched(), progress=False)
-assert not report.failures and report.audio == 'copied'
+assert not report.n_failed and report.audio == 'copied'
 print(json.dumps(seen))
 '''
 
 
-@pytest.mark.parametrize('size, short, long', [((640, 360), 250, 20_000), ((1920, 1080), 0, 10_000)], ids=['360 lines', '1080 lines'])
-def test_long_clip_takes_no_more_than_a_short_one(tmp_path, frames, soak, size, short, long):
+@pytest.mark.parametrize('size, short, long', [((640, 360), 250, 20_000), ((1920, 1080), 0, 10_000)], ids=['360p', '1080p'])
+def test_long_clip_needs_no_more_memory_than_a_short_one(tmp_path, frames, soak, size, short, long):
     n = long if soak else short
     if not n: pytest.skip('only in make soak')
     src = write_clip(tmp_path/'once.mp4', [cv2.resize(f, size) for f in frames[:50]])
-    every, start = n//50, 500 if soak else 100     # what is set up in the beginning is there by then
+    every, start = n//50, 500 if soak else 100     # setup is done by then
     seen = child(LONG, repeat(src, tmp_path/'long.mp4', n//50), tmp_path/'out.mp4', every)
     assert len(seen) == 50 and len(times(tmp_path/'out.mp4')) == n
     early, late = (np.median(s, axis=0) for s in (seen[start//every:][:5], seen[-10:]))
@@ -112,12 +112,12 @@ print(json.dumps([seen, said]))
 
 
 def test_many_clips_one_after_another(tmp_path, frames, soak):
-    "In one process, without Python's collector, good ones and those that fail. Every round is as the second one was"
+    "In one process, without Python's collector, good clips and failing ones. Each round is like the second"
     small = [cv2.resize(f, (160, 120)) for f in frames[:8]]
     good = write_clip(tmp_path/'good.mp4', small).read_bytes()
     (tmp_path/'cut.mp4').write_bytes(good[:len(good)//2])
-    (tmp_path/'text.mp4').write_text('This is no video.\n'*100)
-    (tmp_path/'bad.onnx').write_text('This is no net.\n')
+    (tmp_path/'text.mp4').write_text('This is not a video.\n'*100)
+    (tmp_path/'bad.onnx').write_text('This is not a model.\n')
     (tmp_path/'out.mkv').write_bytes(b'precious')
     write_clip(tmp_path/'good.mkv', small)
     whole = bytearray(write_clip(tmp_path/'damaged.mkv', small*4).read_bytes())
@@ -130,20 +130,20 @@ def test_many_clips_one_after_another(tmp_path, frames, soak):
         out.mux(track.encode(sound))
         out.mux(track.encode())
     rounds, kinds = (16, 13) if soak else (3, 13)
-    # otherwise glibc keeps some memory for each thread, and every clip has new ones: 40 MB up and down
+    # otherwise glibc keeps memory for each new thread: 40 MB up and down
     seen, said = child(MANY, tmp_path, rounds*kinds, MALLOC_ARENA_MAX='1')
     assert {'cut.mp4', 'text.mp4', 'good.mkv', 'sound.mkv', 'background', 'function', 'bad model'} <= set(said)
     assert (tmp_path/'out.mkv').read_bytes() == b'precious' and not list(tmp_path.glob('.*'))
     memory, *counts = np.array(seen).T
     assert all(len(set(c[i::kinds][1:])) == 1 for c in counts for i in range(kinds)), counts
-    # nobody holds a frame, a blurrer or a net when its clip is done
+    # no frame, blurrer or session survives its clip
     assert not np.array(counts[2:]).any(), counts
-    # what is free is given back to the system or kept, so peaks are compared; 0.2 MB a clip would make 35
+    # free memory may be kept or returned, so compare peaks; a leak of 0.2 MB per clip would make 35
     if soak: assert memory[-3*kinds:].max() - memory[:3*kinds].max() < 20, memory
 
 
-def test_what_is_done_with_is_freed(frames):
-    "At once, not when Python looks for what holds itself: a net takes 10 MB"
+def test_blurrer_is_freed_immediately(frames):
+    "Not at the next garbage collection: a session takes 10 MB"
     def raises(*args): raise RuntimeError('at work')
     gc.disable()
     try:
@@ -161,12 +161,12 @@ def test_what_is_done_with_is_freed(frames):
 
 @pytest.mark.parametrize('error', [RuntimeError, KeyboardInterrupt])
 def test_no_thread_goes_on_when_it_fails(frames, error):
-    "Not even while somebody looks at the traceback: the file that the thread reads would be closed under it"
+    "Not even while a traceback is alive: the thread would read from a closed file"
     before, failed = threading.active_count(), threading.Event()
 
     def fail(frame, alpha, bg):
         if error is RuntimeError: raise RuntimeError('at work')
-        if not failed.is_set(): _thread.interrupt_main()     # once: the frame after this one may be under way already
+        if not failed.is_set(): _thread.interrupt_main()     # once: the next frame may already be in progress
         failed.set()
         time.sleep(.2)
         return frame
@@ -187,12 +187,12 @@ def variants(frames, n):
         yield [np.ascontiguousarray(f[y:y+240, x:x+320 + 8*i][:, ::(-1)**i]) for f in frames[20*i:20*i + 6]]
 
 
-@pytest.mark.parametrize('shared', [True, False], ids=['one net for all', 'a net for each'])
-def test_eight_at_once_give_what_one_after_another_gives(frames, soak, shared):
-    clips, net = list(variants(frames, 8)), load_segmenter() if shared else None
+@pytest.mark.parametrize('shared', [True, False], ids=['shared session', 'own sessions'])
+def test_eight_in_parallel_equal_one_after_another(frames, soak, shared):
+    clips, segmenter = list(variants(frames, 8)), load_segmenter() if shared else None
 
     def blurred(clip):
-        return list(Blurrer(net, Matte(people='main')).stream([(f, i/25) for i, f in enumerate(clip)]))
+        return list(Blurrer(segmenter, Matte(people='main')).stream([(f, i/25) for i, f in enumerate(clip)]))
 
     alone = [blurred(c) for c in clips]
     with ThreadPoolExecutor(8) as pool:
@@ -200,15 +200,15 @@ def test_eight_at_once_give_what_one_after_another_gives(frames, soak, shared):
             for a, b in zip(alone, pool.map(blurred, clips)): assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 
 
-def test_eight_files_at_once(tmp_path, frames, soak):
-    "Into one folder, and with the rights that one gets"
+def test_eight_files_in_parallel(tmp_path, frames, soak):
+    "Into one folder, with ordinary permissions"
     sources = [write_clip(tmp_path/f'{i}.mp4', c) for i, c in enumerate(variants(frames, 8))]
     before = os.umask(0o027)
     try:
         for k in range(10 if soak else 1):
             def blur(src, where): return blur_video(src, tmp_path/f'{where}-{src.name}', overwrite=True, progress=False)
             if not k: alone = [blur(s, 'alone') for s in sources]
-            with ThreadPoolExecutor(8) as pool: reports = list(pool.map(lambda s: blur(s, 'at-once'), sources))
+            with ThreadPoolExecutor(8) as pool: reports = list(pool.map(lambda s: blur(s, 'parallel'), sources))
             assert [r.frames for r in reports] == [r.frames for r in alone] == [6]*8
             for a, b in zip(alone, reports):
                 # not byte for byte: x264 with mbtree is not deterministic while other encoders run in the same process

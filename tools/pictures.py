@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from bgblur.background import Blur, ColourBackground, ImageBackground, Lens
 from bgblur.blur import composite, masked_blur
@@ -117,11 +118,6 @@ def predict():
     return np.hstack([frame, grey(Blurrer().alpha(frame))])
 
 
-def video():
-    blurrer, frames = Blurrer(), [read_frames('testclip.mp4')[n] for n in (0, 130, 240)]
-    return np.vstack([np.hstack(frames), np.hstack([blurrer(f) for f in frames])])
-
-
 def labels(frame, *segmenters, **choices):
     "Return the overlays of `Label` for one or more segmenters, with the raw mask first."
     raw = [Label('', frame, s(frame), largest=False, fill=False) for s in segmenters]
@@ -149,6 +145,19 @@ def learner():
     return labels(training_image(671), usual_segmenter(), load_segmenter(tuned)) if tuned.exists() else None
 
 
+def animation(imgs, ms, quality=45):
+    "Return BGR images as the bytes of an animated WebP that shows each for `ms` milliseconds."
+    first, *rest = (Image.fromarray(img[..., ::-1]) for img in imgs)
+    data = BytesIO()
+    first.save(data, 'webp', save_all=True, append_images=rest, duration=ms, loop=0, quality=quality)
+    return data.getvalue()
+
+
+def before_after(frames, results, every=2, size=(320, 240)):
+    "Return each n-th frame beside its result, small."
+    return [np.hstack([cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in pair]) for pair in list(zip(frames, results))[::every]]
+
+
 def chart():
     "Return the steps of 07_speed, in frames per second, as a PNG."
     steps = json.loads((ROOT/'nbs'/'bench.json').read_text())['steps']
@@ -160,7 +169,7 @@ def chart():
 # name of the image: the function that makes it, its largest width in pixels, its JPEG quality
 IMAGE = {'hero': (hero, 1200, 88), 'matte': (matte, 900, 95), 'sheet': (sheet, None, 95),
          'before-after': (before_after, 900, 95), 'backgrounds': (backgrounds, 900, 95), 'predict': (predict, 900, 95),
-         'video': (video, 900, 95), 'label': (label_cleaned, 900, 95), 'learner': (learner, 900, 95)}
+         'label': (label_cleaned, 900, 95), 'learner': (learner, 900, 95)}
 
 if __name__ == '__main__':
     names = sys.argv[1:] or [*IMAGE, 'speed']
