@@ -1,11 +1,9 @@
-"""Make the images in nbs/images from the sample clip, and the chart from nbs/bench.json: python tools/pictures.py"""
+"""Make the pictures in nbs/images from the sample clip, and the chart from nbs/bench.json: python tools/pictures.py"""
 import json
-from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from bgblur.blur import ColourBackground, ImageBackground, composite, lens_blur, masked_blur
 from bgblur.pipeline import Blurrer
@@ -50,19 +48,6 @@ def backgrounds(frame, segmenter):
     return np.hstack([*some, composite(np.ascontiguousarray(person[..., :3]), person[..., 3]/255, squares(*frame.shape[:2]))])
 
 
-def animation(imgs, ms, quality=45):
-    "Return BGR images as the bytes of an animated WebP that shows each for `ms` milliseconds."
-    first, *rest = (Image.fromarray(img[..., ::-1]) for img in imgs)
-    data = BytesIO()
-    first.save(data, 'webp', save_all=True, append_images=rest, duration=ms, loop=0, quality=quality)
-    return data.getvalue()
-
-
-def before_after(frames, results, every=2, size=(320, 240)):
-    "Return each n-th frame beside its result, small."
-    return [np.hstack([cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in pair]) for pair in list(zip(frames, results))[::every]]
-
-
 def chart():
     "The steps of 07_speed, in frames per second"
     steps = json.loads((ROOT/'nbs'/'bench.json').read_text())['steps']
@@ -84,8 +69,8 @@ if __name__ == '__main__':
         'before-after': np.hstack([frames[130], blurrer(frames[130])]),
         'backgrounds': backgrounds(frames[130], blurrer.segmenter),
         'predict': np.hstack([frames[130], grey(blurrer.alpha(frames[130]))]),
+        'video': np.vstack([np.hstack(some), np.hstack([blurrer(f) for f in some])]),
     }
-    (ROOT/'nbs'/'images'/'video.webp').write_bytes(animation(before_after(frames, streamed), 80))
     for name, img in pictures.items():
         scale = 1 if name == 'sheet' else min(1, 900/img.shape[1])
         small = cv2.resize(img, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
