@@ -88,12 +88,12 @@ def _blur_frames(reader, writer, blurrer, transparent=False, done=None):
 # %% ../nbs/04_video.ipynb #adba3092
 @dataclass(repr=False)
 class Report:
-    "What `blur_video` did."
+    "Result of `blur_video`."
     path: Path           # the result
     frames: int          # number of frames in the result
     expected: int        # number of frames in the source, by its header; None if unknown
     seconds: float       # duration of the work
-    audio: str           # what became of the sound: 'copied', 'converted to AAC' (or Opus, MP3), 'left out' or 'none'
+    audio: str           # how the sound was written: 'copied', 'converted to AAC' (or Opus, MP3), 'left out' or 'none'
     n_failed: int        # number of frames in which the model failed; they are blurred as a whole
     error: str           # why the model failed last
     stills: list[Path]   # images saved on the way
@@ -229,9 +229,11 @@ class VideoBackground:
             self.fitted = resize_to_fill(to_bgr(self.current), frame.shape[1::-1])
         return self.fitted
 
+    def at(self, seconds): self.seek(seconds)
+
     def close(self):
         "Close the file."
-        if self.reader: self.reader.container.close()
+        if self.reader: self.reader.close()
 
     def __enter__(self): return self
     def __exit__(self, *args): self.close()
@@ -273,8 +275,6 @@ def seek(self:VideoBackground,
     self.seconds = seconds
     # the end, and with it the length, may have been found just now
     if not self.following and self._looped(t) < self.current.time - self.start: self.seek(seconds)
-
-VideoBackground.at = VideoBackground.seek
 
 # %% ../nbs/04_video.ipynb #fb507d53
 def _background_file(path):

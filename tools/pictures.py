@@ -10,7 +10,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from bgblur.background import Blur, ColourBackground, ImageBackground, Lens
 from bgblur.blur import composite, masked_blur
@@ -143,19 +142,6 @@ def learner():
     "For 06_learner: the mask before and after `make train`, which must have run."
     tuned = ROOT/'output'/'person-tuned.onnx'
     return labels(training_image(671), usual_segmenter(), load_segmenter(tuned)) if tuned.exists() else None
-
-
-def animation(imgs, ms, quality=45):
-    "Return BGR images as the bytes of an animated WebP that shows each for `ms` milliseconds."
-    first, *rest = (Image.fromarray(img[..., ::-1]) for img in imgs)
-    data = BytesIO()
-    first.save(data, 'webp', save_all=True, append_images=rest, duration=ms, loop=0, quality=quality)
-    return data.getvalue()
-
-
-def before_after(frames, results, every=2, size=(320, 240)):
-    "Return each n-th frame beside its result, small."
-    return [np.hstack([cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in pair]) for pair in list(zip(frames, results))[::every]]
 
 
 def chart():

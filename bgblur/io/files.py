@@ -86,7 +86,7 @@ _PRIVATE = re.compile(r'\..*\.bgblur-[0-9a-f]{8}\.part', re.S)
 _in_use = {}     # private folders of this process, each with the parent folders made for it
 
 def _restore_old(folder):
-    "Move what was to be replaced back to its place, unless the new version is already there."
+    "Move replaced files back to their place, unless the new version is already there."
     for p in (folder/'old').glob('*'):
         place = folder.parent/p.name
         # fails if something else appeared at `place`; then both stay

@@ -54,7 +54,7 @@ def _check_size(f, name):
 
 def read_image(
     source,         # path of an image file, or its bytes
-    name=None,      # what errors call it; None: its path
+    name=None,      # name for errors; None: its path
 ) -> np.ndarray:    # BGR uint8 `(h,w,3)`
     "Read an image. Raises `BgblurError` if it does not exist, is not an image, is damaged, or has more than `MAX_PIXELS`."
     name = name or source

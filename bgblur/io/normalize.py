@@ -188,7 +188,7 @@ class FrameNormalizer:
     def __call__(self,
         frame:av.VideoFrame,   # decoded frame
     ):                         # generator of frames; deinterlacing delays them by one
-        "Yield `frame` itself if nothing needs to change, otherwise what the filters return."
+        "Yield `frame` itself if nothing needs to change, otherwise the output of the filters."
         self.size = self.size or (frame.width, frame.height)
         self.interlaced |= frame.interlaced_frame
         hdr = frame.color_trc if frame.color_trc in (PQ, HLG) else None

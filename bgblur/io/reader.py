@@ -111,7 +111,7 @@ def _packets(self:VideoReader):
 # %% ../../nbs/io/reader.ipynb #532b8899
 @patch
 def _decode(self:VideoReader, packet):
-    "Return the frames of a video packet; count what cannot be decoded in `n_undecodable`."
+    "Return the frames of a video packet; count failures in `n_undecodable`."
     try: frames = self.video.decode(packet)
     except av.error.FFmpegError: self.n_undecodable,frames = self.n_undecodable + 1,[]
     for f in frames:
@@ -136,7 +136,7 @@ def _decoded(self:VideoReader):
 # %% ../../nbs/io/reader.ipynb #9b805c59
 @patch
 def __iter__(self:VideoReader):
-    """Yield frames (`av.VideoFrame`) and packets (`av.Packet`). `n_undecodable` counts what could not be decoded, `read_error` is
+    """Yield frames (`av.VideoFrame`) and packets (`av.Packet`). `n_undecodable` counts packets and frames that failed, `read_error` is
     the reason if the file could not be read to its end. Both are complete after the last item."""
     for item in self._decoded():
         if isinstance(item, av.Packet): yield item

@@ -38,7 +38,7 @@ class TrackWriter:
         raise NotImplementedError
 
     def close(self):
-        "Write what is still pending."
+        "Write pending packets."
 
 class CopiedTrack(TrackWriter):
     "Copy the packets of a track."

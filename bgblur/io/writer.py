@@ -26,7 +26,7 @@ from ..core.errors import default_threads
 # %% ../../nbs/io/writer.ipynb #ea6cff84
 class BaseWriter:
     "Write frames, and packets of sound and subtitles. Subclasses define `write`."
-    audio_name = 'AAC'    # what sound becomes if it cannot be copied
+    audio_name = 'AAC'    # codec of converted sound, for the report
 
     def __init__(self): self.tracks,self.notes = {},[]
 
@@ -48,7 +48,7 @@ class BaseWriter:
     def audio_report(self,
         had_audio:bool,         # does the source have sound?
     ) -> str:                   # 'copied', 'converted to AAC' (or another codec), 'left out' or 'none'
-        "Return what became of the sound. Call it before `close`."
+        "Return how the sound was written. Call it before `close`."
         made = [t for t in self.tracks.values() if t.stream.type == 'audio']
         if not made: return 'left out' if had_audio else 'none'
         return f'converted to {self.audio_name}' if any(t.is_converted for t in made) else 'copied'
@@ -59,7 +59,7 @@ def x264_options(
 ) -> dict:
     "Return the encoder's options: fast, with most bits for the person."
     return {'crf': str(crf), 'preset': 'superfast', 'bf': '0',
-            # spend bits on what later frames copy; 5 frames of lookahead, since 10 need 33 MB more at 1080p
+            # spend bits on areas that later frames copy; 5 frames of lookahead, since 10 need 33 MB more at 1080p
             'mbtree': '1', 'rc-lookahead': '5',
             # adaptive quantization would give bits to smooth areas: to the blurred background
             'aq-mode': '0',
