@@ -16,11 +16,14 @@ from pathlib import Path
 
 from fastcore.basics import patch
 
-from .blur import ImageBackground
+from .background import ImageBackground
 from .explore import Explorer, find_backgrounds, open_frames
-from .predict import BgblurError, imports_of
+from .core.errors import BgblurError, imports_of
 from .ui.canvas import Upload
-from .video import FORMATS, IMAGES, VideoBackground, VideoReader, encode_image
+from .background import VideoBackground
+from .io.image import IMAGES
+from .io.reader import VideoReader
+from .io.writer import FORMATS
 
 with imports_of('notebooks'): import ipywidgets as w
 

@@ -58,7 +58,7 @@ class Background:
 class Blur(Background):
     "The background blurred like frosted glass."
     def __init__(self,
-        strength=61,      # width of the blur, in pixels of a frame whose shorter side is 360, 1 to 1001
+        strength=61,      # width of the blur, in pixels of a frame whose shorter side is 360, 1 or more, 1001 at most
     ):
         "Raises `BgblurError` for another strength."
         check_strength(strength)
@@ -109,7 +109,7 @@ RADIUS = 8     # of the disc at the size where it is computed, in pixels; smalle
 class Lens(Background):
     "The background out of focus, with the bokeh of a camera lens."
     def __init__(self,
-        strength=61,           # width of the blur, in pixels of a frame whose shorter side is 360, 1 to 1001
+        strength=61,           # width of the blur, in pixels of a frame whose shorter side is 360, 1 or more, 1001 at most
         highlight_boost=.75,   # how much brighter than white lamps may be, see `srgb_luts`
     ):
         "Raises `BgblurError` for another strength or boost."

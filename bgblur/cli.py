@@ -28,6 +28,7 @@ import typer
 import typer.core
 
 from .core.docs import with_params
+from .core.errors import BgblurError
 from .core.settings import SETTINGS, Settings
 
 # %% ../nbs/11_cli.ipynb #fa10b158
@@ -115,10 +116,10 @@ def blurrer_from(
     from bgblur.matte import Matte
     from bgblur.pipeline import Blurrer
     from bgblur.predict import load_segmenter
-    from bgblur.video import background_from
+    from bgblur.background import background_from
     s = settings
     background = None if s.background == 'none' else background_from(s.background, s.strength)
-    return Blurrer(load_segmenter(s.model, trust=trust, device=s.device), Matte(people=s.people, edge=s.edge), background, wrap=s.wrap)
+    return Blurrer(load_segmenter(s.model, trust=trust, device=s.device), Matte(people=s.people, feather=s.edge), background, wrap=s.wrap)
 
 # %% ../nbs/11_cli.ipynb #7f9c9575
 @with_params
@@ -134,7 +135,7 @@ def default_name(
 
 def _destination(src, output, suffixes, background):
     "Return the file to write. Raises `VideoError` if it is the background, which we also read."
-    from bgblur.video import VideoError, check_source
+    from bgblur.io.files import VideoError, check_source
     dst = output or default_name(check_source(src), suffixes, background)
     # unlike the methods of Path, these accept a name that is too long
     if os.path.exists(dst) and os.path.exists(background) and os.path.samefile(dst, background):
@@ -149,8 +150,7 @@ def _print_traceback(e):
 
 def _message(e):
     "Return what the user should know about the error `e`."
-    # by name, because importing the class would load OpenCV; and that import may be what failed
-    if 'BgblurError' in [c.__name__ for c in type(e).__mro__]: return e
+    if isinstance(e, BgblurError): return e
     # OpenCV's code for this is -4
     if isinstance(e, MemoryError) or 'error: (-4:' in str(e):
         return 'There is not enough memory. Close other programs or use a smaller image.'
@@ -178,10 +178,9 @@ def _handle_signals(handler):
 
 def _remove_partial_files():
     "Remove the partial files of this process, if the module that writes them is loaded."
-    for name in ('bgblur.io.files', 'bgblur.video'):
-        module = sys.modules.get(name)
-        # a signal may come while the module is half imported
-        if module and 'remove_partial' in vars(module): return module.remove_partial()
+    module = sys.modules.get('bgblur.io.files')
+    # a signal may come while the module is half imported
+    if module and 'remove_partial' in vars(module): module.remove_partial()
 
 def _clean_up_and_die(number, _):
     "Remove partial files, then die of the signal. A second signal changes nothing."
@@ -232,7 +231,8 @@ def video(
 
     Sound, resolution and timing stay the same. Writes .mp4, .m4v, .mov, .mkv, .webm, .avi or .gif. With -b none the
     background is transparent: .mov (ProRes 4444), .webm (VP9), or a folder of PNG images."""
-    from bgblur.video import ALPHA_FORMATS, FORMATS, blur_video
+    from bgblur.io.writer import ALPHA_FORMATS, FORMATS
+    from bgblur.video import blur_video
     if stills_dir and not stills: raise typer.BadParameter('also needs --stills N, the number of frames from one image to the next.',
                                                            param_hint='--stills-dir')
     transparent = settings.background == 'none'
@@ -261,7 +261,8 @@ def image(
 
     Writes .jpg, .png, .webp, .bmp or .tif. With -b none the background is transparent: .png or .webp.
     A video as background contributes its first frame."""
-    from bgblur.video import ALPHA_IMAGES, IMAGES, blur_image
+    from bgblur.io.image import ALPHA_IMAGES, IMAGES
+    from bgblur.video import blur_image
     transparent = settings.background == 'none'
     dst = _destination(src, output, ALPHA_IMAGES if transparent else IMAGES, settings.background)
     blurrer = blurrer_from(settings, trust)
@@ -284,7 +285,7 @@ def _size(text):
 
 def _live_source(camera, size, rate, source, once):
     "Return the source of the frames: a file or a camera."
-    from bgblur.live import Camera, FileSource
+    from bgblur.camera.sources import Camera, FileSource
     if once and not source: raise typer.BadParameter('needs a file to play. Add --source FILE.', param_hint='--once')
     if source and camera: raise typer.BadParameter('cannot be combined with --source, which plays a file.', param_hint='--camera')
     if source: return FileSource(source, size, rate, loop=not once)
@@ -293,7 +294,7 @@ def _live_source(camera, size, rate, source, once):
 
 def _live_sinks(to, device):
     "Return the outputs that --to names."
-    from bgblur.live import Sink, VirtualCamera, Window
+    from bgblur.camera.sinks import Sink, VirtualCamera, Window
     if to == 'none': return [Sink()]
     return [VirtualCamera(device)]*(to != 'window') + [Window()]*(to != 'virtual')
 
@@ -319,7 +320,7 @@ def _status_printer():
     return print_status
 
 def _print_cameras():
-    from bgblur.live import cameras
+    from bgblur.camera.sources import cameras
     found = cameras()
     for path,name in found.items(): typer.echo(f'{path}  {name}')
     if not found: typer.echo('bgblur: no camera was found.', err=True)
@@ -348,15 +349,13 @@ def live(
     """Blur or replace the background of a webcam, live.
 
     Press h in the window to see its keys. With --to both they also change the virtual camera."""
-    from bgblur.live import BACKGROUNDS, Live, Settings as LiveSettings
-    from bgblur.predict import BgblurError
+    from bgblur.live import BACKGROUNDS, Live
     if list_: return _print_cameras()
     if settings.background == 'none': raise BgblurError('A live image cannot be transparent. Choose a colour, such as -b green.')
     frames = _live_source(camera, _size(size), rate, source, once)
     blurrer = blurrer_from(replace(settings, background='blur', wrap=None), trust)
-    running = Live(frames, _live_sinks(to, virtual_device), blurrer, LiveSettings(settings.strength, settings.background), settings.wrap,
-                   tuple(dict.fromkeys([settings.background, *BACKGROUNDS])), 5. if rest else None, seconds,
-                   None if quiet else _status_printer())
+    running = Live(frames, _live_sinks(to, virtual_device), blurrer, settings, tuple(dict.fromkeys([settings.background, *BACKGROUNDS])),
+                   5. if rest else None, seconds, None if quiet else _status_printer())
     with _ctrl_c_stops(running): report = running.run()
     if not quiet: typer.echo(f'\n{report}' if sys.stderr.isatty() else report)
     if report.n_failed:

@@ -10,27 +10,32 @@ __all__ = ['MATTES', 'DEFAULTS', 'OPTIONS', 'plain_probability', 'hard_mask', 'f
 import re
 from functools import partial
 from html import escape
-from inspect import signature
 from itertools import islice
 from pathlib import Path
 from shlex import quote
-from time import perf_counter
 from types import FunctionType
 
 import cv2, numpy as np
 from fastcore.basics import patch
 
-import bgblur.blur
-import bgblur.video
-from .blur import blur_background, read_image
-from .matte import Matte
+import bgblur.background
+from .background import Background, Blur, FunctionBackground
+from .io.image import read_image
+from .matte import FunctionMatte, Matte
 from .pipeline import Blurrer
-from .predict import BgblurError, check_frame, imports_of, load_segmenter, resize_area
+from .core.checks import check_frame
+from .core.errors import BgblurError, imports_of
+from .core.frame import resize_area
+from .predict import load_segmenter
 from .ui.canvas import Canvas, with_image
 from .ui.controls import controls, histogram, with_help
-from .ui.pixels import PixelExplorer     # `bgblur.explore` offers both explorers
 from .ui.show import jpeg
-from .video import FORMATS, IMAGES, VideoReader, atomic_file, blur_image, blur_video, check_destination, check_source, encode_image, to_bgr
+from .io.files import atomic_file, check_destination, check_source
+from .io.image import IMAGES, encode_image
+from .io.normalize import to_bgr
+from .io.reader import VideoReader
+from .io.writer import FORMATS
+from .video import blur_image, blur_video
 
 with imports_of('notebooks'):
     import ipywidgets as w
@@ -60,19 +65,13 @@ def hard_mask(
 MATTES = {'refined': Matte, 'probability': plain_probability, 'hard mask': hard_mask}
 
 # %% ../nbs/05_explore.ipynb #808cdeab
-def _is_background(f):
-    "Does `f`, or an object of class `f`, take `(frame, alpha, bg)`? A function must also have a setting."
-    call = vars(f).get('__call__') if isinstance(f, type) else f
-    names = [p for p in signature(call).parameters if p != 'self'] if call else []
-    return names[:3] == ['frame', 'alpha', 'bg'] and (isinstance(f, type) or len(names) > 3)
-
 def find_backgrounds(
-    *modules,             # modules to search; none: `bgblur.blur` and `bgblur.video`
-) -> dict:                # name in the menu -> function or class
-    "Return every public background, by its name without 'background' or 'blur' at the end."
-    found = {k: f for m in modules or (bgblur.blur, bgblur.video) for k,f in vars(m).items()
-             if isinstance(f, (type, FunctionType)) and f.__module__ == m.__name__ and not k.startswith('_') and _is_background(f)}
-    return {re.sub('(?<=.)_?(background|blur)$', '', k.lower()): f for k,f in found.items()}
+    *modules,             # modules to search; none: `bgblur.background`
+) -> dict:                # name in the menu -> class
+    "Return every public background, by its name without 'Background' at the end."
+    found = {k: f for m in modules or (bgblur.background,) for k,f in vars(m).items()
+             if isinstance(f, type) and issubclass(f, Background) and f.__module__ == m.__name__}
+    return {re.sub('background$', '', k.lower()): f for k,f in found.items() if f not in (Background, FunctionBackground)}
 
 # %% ../nbs/05_explore.ipynb #a2cd122f
 class BlurrerControls:
@@ -147,6 +146,7 @@ def kind_and_settings(
     f,              # a matte or background: a function, a `partial` of one, or an object
 ) -> tuple:         # its function or class, and a dict of its settings
     "Return which kind of matte or background `f` is."
+    if isinstance(f, (FunctionMatte, FunctionBackground)): f = f.function
     if isinstance(f, partial): return f.func,f.keywords
     return (f, {}) if isinstance(f, FunctionType) else (type(f), vars(f))
 
@@ -162,7 +162,8 @@ def load(self:BlurrerControls,
             raise BgblurError(f"The {part} {kind.__name__} is not in the menu. Add it with Explorer({part}s={{'name': {kind.__name__}}}).")
         self.choice[part].value = name
         for k,c in self.controls[part, name].items(): c.value = given.get(k, c.value)
-    for k,c in self.general.items(): c.value = vars(blurrer).get(k, c.value)
+    general = {'crop': blurrer.attention.crop, 'skip': blurrer.attention.skip, 'max_matte_height': blurrer.max_matte_height}
+    for k,c in self.general.items(): c.value = general[k]
 
 # %% ../nbs/05_explore.ipynb #3c7394e7
 @patch
@@ -212,37 +213,14 @@ def open_frames(
     return frames
 
 # %% ../nbs/05_explore.ipynb #9256caf9
-class _Timed:
-    "Work like `f`, add up the milliseconds of all calls, keep the last result."
-    def __init__(self, f): self.f,self.ms,self.result = f,0.,None
-
-    def __call__(self, *args, **kwargs): return self._time(self.f, *args, **kwargs)
-
-    def _time(self, f, *args, **kwargs):
-        start = perf_counter()
-        self.result = f(*args, **kwargs)
-        self.ms += 1000*(perf_counter() - start)
-        return self.result
-
-    def __getattr__(self, name):
-        if name == 'f': raise AttributeError(name)
-        x = getattr(self.f, name)
-        return partial(self._time, x) if callable(x) and name != 'reset' else x
-
 def run_measured(
     controls,           # `BlurrerControls`
     frame,              # BGR uint8 `(H,W,3)`
-) -> tuple:             # output like `frame`, alpha float32 `(H,W)`, stage -> milliseconds, error message or ''
-    "Blur one frame and measure the model ('segment'), the matte, the background, and the rest."
-    b = controls.blurrer(_Timed(controls.segmenter))
-    b.matte,b.background = _Timed(b.matte),_Timed(b.background)
-    start = perf_counter()
-    out = b(frame)
-    total = 1000*(perf_counter() - start)
-    ms = {'segment': b.segmenter.ms, 'matte': b.matte.ms, 'background': b.background.ms}
-    ms['rest'] = total - sum(ms.values())
-    alpha = np.zeros(frame.shape[:2], np.float32) if b.n_failed else b.matte.result
-    return out,alpha,ms,str(b.last_error) if b.n_failed else ''
+) -> tuple:             # output like `frame`, alpha float32 `(h,w)`, stage -> milliseconds, error message or ''
+    "Blur one frame. Return what `Blurrer.last` holds: output, alpha, the time of each stage, and the error."
+    b = controls.blurrer()
+    out,r = b(frame),b.last
+    return out,r.alpha,r.ms,str(r.error or '')
 
 # %% ../nbs/05_explore.ipynb #ea121024
 class Explorer(BlurrerControls):
@@ -301,7 +279,7 @@ def layout(self:Explorer,
 
 # %% ../nbs/05_explore.ipynb #0f242703
 #: kinds that `Blurrer()` uses when it gets none
-DEFAULTS = {'matte': Matte, 'background': blur_background}
+DEFAULTS = {'matte': Matte, 'background': Blur}
 
 def _python_call(f, given):
     "Return Python for the class or function `f` with its settings `given`."
@@ -324,7 +302,7 @@ def to_python(self:BlurrerControls) -> str:
 
 # %% ../nbs/05_explore.ipynb #27df5a87
 #: settings that are options of `bgblur video`
-OPTIONS = {'background': '--background', 'strength': '--strength', 'wrap': '--wrap', 'people': '--people', 'edge': '--edge'}
+OPTIONS = {'background': '--background', 'strength': '--strength', 'wrap': '--wrap', 'people': '--people', 'feather': '--edge'}
 
 @patch
 def command_settings(self:BlurrerControls) -> dict:    # name of the setting -> its value

@@ -16,7 +16,8 @@ import cv2, numpy as np
 
 from .core.metrics import boundary_f, iou
 from .core.net import PersonNet, person_net, to_onnx
-from .predict import BgblurError, ModelError, _person_class, imports_of, load_segmenter, net_size
+from .core.errors import BgblurError, ModelError, imports_of
+from .predict import _person_class, net_size
 from .ui.label import check_pair
 
 # fastai uses parts of PyTorch that print warnings

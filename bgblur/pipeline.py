@@ -146,19 +146,28 @@ class Blurrer(BaseBlurrer):
 
 # %% ../nbs/03_pipeline.ipynb #fb3f6018
 @patch(as_prop=True)
-def wrap(self:Blurrer): return self.background.wrap if self._wrap is None else self._wrap
-
-@patch(as_prop=True)
 def accepts_yuv(self:Blurrer): return self.background.accepts_yuv and not self.wrap
+
+@patch
+def _exchange(self:Blurrer, **parts):
+    "Exchange private parts, and drop the estimated colours if they are of the other kind."
+    before = self.accepts_yuv
+    vars(self).update(parts)
+    if self.accepts_yuv != before: self.layers = None
 
 @patch(as_prop=True)
 def background(self:Blurrer): return self._background
 
 @patch(set_prop=True)
-def background(self:Blurrer, background):
-    before = self.accepts_yuv
-    self._background = as_background(background)
-    if self.accepts_yuv != before: self.layers = None
+def background(self:Blurrer, background): self._exchange(_background=as_background(background))
+
+@patch(as_prop=True)
+def wrap(self:Blurrer): return self.background.wrap if self._wrap is None else self._wrap
+
+@patch(set_prop=True)
+def wrap(self:Blurrer, wrap):
+    if wrap is not None: check_number(wrap, 0, 1, 'wrap')
+    self._exchange(_wrap=wrap)
 
 @patch(as_prop=True)
 def matte(self:Blurrer): return self._matte

@@ -27,10 +27,12 @@ import numpy as np
 from fastcore.basics import patch
 from tqdm import tqdm
 
-from .matte import Matte
 from .pipeline import Blurrer, prefetch
-from .predict import BgblurError, load_segmenter
-from .video import VideoReader, VideoWriter, blur_video, to_yuv, to_bgr
+from .core.errors import BgblurError
+from .io.normalize import to_bgr, to_yuv
+from .io.reader import VideoReader
+from .io.writer import VideoWriter
+from .video import blur_video
 
 # %% ../nbs/07_speed.ipynb #beebde58
 class Clock:
@@ -177,31 +179,13 @@ def items(self:Clock,
         yield item
 
 # %% ../nbs/07_speed.ipynb #5ab09c04
-class _TimedMatte(Matte):
-    "A `Matte` that records its time as stage 'matte' of `clock`."
-    def __init__(self, clock):
-        super().__init__()
-        self.clock = clock
-
-    def __call__(self, *args):
-        with self.clock('matte'): return super().__call__(*args)
-
-def _timed_parts(clock):
-    "Return a segmenter and a matte that record their time as stages 'segment' and 'matte' of `clock`."
-    segmenter = load_segmenter()
-    run = segmenter.small
-    def timed_run(frame):
-        with clock('segment'): return run(frame)
-    segmenter.small = timed_run
-    return segmenter,_TimedMatte(clock)
-
 class TimedBlurrer(Blurrer):
     "A `Blurrer` in a single thread. Its `clock` records the stages of each frame."
     def __init__(self,
-        **kwargs,       # as for `Blurrer`, without segmenter and matte
+        **kwargs,       # as for `Blurrer`
     ):
         self.clock = Clock()
-        super().__init__(*_timed_parts(self.clock), **kwargs)
+        super().__init__(**kwargs)
 
     def stream(self,
         frames,             # iterable of `(frame, seconds)`
@@ -209,8 +193,8 @@ class TimedBlurrer(Blurrer):
         threads=False,      # no effect: there is always a single thread
     ):                      # generator of images
         "Yield what `Blurrer.stream` yields and time it."
-        images = super().stream(self.clock.items('decode', frames), transparent, threads=False)
-        for img in self.clock.items('background', images):
+        for img in super().stream(self.clock.items('decode', frames), transparent, threads=False):
+            self.clock.row.update({stage: ms/1000 for stage,ms in self.last.ms.items()})
             with self.clock('encode'): yield img
             self.clock.next_frame()
 

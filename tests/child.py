@@ -19,7 +19,7 @@ import numpy as np
 from bgblur import cli, matte, video  # noqa: F401
 from bgblur.io.files import VideoError
 from bgblur.io.image import Stills
-from bgblur.video import BaseBlurrer
+from bgblur.pipeline import BaseBlurrer
 
 
 def listen():

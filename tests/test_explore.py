@@ -2,7 +2,7 @@
 from typer.main import get_command
 
 from bgblur.cli import app
-from bgblur.explore import OPTIONS, BlurrerControls, Explorer
+from bgblur.explore import BlurrerControls, Explorer, OPTIONS
 from conftest import CLIP
 
 

@@ -1,6 +1,5 @@
 "Unusual and damaged files, made on the spot. Each must come out as promised, or be refused in one sentence."
 import random
-import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +15,8 @@ from conftest import ROOT, bgblur, one_sentence, run, sound, times, write_clip
 from bgblur.io.files import VideoError
 from bgblur.io.normalize import HLG, PQ, nits_to_pq, orientation
 from bgblur.io.reader import VideoReader
-from bgblur.video import BaseBlurrer, blur_video
+from bgblur.pipeline import BaseBlurrer
+from bgblur.video import blur_video
 
 SMALL = 160, 120
 EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT

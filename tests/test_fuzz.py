@@ -20,7 +20,7 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 
 from bgblur import background as G
 from bgblur import blur as B
-from bgblur import matte, pipeline, predict
+from bgblur import matte, predict
 from bgblur.core import metrics
 from bgblur.background import Blur, COLOURS, ColourBackground, ImageBackground, Lens
 from bgblur.camera import sinks, sources
@@ -32,7 +32,8 @@ from bgblur.core.masks import fill_holes, remove_small_components
 from bgblur.matte import Matte
 from bgblur.pipeline import Blurrer
 from bgblur.predict import load_segmenter
-from bgblur.ui import controls, show
+from bgblur.ui import show
+from bgblur.ui.controls import controls
 
 # `bgblur.explore` and `bgblur.live` are functions; here we need the modules
 explore, live = import_module('bgblur.explore'), import_module('bgblur.live')

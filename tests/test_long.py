@@ -51,7 +51,8 @@ import av, psutil
 from bgblur.pipeline import Blurrer
 from bgblur.core.errors import BgblurError
 from bgblur.predict import OnnxSegmenter, load_segmenter
-from bgblur.video import VideoReader, blur_video
+from bgblur.io.reader import VideoReader
+from bgblur.video import blur_video
 me = psutil.Process()
 def now():
     "Megabytes, open files, threads"

@@ -18,8 +18,8 @@ from bgblur.cli import app, main
 from bgblur.pipeline import Blurrer
 from bgblur.core.errors import ModelError
 from bgblur.predict import load_segmenter
-from bgblur.frames import to_bgr
-from bgblur.video import VideoReader
+from bgblur.io.normalize import to_bgr
+from bgblur.io.reader import VideoReader
 
 PERSON = ROOT/'bgblur'/'weights'/'person.onnx'
 PICTURE = ROOT/'sample_data'/'rocket.jpg'

@@ -36,7 +36,9 @@ from bgblur.camera.sources import FileSource
 from bgblur.core.errors import BgblurError, ModelError
 from bgblur.predict import load_segmenter
 from bgblur.speed import copy_frames
-from bgblur.video import VideoReader, background_from, blur_image, blur_video
+from bgblur.background import background_from
+from bgblur.io.reader import VideoReader
+from bgblur.video import blur_image, blur_video
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith('linux'), reason='needs inotify, a feature of Linux')
 IMAGE = ROOT/'sample_data'/'rocket.jpg'
@@ -557,7 +559,7 @@ def kernel(page): return re.search(r'"kernelId": ?"([^"]+)"', fetch(page[1])[2])
 
 
 def test_page_limits_opencv(page, kernel):
-    from bgblur.video import MAX_PIXELS
+    from bgblur.io.image import MAX_PIXELS
     assert {k.environ()['OPENCV_IO_MAX_IMAGE_PIXELS'] for k in kernels(page[0])} == {str(MAX_PIXELS)}
 
 

@@ -227,7 +227,8 @@ def cutout_from_video(*args): return blur_a_video(*args, transparent=True)
 
 def use_as_background(src, folder, net, clip):
     from bgblur.pipeline import Blurrer
-    from bgblur.video import background_from, blur_video
+    from bgblur.background import background_from
+    from bgblur.video import blur_video
     dst = folder/'out.mp4'
     check_frame_count(dst, blur_video(clip, dst, Blurrer(net, background=background_from(str(src))), progress=False).frames)
     return dst,

@@ -18,8 +18,8 @@ from bgblur.pipeline import Blurrer
 from bgblur.ui.label import Label
 from bgblur.predict import load_segmenter
 from bgblur.speed import bars
-from bgblur.frames import to_bgr
-from bgblur.video import VideoReader
+from bgblur.io.normalize import to_bgr
+from bgblur.io.reader import VideoReader
 
 ROOT = Path(__file__).parent.parent
 SAMPLES, IMAGES = ROOT/'sample_data', ROOT/'nbs'/'images'

@@ -14,8 +14,9 @@ from time import perf_counter
 
 warnings.simplefilter('ignore')    # fastai uses parts of PyTorch that print warnings
 
-from bgblur.learner import (SIDE, create_mask, evaluate, fine_tune_gently, image_mask_pairs, labelled_images, learner_to_onnx,
-                            person_learner, webcam_dls)
+from bgblur.learner import (
+    SIDE, create_mask, evaluate, fine_tune_gently, image_mask_pairs, labelled_images, learner_to_onnx,
+    person_learner, webcam_dls)
 from bgblur.core.errors import BgblurError
 from bgblur.predict import load_segmenter
 from fastai.vision.all import set_seed

@@ -20,8 +20,8 @@ from ..background import resize_to_fill
 from ..core.checks import quiet_opencv
 from ..core.frame import YuvFrame
 from ..core.errors import BgblurError
-from ..frames import to_bgr
-from ..video import VideoReader
+from ..io.normalize import to_bgr
+from ..io.reader import VideoReader
 
 # %% ../../nbs/camera/sources.ipynb #87f2fbd2
 class Source:

@@ -8,7 +8,8 @@ __all__ = ['mad', 'mse', 'grad', 'conn', 'iou', 'boundary_f', 'dtssd', 'trail', 
 # %% ../../nbs/core/metrics.ipynb #67ca4c93
 import cv2, numpy as np
 
-from ..predict import BgblurError, as_alpha, check_frame
+from .checks import as_alpha, check_frame
+from .errors import BgblurError
 
 # %% ../../nbs/core/metrics.ipynb #f42d069c
 def _as_pair(a, g):

@@ -10,7 +10,7 @@ import warnings
 from importlib.resources import files
 from pathlib import Path
 
-from ..predict import imports_of
+from .errors import imports_of
 
 # fastai, which is imported later, uses parts of PyTorch that print warnings
 with imports_of('learner'), warnings.catch_warnings(action='ignore'):

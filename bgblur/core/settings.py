@@ -14,6 +14,7 @@ from shlex import quote
 from fastcore.basics import patch
 
 from .docs import with_params
+from .errors import BgblurError
 
 # %% ../../nbs/core/settings.ipynb #e119aa3c
 @with_params
@@ -37,11 +38,6 @@ def _allowed(f):
     if f.metadata['hi'] is None: return 'text'
     return f"a number from {f.metadata['lo']} to {f.metadata['hi']}" + ', or None'*(f.default is None)
 
-def _error(message):
-    "Return a `BgblurError`. Its module loads OpenCV, which `bgblur --help` should not wait for."
-    from bgblur.predict import BgblurError
-    return BgblurError(message)
-
 @with_params
 def checked(
     f,          # a field of `Settings`
@@ -53,7 +49,7 @@ def checked(
     if m['hi'] is not None:
         if isinstance(value, Real) and m['lo'] <= value <= m['hi']: return float(value)
     elif isinstance(value, (str, os.PathLike)) and (not m['choices'] or value in m['choices']): return os.fspath(value)
-    raise _error(f'{f.name} must be {_allowed(f)}, got {value!r:.80}.')
+    raise BgblurError(f'{f.name} must be {_allowed(f)}, got {value!r:.80}.')
 
 # %% ../../nbs/core/settings.ipynb #67ff84ce
 @with_params
@@ -102,7 +98,7 @@ def to_python(self:Settings) -> str:
     "Return Python code that makes a `Blurrer` with these settings. With the background 'none', call its method `cutout`."
     c,args = self.changed(),[]
     if 'model' in c or 'device' in c: args.append(f'load_segmenter({self.model!r}, device={self.device!r})')
-    if 'people' in c or 'edge' in c: args.append(f'matte=Matte(people={self.people!r}, edge={_short(self.edge)})')
+    if 'people' in c or 'edge' in c: args.append(f'matte=Matte(people={self.people!r}, feather={_short(self.edge)})')
     if self.background != 'none' and ('background' in c or 'strength' in c):
         args.append(f'background=background_from({self.background!r}, {_short(self.strength)})')
     if 'wrap' in c: args.append(f'wrap={_short(self.wrap)}')
@@ -122,5 +118,5 @@ def settings_from(
 ) -> Settings:
     "Return the `Settings` in a dict. Raises `BgblurError` for an unknown name or a value that is not allowed."
     unknown = [name for name in d if name not in SETTINGS]
-    if unknown: raise _error(f"Unknown setting {unknown[0]!r:.80}. Use {', '.join(SETTINGS)}.")
+    if unknown: raise BgblurError(f"Unknown setting {unknown[0]!r:.80}. Use {', '.join(SETTINGS)}.")
     return Settings(**d)

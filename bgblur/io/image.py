@@ -103,7 +103,7 @@ class Stills:
     ):
         "Save `img` if `n` is a multiple of `every`. Raises `VideoError` if the disk refuses."
         if not self.every or n % self.every: return
-        if isinstance(img, YuvFrame): img = img.shrunk(img.shape[1::-1])
+        if isinstance(img, YuvFrame): img = img.bgr()
         path = self.folder/f'frame_{n:06}{self.suffix}'
         with self._catch(): (self.tmp/path.name).write_bytes(encode_image(img, self.suffix))
         self.paths.append(path)

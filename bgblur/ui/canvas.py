@@ -11,7 +11,7 @@ from base64 import b64encode
 import cv2, numpy as np
 from fastcore.basics import patch
 
-from ..predict import imports_of
+from ..core.errors import imports_of
 from .show import jpeg
 
 with imports_of('notebooks'): import anywidget, traitlets

@@ -15,10 +15,14 @@ from pathlib import Path
 import cv2, numpy as np
 from fastcore.basics import patch
 
-from ..blur import quiet_opencv
-from ..matte import fill_holes, remove_small_components
-from ..predict import BgblurError, imports_of, load_segmenter
-from ..video import VideoError, VideoReader, encode_image, to_bgr
+from ..core.checks import quiet_opencv
+from ..core.masks import fill_holes, remove_small_components
+from ..core.errors import BgblurError, imports_of
+from ..predict import load_segmenter
+from ..io.files import VideoError
+from ..io.image import encode_image
+from ..io.normalize import to_bgr
+from ..io.reader import VideoReader
 
 # %% ../../nbs/ui/label.ipynb #610a3217
 def differing(
@@ -133,7 +137,7 @@ class Review:
         labels,       # list of `Label`
     ):
         with imports_of('notebooks'): import ipywidgets as w
-        from bgblur.explore import Canvas
+        from bgblur.ui.canvas import Canvas
         self.labels,self.i = labels,0
         self.canvas,self.position = Canvas(brush=8),w.Label()
         self.controls = _label_controls()
@@ -194,8 +198,8 @@ def _layout(self:Review):
 
 @patch
 def _repr_mimebundle_(self:Review, **kwargs):
-    from bgblur.explore import with_picture
-    return with_picture(self.widget._repr_mimebundle_(**kwargs), self.canvas)
+    from bgblur.ui.canvas import with_image
+    return with_image(self.widget._repr_mimebundle_(**kwargs), self.canvas)
 
 # %% ../../nbs/ui/label.ipynb #cb81ba66
 def save_labels(

@@ -14,9 +14,10 @@ import cv2
 from fastcore.basics import patch
 
 from ..io.image import read_image
-from ..camera.sinks import LiveView, PREVIEWS, Settings, Sink, placeholder
+from ..camera.sinks import LiveView, PREVIEWS, Sink, placeholder
+from ..core.settings import Settings
 from ..camera.sources import LatestFrame, Source
-from ..explore import with_picture
+from .canvas import with_image
 from ..pipeline import Blurrer
 from ..core.errors import BgblurError, imports_of
 
@@ -342,4 +343,4 @@ def still(self:LiveWidget) -> bytes:
     return self.sink.jpeg or cv2.imencode('.jpg', placeholder(self.source.size, 'not started'))[1].tobytes()
 
 @patch
-def _repr_mimebundle_(self:LiveWidget, **kwargs): return with_picture(self.widget._repr_mimebundle_(**kwargs), self)
+def _repr_mimebundle_(self:LiveWidget, **kwargs): return with_image(self.widget._repr_mimebundle_(**kwargs), self)

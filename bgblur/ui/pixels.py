@@ -11,7 +11,8 @@ from html import escape
 import cv2, numpy as np
 from fastcore.basics import patch
 
-from ..predict import check_frame, imports_of
+from ..core.checks import check_frame
+from ..core.errors import imports_of
 from .canvas import Canvas, with_image
 from .show import jpeg
 

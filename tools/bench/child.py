@@ -11,7 +11,7 @@ import time
 def first_frame(*args):
     "Run `bgblur ARGS` and print the seconds from $START, a Unix time, to the first frame given to the encoder."
     from bgblur.cli import main
-    from bgblur.video import VideoWriter
+    from bgblur.io.writer import VideoWriter
     write = VideoWriter.write
 
     def first(*frame):
@@ -41,7 +41,8 @@ def memory(at, way, src, dst):
 
 def live(clip, seconds):
     "Play `clip` as a 30 FPS webcam into the live loop for `seconds` seconds and print its report."
-    from bgblur.live import FileSource, Live
+    from bgblur.camera.sources import FileSource
+    from bgblur.live import Live
     report = Live(FileSource(clip, rate=30), seconds=float(seconds)).run()
     print(json.dumps({**vars(report), 'fps': report.fps, 'name': 'clip'}))
 

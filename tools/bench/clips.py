@@ -7,7 +7,8 @@ import numpy as np
 from tqdm import tqdm
 
 from bgblur.speed import copy_frames
-from bgblur.video import VideoReader, to_bgr
+from bgblur.io.normalize import to_bgr
+from bgblur.io.reader import VideoReader
 
 ROOT = Path(__file__).parent.parent.parent
 SAMPLE = ROOT/'sample_data'/'testclip.mp4'

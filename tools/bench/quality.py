@@ -21,10 +21,13 @@ from bgblur.core.attention import Attention
 from bgblur.core.frame import as_frame, small_size
 from bgblur.core.masks import fill_holes, remove_small_components, resize_prob
 from bgblur.matte import Matte, refine
-from bgblur.metrics import boundary_f, dtssd, flicker, halo, iou, mad, trail
+from bgblur.core.metrics import boundary_f, dtssd, flicker, halo, iou, mad, trail
 from bgblur.pipeline import Blurrer, matte_size
-from bgblur.predict import load_segmenter, resize_area
-from bgblur.video import VideoReader, encode_image, to_bgr
+from bgblur.core.frame import resize_area
+from bgblur.predict import load_segmenter
+from bgblur.io.image import encode_image
+from bgblur.io.normalize import to_bgr
+from bgblur.io.reader import VideoReader
 
 SAMPLE = Path(__file__).parent.parent.parent/'sample_data'/'testclip.mp4'
 SHEETS = Path('output/quality')

@@ -76,7 +76,8 @@ def make_learner(small=False):
     from fastai.vision.all import (CrossEntropyLossFlat, DataBlock, ImageBlock, Learner, MaskBlock, Normalize, RandomSplitter,
                                    Resize, ResizeMethod, imagenet_stats, resnet18, unet_learner)
 
-    from bgblur.learner import TwoClasses, person_net
+    from bgblur.core.net import person_net
+    from bgblur.learner import TwoClasses
     block = DataBlock((ImageBlock, MaskBlock(['background', 'person'])), get_y=lambda img: img[..., 0],
                       splitter=RandomSplitter(seed=42), item_tfms=Resize(SIZE[::-1], method=ResizeMethod.Squish),
                       batch_tfms=None if small else Normalize.from_stats(*imagenet_stats))
