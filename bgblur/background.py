@@ -49,7 +49,11 @@ class Background:
         "Return the background in planes, at a small size."
         raise NotImplementedError
 
-    def seek(self, seconds): "Go to the time of the next frame, in seconds; None: 1/25 s after the last one."
+    def seek(self,
+        seconds,           # time of the frame in front of it; None: 1/25 s after the last one
+    ):
+        "Go to the time of the next frame."
+
     def reset(self): "Go back to the beginning."
     def close(self): "Release files."
     def __repr__(self): return f'{type(self).__name__}()'

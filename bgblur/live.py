@@ -28,7 +28,10 @@ from .background import VideoBackground, background_from
 #: what the key b steps through
 BACKGROUNDS = ('blur', 'lens', 'grey')
 
-def next_background(background, backgrounds=BACKGROUNDS):
+def next_background(
+    background,                   # current background, by name
+    backgrounds=BACKGROUNDS,      # what b steps through
+):                                # name of a background
     "Return the background after `background`; the first one if it is not in the list."
     i = backgrounds.index(background) if background in backgrounds else -1
     return backgrounds[(i + 1) % len(backgrounds)]
@@ -50,7 +53,11 @@ def key_changes(
     return {'help': not view.help} if key == 'h' else {}
 
 # %% ../nbs/08_live.ipynb #b7398c89
-def apply_changes(settings, view, changes):
+def apply_changes(
+    settings:Settings,            # current settings
+    view:LiveView,                # current view
+    changes,                      # names of fields of either -> new values
+) -> tuple:                       # new settings, and new view
     "Return `settings` and `view` with the values in `changes`. Raise `TypeError` for a name that neither has."
     names = {f.name for f in fields(view)}
     return (replace(settings, **{k: v for k,v in changes.items() if k not in names}),

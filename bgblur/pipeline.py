@@ -79,8 +79,11 @@ class BaseBlurrer:
         "Return the new frame."
         raise NotImplementedError
 
-    def cutout(self, frame, time=None):
-        "Return BGRA uint8 `(H,W,4)`: the person with alpha."
+    def cutout(self,
+        frame,                  # BGR uint8 `(H,W,3)`
+        time=None,              # of the frame, in seconds; None: 1/25 s after the last one
+    ) -> np.ndarray:            # BGRA uint8 `(H,W,4)`
+        "Return the person with alpha. Raises `BgblurError` if this blurrer can't do that."
         raise BgblurError('This blurrer has no transparent output.')
 
     def stream(self,

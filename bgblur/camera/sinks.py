@@ -23,9 +23,20 @@ class Sink:
     "A place that shows live video. This one shows nothing; subclasses define `show` and what else they need."
     private = False     # only the user sees this sink, so it may show previews and text
     delay = 0.          # milliseconds from `show` until the image is visible, if the sink can measure it
-    def open(self, size, rate): "Prepare for images of `size` (width, height), `rate` times per second. Raise `BgblurError` if that fails."
+    def open(self,
+        size,           # width and height of the images
+        rate,           # images per second
+    ):
+        "Prepare for images. Raises `BgblurError` if that fails."
+
     def wait(self): "Wait until another image makes sense. Called before the newest frame is taken."
-    def show(self, img, text): "Show `img`, BGR uint8 `(H,W,3)`. `text` is a list of lines for the user."
+
+    def show(self,
+        img,            # BGR uint8 `(H,W,3)`
+        text,           # list of lines for the user
+    ):
+        "Show an image."
+
     def keys(self):
         "Return the letters of the keys pressed since the last call, see `HELP`."
         return ''

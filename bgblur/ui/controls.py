@@ -89,7 +89,9 @@ class Interactive:
         self.widget = w.VBox([*map(with_help, self.controls.values()), self.image])
         self.update()
 
-    def update(self, change=None):
+    def update(self,
+        change=None,    # what ipywidgets passes to an observer; not used
+    ):
         "Draw the figure with the values of the controls."
         out = self.draw(**{name: c.value for name,c in self.controls.items()})
         self.image.value = jpeg(out) if isinstance(out, np.ndarray) else out.data
