@@ -138,7 +138,7 @@ def test_default_names(tmp_path, frames, args, name):
 
 @pytest.mark.parametrize('command, args, words', [
     ('video', ['-b', 'gren'], ["'gren' is not a background", 'green']),
-    ('video', ['-b', '#12345'], ['#12345', 'no colour']),
+    ('video', ['-b', '#12345'], ['#12345', 'not a colour']),
     ('video', ['-b', 'missing.jpg'], ['no background file missing.jpg']),
     ('video', ['-b', 'text.jpg'], ['text.jpg']),
     ('video', ['-b', 'empty.mp4'], ['empty']),

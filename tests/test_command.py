@@ -175,7 +175,7 @@ def test_yuv_gives_the_same_as_bgr(tmp_path, frames, space, colour_range, monkey
     for yuv in (True, False):
         blurrer = Blurrer()
         assert blurrer.accepts_yuv
-        blurrer.accepts_yuv = yuv
+        blurrer.background.accepts_yuv = yuv
         blur_video(src, tmp_path/f'{yuv}.mp4', blurrer, progress=False)
         with VideoReader(tmp_path/f'{yuv}.mp4') as reader: results.append([to_bgr(f) for f in reader])
         assert not blurrer.n_failed and reader.video.codec_context.colorspace == space

@@ -32,8 +32,7 @@ from bgblur.core.masks import fill_holes, remove_small_components
 from bgblur.matte import Matte
 from bgblur.pipeline import Blurrer
 from bgblur.predict import load_segmenter
-from bgblur.ui import show
-from bgblur.ui.controls import controls
+from bgblur.ui import controls, show
 
 # `bgblur.explore` and `bgblur.live` are functions; here we need the modules
 explore, live = import_module('bgblur.explore'), import_module('bgblur.live')
@@ -679,7 +678,6 @@ def test_learner(img, p, second):
 @given(no_pictures)
 def test_net_refuses(picture):
     refuses(SEGMENTER, picture())
-    refuses(SEGMENTER.small, picture())
     refuses(check_frame, picture())
     refuses(predict.person_probability, Learner(np.zeros((3, 3)), True), picture())
 

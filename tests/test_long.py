@@ -148,7 +148,7 @@ def test_blurrer_is_freed_immediately(frames):
     def raises(*args): raise RuntimeError('at work')
     gc.disable()
     try:
-        for options in ({}, {'segmenter': raises}, {'matte': raises}, {'zoom': False, 'skip': 0}):
+        for options in ({}, {'segmenter': raises}, {'matte': raises}, {'crop': False, 'skip': 0}):
             b = Blurrer(**options)
             b(frames[0])
             list(b.stream([(f, i/25) for i, f in enumerate(frames[:3])]))

@@ -47,7 +47,7 @@ def number(x): return np.float32(x)
 
 #: nets for something else, and what is said about each
 NOT_OURS = {
-    'two-inputs': (dict(nodes=[then('Add', 'image b', 'sum'), then('ReduceMean', 'sum', axes=[1])], also=['b']), 'not one float picture'),
+    'two-inputs': (dict(nodes=[then('Add', 'image b', 'sum'), then('ReduceMean', 'sum', axes=[1])], also=['b']), 'not one float image'),
     'integers': (dict(nodes=[then('Cast', 'image', 'f', to=1), then('ReduceMean', 'f', axes=[1])], kind=TensorProto.INT64), 'int64 (1, 3, h, w)'),
     'bytes': (dict(nodes=[then('Cast', 'image', 'f', to=1), then('ReduceMean', 'f', axes=[1])], kind=TensorProto.UINT8), 'uint8 (1, 3, h, w)'),
     'channels-last': (dict(nodes=[grey('answer', [3])], takes=(1, 256, 256, 3)), '(1, 256, 256, 3)'),
@@ -56,7 +56,7 @@ NOT_OURS = {
     'no-picture': (dict(nodes=[then('Identity', 'image')], takes=('n', 3)), '(n, 3)'),
     'too-large': (dict(nodes=[grey('answer')], takes=(1, 3, 100_000, 100_000)), '100000×100000'),
     'of-size-0': (dict(nodes=[grey('answer')], takes=(1, 3, 0, 0)), '0×0'),
-    'other-size-inside': (dict(nodes=[grey('m'), then('Reshape', 'm shape')], shape=np.int64([1, 1, 99, 99])), 'failed on a picture of'),
+    'other-size-inside': (dict(nodes=[grey('m'), then('Reshape', 'm shape')], shape=np.int64([1, 1, 99, 99])), 'failed on an image of'),
     'too-much-memory': (dict(nodes=[grey('m', [1, 2, 3]), then('Expand', 'm shape')], shape=np.int64([1, 1, 10**6, 10**6])), 'memory'),
     'always-raises': (dict(nodes=[grey('m'), then('Gather', 'm index', 'g'), then('Mul', 'm g')], index=np.int64(9)), 'out of data bounds'),
     'two-channels': (dict(nodes=[grey('m'), then('Concat', 'm m', axis=1)]), 'instead of (1, 1, h, w)'),
@@ -68,12 +68,12 @@ NOT_OURS = {
     'nan-in-one-pixel': (dict(nodes=[grey('m'), then('ReduceMax', 'm', 'x', axes=[2, 3]), then('Sub', 'm x', 'd'), then('Div', 'd d', 'e'),
                                      then('Mul', 'e m')]), 'NaN'),
     'no-sigmoid': (dict(nodes=[grey('m'), then('Mul', 'm k')], k=number(9)), 'not probabilities in [0,1]'),
-    'always-half': (dict(nodes=[grey('m'), then('Mul', 'm zero', 'z'), then('Add', 'z k')], zero=number(0), k=number(.5)), 'says 0.50 everywhere'),
-    'always-1': (dict(nodes=[grey('m'), then('Max', 'm k')], k=number(1)), 'says 1.00 everywhere'),
+    'always-half': (dict(nodes=[grey('m'), then('Mul', 'm zero', 'z'), then('Add', 'z k')], zero=number(0), k=number(.5)), 'returned 0.50 everywhere'),
+    'always-1': (dict(nodes=[grey('m'), then('Max', 'm k')], k=number(1)), 'returned 1.00 everywhere'),
     'unknown-opset': (dict(nodes=[grey('answer')], opset=99), 'Opset 99'),
     'unknown-operator': (dict(nodes=[then('Magic', 'image', domain='somebody.else')]), 'Magic'),
 }
-NO_NETS = {'text': 'is not a net', 'empty': 'is not a net', 'cut-off': 'is not a net', 'folder': 'is a folder', 'missing': 'no model file', 'n'*300: 'no model file'}
+NO_NETS = {'text': 'is not a model', 'empty': 'is not a model', 'cut-off': 'is not a model', 'folder': 'is a folder', 'missing': 'no model file', 'n'*300: 'no model file'}
 
 
 @pytest.fixture(scope='module')
@@ -167,7 +167,7 @@ def dim(tmp_path_factory, frames):
 DARK = (10, 20, 21, 22, 23)
 
 
-@pytest.mark.parametrize('what, said', [('raises', 'out of data bounds'), (1, 'says 1.00 everywhere')])
+@pytest.mark.parametrize('what, said', [('raises', 'out of data bounds'), (1, 'returned 1.00 everywhere')])
 def test_frames_on_which_it_fails_are_hidden(tmp_path, dim, what, said):
     clip, source, well = dim
     net = in_the_dark(tmp_path/'net.onnx', what)
@@ -319,8 +319,8 @@ def test_learner_of_three_classes(learners, frames, name):
     assert (p & ours).sum()/(p | ours).sum() > .95
 
 
-@pytest.mark.parametrize('name, said', [('abc', "knows the classes ['a', 'b', 'c']: call the one that is meant 'person'"),
-                                        ('classifier', 'not a picture (h, w)'), ('broken', 'failed on a picture'),
+@pytest.mark.parametrize('name, said', [('abc', "knows the classes ['a', 'b', 'c']: call the person's class 'person'"),
+                                        ('classifier', 'not a probability (h, w)'), ('broken', 'failed on a frame'),
                                         ('flat', 'everywhere'), ('other', 'does not open as a fastai learner'), ('text', 'does not open as a fastai learner')])
 def test_unusable_learner_is_refused(learners, name, said):
     with pytest.raises(ModelError) as e: load_segmenter(learners/f'{name}.pkl', trust=True)
