@@ -5,8 +5,15 @@
     blur_video('me.mp4', 'me-blurred.mp4')     # a clip, with its sound, resolution and timing
     blurred = Blurrer()(frame)                 # one BGR uint8 frame of your own program
 
-Also here: `blur_image` for an image, `explore` for a control for every parameter, `live` for a webcam in a notebook; `Matte`,
-`load_segmenter` and `background_from` for the parts of a `Blurrer`. Each is loaded when it is first used.
+Also here: `blur_image` for an image, `explore` for a control for every parameter, `live` for a webcam in a notebook. The parts of
+a `Blurrer` are `Matte`, `load_segmenter` and `background_from`; own parts are functions, or subclasses of `Segmenter`, `BaseMatte`
+and `Background` (see `help(Blurrer)`):
+
+    def sea(frame, alpha, bg): return np.full_like(frame, (150, 120, 40))
+    def hard(frame, p, seconds): return (cv2.resize(p, frame.shape[1::-1]) > .5).astype('float32')
+    blurred = Blurrer(matte=hard, background=sea)(frame)
+
+Each name is loaded when it is first used.
 """
 import sys
 from importlib import import_module
@@ -16,8 +23,9 @@ from types import ModuleType
 __version__ = "0.1.0"
 
 #: public name: the module that defines it
-EXPORTS = {'Blurrer': 'pipeline', 'Matte': 'matte', 'background_from': 'background', 'blur_image': 'video', 'blur_video': 'video',
-           'explore': 'explore', 'live': 'live', 'load_segmenter': 'predict'}
+EXPORTS = {'Background': 'background', 'BaseMatte': 'matte', 'Blurrer': 'pipeline', 'Matte': 'matte', 'Segmenter': 'predict',
+           'background_from': 'background', 'blur_image': 'video', 'blur_video': 'video', 'explore': 'explore', 'live': 'live',
+           'load_segmenter': 'predict'}
 
 # only what is installed: help() and a star import load every name
 __all__ = [name for name in EXPORTS if name != 'explore' or find_spec('anywidget')]

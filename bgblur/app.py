@@ -17,6 +17,7 @@ from pathlib import Path
 from fastcore.basics import patch
 
 from .background import ImageBackground
+from .core.docs import explain_module
 from .explore import Explorer, find_backgrounds, open_frames
 from .core.errors import BgblurError, imports_of
 from .ui.canvas import Upload
@@ -133,3 +134,6 @@ def render(self:App):
     self.download.value = (f'<a class="bgblur-download" download="{name}" href="data:{kind}/{suffix[1:]};base64,'
                            f'{b64encode(self.result[1]).decode()}">Download {name}</a>')
     self.message.value = f'Done: {len(self.result[1])/1000:.0f} kB.'
+
+# %% ../nbs/app.ipynb #bdb2ec14
+explain_module(__name__)

@@ -20,6 +20,7 @@ from fastcore.basics import patch
 
 from .blur import blur_background, check_strength, composite, foreground, sample_bilinear, small_blur
 from .core.checks import check_frame
+from .core.docs import explain_module
 from .core.errors import BgblurError, check_number, name_of
 from .core.frame import SIDE, resize_area, small_size
 from .io.files import VideoError, check_source
@@ -325,3 +326,6 @@ def as_background(
     if isinstance(background, np.ndarray): return ImageBackground(background)
     if callable(background) and accepts(background, 3): return FunctionBackground(background)
     raise BgblurError(f'background must be a Background, a function of (frame, alpha, bg), a name, a path or an image, got {background!r}.')
+
+# %% ../nbs/09_background.ipynb #0b63c9ec
+explain_module(__name__)

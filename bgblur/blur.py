@@ -13,6 +13,7 @@ import cv2, numpy as np
 from fastcore.basics import patch
 
 from .core.checks import as_alpha, check_frame
+from .core.docs import explain_module
 from .core.errors import BgblurError, check_number
 from .core.frame import resize_area, small_size
 
@@ -268,3 +269,6 @@ def replace_background(
     frame,fg,bg,new = (cv2.split(x) for x in (frame[soft.box], fg, bg, new[soft.box]))
     out[soft.box] = cv2.merge(soft.over(frame, fg, bg, new))
     return out
+
+# %% ../nbs/01_blur.ipynb #e33d3d3c
+explain_module(__name__)

@@ -27,7 +27,7 @@ from typing import Annotated, Literal, Optional
 import typer
 import typer.core
 
-from .core.docs import with_params
+from .core.docs import explain_module
 from .core.errors import BgblurError
 from .core.settings import SETTINGS, Settings
 
@@ -92,7 +92,6 @@ def _option(f):
     return Parameter(f.name, Parameter.KEYWORD_ONLY, default=f.default, annotation=info)
 
 # %% ../nbs/11_cli.ipynb #87f20573
-@with_params
 def with_settings(
     f,      # a command with a parameter `settings`
 ):          # a command with one option for each setting instead
@@ -107,7 +106,6 @@ def with_settings(
     return command
 
 # %% ../nbs/11_cli.ipynb #ff516f3b
-@with_params
 def blurrer_from(
     settings:Settings,
     trust=False,       # open a `.pkl` model, which runs the code inside it
@@ -122,7 +120,6 @@ def blurrer_from(
     return Blurrer(load_segmenter(s.model, trust=trust, device=s.device), Matte(people=s.people, feather=s.edge), background, wrap=s.wrap)
 
 # %% ../nbs/11_cli.ipynb #7f9c9575
-@with_params
 def default_name(
     src:Path,             # file to read
     suffixes,             # endings we can write; the first replaces an ending that is not among them
@@ -384,3 +381,6 @@ def models(debug:Debug=False):
     for name,what in {**MODELS, 'FILE.onnx': 'your own model, as bgblur.learner.to_onnx writes it',
                       'FILE.pkl': "a fastai learner; needs --trust and pip install 'bgblur[learner]'"}.items():
         typer.echo(f'{name:10} {what}')
+
+# %% ../nbs/11_cli.ipynb #f2db683f
+explain_module(__name__)

@@ -20,6 +20,7 @@ from fastcore.basics import patch
 
 import bgblur.background
 from .background import Background, Blur, FunctionBackground
+from .core.docs import explain_module
 from .io.image import read_image
 from .matte import FunctionMatte, Matte
 from .pipeline import Blurrer
@@ -370,3 +371,6 @@ def explore(
 ) -> Explorer:          # shows itself in a notebook
     "Explore every setting of a `Blurrer`. Needs `pip install 'bgblur[notebooks]'`."
     return Explorer(frame_or_clip, blurrer)
+
+# %% ../nbs/05_explore.ipynb #58891f43
+explain_module(__name__)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cv2, numpy as np
 
+from .core.docs import explain_module
 from .core.metrics import boundary_f, iou
 from .core.net import PersonNet, person_net, to_onnx
 from .core.errors import BgblurError, ModelError, imports_of
@@ -271,3 +272,6 @@ def tutorial_learner(
     except OSError as e:    # raised by urllib without a network
         print(f"resnet18's weights could not be downloaded ({e}): this U-Net starts from random ones.")
         return unet_learner(dls, resnet18, pretrained=False, **args)
+
+# %% ../nbs/06_learner.ipynb #ae785f3c
+explain_module(__name__)

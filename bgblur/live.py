@@ -18,6 +18,7 @@ import cv2, numpy as np
 from fastcore.basics import patch
 
 from .camera.sinks import HELP, LiveView, Sink, placeholder, preview
+from .core.docs import explain_module
 from .core.settings import Settings
 from .camera.sources import Camera, Capture, FileSource, Source, bgr_to_yuv, cameras, yuv_to_bgr_image
 from .pipeline import Blurrer
@@ -382,3 +383,6 @@ def live(
     chosen = _open_source(source, size, rate)
     from bgblur.ui.live import LiveWidget
     return LiveWidget(chosen, Live, blurrer, Settings(**settings), LiveView(preview)).start()
+
+# %% ../nbs/08_live.ipynb #09602dbf
+explain_module(__name__)

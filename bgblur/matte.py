@@ -17,6 +17,7 @@ from fastcore.basics import patch
 
 from .blur import sample_bilinear
 from .core.checks import as_alpha
+from .core.docs import explain_module
 from .core.errors import BgblurError, check_number, name_of
 from .core.frame import as_frame, small_size
 from .core.masks import SHARE, fill_holes, remove_small_components, resize_prob
@@ -281,3 +282,6 @@ def as_matte(
     if isinstance(matte, BaseMatte): return matte
     if callable(matte) and accepts(matte, 3): return FunctionMatte(matte)
     raise BgblurError(f'matte must be a BaseMatte, or a function of (frame, probability, seconds), got {matte!r}.')
+
+# %% ../nbs/02_matte.ipynb #b2e0a654
+explain_module(__name__)

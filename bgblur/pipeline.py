@@ -23,6 +23,7 @@ from .background import as_background, cutout, light_wrap
 from .blur import SoftEdge, composite, estimate_layers, foreground, replace_background
 from .core.attention import Attention
 from .core.checks import as_alpha, check_frame
+from .core.docs import explain_module
 from .core.errors import BgblurError, check_number
 from .core.frame import YuvFrame, as_frame, small_size
 from .matte import as_matte
@@ -116,7 +117,14 @@ def as_blurrer(
 
 # %% ../nbs/03_pipeline.ipynb #4846bdb9
 class Blurrer(BaseBlurrer):
-    "Blurs or replaces the background of frames. If a part fails, the whole frame is hidden."
+    """Blurs or replaces the background of frames. If a part fails, the whole frame is hidden.
+
+    Own parts are functions, or subclasses of `Segmenter`, `BaseMatte` and `Background`:
+
+        def dark(frame): return (frame.max(2) < 60).astype('float32')                                         # segmenter
+        def hard(frame, p, seconds): return (cv2.resize(p, frame.shape[1::-1]) > .5).astype('float32')        # matte
+        def sea(frame, alpha, bg): return np.full_like(frame, (150, 120, 40))                                 # background
+        blurrer = Blurrer(dark, hard, sea)"""
     def __init__(self,
         segmenter=None,         # `Segmenter`, function from BGR frame to probability `(H,W)`, model name or path; None: 'person'
         matte=None,             # `BaseMatte`, or function of `(frame, p, seconds)` to alpha; None: `Matte()`
@@ -366,3 +374,6 @@ def stream(self:Blurrer,
     # eight frames, because the model takes long for some frames and no time for others
     segmented = ahead(self._segmented(frames), 8)
     return ahead(self._finished(segmented, self._blend_cutout if transparent else self._blend), 2)
+
+# %% ../nbs/03_pipeline.ipynb #b7568378
+explain_module(__name__)

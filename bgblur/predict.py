@@ -22,6 +22,7 @@ from threading import Lock
 import cv2, numpy as np
 
 from .core.checks import as_alpha, check_frame
+from .core.docs import explain_module
 from .core.errors import BgblurError, ModelError, default_threads, name_of
 from .core.frame import as_frame
 from .core.onnxfile import check_one_file
@@ -305,3 +306,6 @@ def as_segmenter(
     if isinstance(segmenter, (str, Path)) or _is_learner(segmenter): return load_segmenter(segmenter)
     if callable(segmenter) and accepts(segmenter, 1): return FunctionSegmenter(segmenter)
     raise BgblurError(f'segmenter must be a Segmenter, a function of a frame, or a model name or path, got {segmenter!r}.')
+
+# %% ../nbs/00_predict.ipynb #dc27616e
+explain_module(__name__)

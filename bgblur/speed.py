@@ -27,6 +27,7 @@ import numpy as np
 from fastcore.basics import patch
 from tqdm import tqdm
 
+from .core.docs import explain_module
 from .pipeline import Blurrer, prefetch
 from .core.errors import BgblurError
 from .io.normalize import to_bgr, to_yuv
@@ -356,3 +357,6 @@ def start_table(
                  ['live, latency, first and last third', '{:.0f} and {:.0f} ms'.format(live['latency_first'][0], live['latency_last'][0])],
                  ['live, memory, first and last third', f"{live['memory_first']:.0f} and {live['memory_last']:.0f} MB"]]
     return table(['', 'measured'], rows)
+
+# %% ../nbs/07_speed.ipynb #00ac939d
+explain_module(__name__)

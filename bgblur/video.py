@@ -17,6 +17,7 @@ import av    # after OpenCV: both load a GUI library, and with PyAV's the window
 from fastcore.basics import patch
 from tqdm import tqdm
 
+from .core.docs import explain_module
 from .core.errors import BgblurError, default_threads
 from .io.files import VideoError, atomic_file, atomic_folder, check_destination, check_source
 from .io.image import ALPHA_IMAGES, IMAGES, Stills, encode_image, read_image
@@ -170,3 +171,6 @@ def blur_image(
     data = encode_image((blurrer.cutout if transparent else blurrer)(img), kind)
     with atomic_file(dst, overwrite) as tmp: tmp.write_bytes(data)
     return dst
+
+# %% ../nbs/04_video.ipynb #8218a73c
+explain_module(__name__)

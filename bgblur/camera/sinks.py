@@ -16,6 +16,7 @@ from time import monotonic
 import cv2, numpy as np
 
 from ..background import resize_to_fill
+from ..core.docs import explain_module
 from ..core.errors import BgblurError
 
 # %% ../../nbs/camera/sinks.ipynb #acbfe5a5
@@ -197,3 +198,6 @@ class VirtualCamera(Sink):
     def close(self):
         if self.camera: self.camera.close()
         self.camera = None
+
+# %% ../../nbs/camera/sinks.ipynb #f02b60e4
+explain_module(__name__)

@@ -18,6 +18,7 @@ from fastcore.basics import patch
 
 from ..background import resize_to_fill
 from ..core.checks import quiet_opencv
+from ..core.docs import explain_module
 from ..core.frame import YuvFrame
 from ..core.errors import BgblurError
 from ..io.normalize import to_bgr
@@ -300,3 +301,6 @@ def yuv_to_bgr_image(
 ) -> np.ndarray:       # BGR uint8 `(H,W,3)`
     "Convert YUV planes to a BGR image (ITU-R BT.601)."
     return cv2.cvtColorTwoPlane(yuv.y, cv2.merge([yuv.u, yuv.v]), cv2.COLOR_YUV2BGR_NV12)
+
+# %% ../../nbs/camera/sources.ipynb #abfb7507
+explain_module(__name__)

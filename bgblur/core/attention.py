@@ -12,6 +12,7 @@ import cv2, numpy as np
 from fastcore.basics import patch
 
 from .checks import as_alpha
+from .docs import explain_module
 from .errors import BgblurError, check_number
 from .frame import resize_area, small_size
 from .masks import SHARE, remove_small_components, resize_prob
@@ -232,3 +233,6 @@ def _clock(self:Attention, time):
     "Return the time of a frame, and remember it."
     self.time = time if time is not None else 0 if self.time is None else self.time + 1/25
     return self.time
+
+# %% ../../nbs/core/attention.ipynb #0f7e9590
+explain_module(__name__)

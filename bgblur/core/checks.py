@@ -11,6 +11,7 @@ from reprlib import repr as short
 
 import cv2, numpy as np
 
+from .docs import explain_module
 from .errors import BgblurError
 
 # %% ../../nbs/core/checks.ipynb #05b31175
@@ -50,3 +51,6 @@ def quiet_opencv():
     log.setLogLevel(0)
     try: yield
     finally: log.setLogLevel(before)
+
+# %% ../../nbs/core/checks.ipynb #7d30167e
+explain_module(__name__)

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from numbers import Integral, Real
 from reprlib import repr as short
 
+from .docs import explain_module
+
 # %% ../../nbs/core/errors.ipynb #d93337c3
 class BgblurError(Exception):
     "Say what went wrong and what to do, in one sentence."
@@ -66,3 +68,6 @@ def default_threads() -> int:
     "Return the number of threads per stage: half the usable cores, at most 4; `BGBLUR_THREADS` overrides it."
     override = os.environ.get('BGBLUR_THREADS', '')
     return int(override) if override.isdecimal() and 0 < int(override) < 1000 else min(4, max(1, usable_cores()//2))
+
+# %% ../../nbs/core/errors.ipynb #d5119d8e
+explain_module(__name__)

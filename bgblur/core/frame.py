@@ -14,6 +14,7 @@ import cv2, numpy as np
 from fastcore.basics import patch
 
 from .checks import check_frame
+from .docs import explain_module
 from .errors import BgblurError
 
 # %% ../../nbs/core/frame.ipynb #f424a9b9
@@ -222,3 +223,6 @@ def as_frame(
     if isinstance(frame, Frame): return frame
     check_frame(frame, name)
     return BgrFrame(frame)
+
+# %% ../../nbs/core/frame.ipynb #ffe0c8e8
+explain_module(__name__)

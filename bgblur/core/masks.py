@@ -8,6 +8,7 @@ __all__ = ['SHARE', 'resize_prob', 'remove_small_components', 'fill_holes']
 # %% ../../nbs/core/masks.ipynb #29cfd151
 import cv2, numpy as np
 
+from .docs import explain_module
 from .frame import resize_area
 
 # %% ../../nbs/core/masks.ipynb #d4ba13e7
@@ -57,3 +58,6 @@ def fill_holes(
     out = p.copy()
     out[box][fill & (hole[labels] | (labels == 0))] = 1
     return out
+
+# %% ../../nbs/core/masks.ipynb #b76ac8d5
+explain_module(__name__)

@@ -9,6 +9,7 @@ __all__ = ['mad', 'mse', 'grad', 'conn', 'iou', 'boundary_f', 'dtssd', 'trail', 
 import cv2, numpy as np
 
 from .checks import as_alpha, check_frame
+from .docs import explain_module
 from .errors import BgblurError
 
 # %% ../../nbs/core/metrics.ipynb #f42d069c
@@ -196,3 +197,6 @@ def flicker(
         changes.append(np.abs(a1 - a0)[where])
     changes = np.concatenate(changes or [[]])
     return float(changes.mean()*1e3) if changes.size else 0.
+
+# %% ../../nbs/core/metrics.ipynb #bced1e80
+explain_module(__name__)

@@ -10,6 +10,7 @@ import warnings
 from importlib.resources import files
 from pathlib import Path
 
+from .docs import explain_module
 from .errors import imports_of
 
 # fastai, which is imported later, uses parts of PyTorch that print warnings
@@ -163,3 +164,6 @@ def to_onnx(
     if side: onnx.helper.set_model_props(model, {'side': str(side)})
     onnx.save(model, path)
     return Path(path)
+
+# %% ../../nbs/core/net.ipynb #66217e1e
+explain_module(__name__)

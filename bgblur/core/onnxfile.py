@@ -8,6 +8,7 @@ __all__ = ['check_one_file']
 # %% ../../nbs/core/onnxfile.ipynb #28a4396e
 import mmap
 
+from .docs import explain_module
 from .errors import ModelError
 
 # %% ../../nbs/core/onnxfile.ipynb #56537c81
@@ -57,3 +58,6 @@ def check_one_file(
         reason = e.strerror if isinstance(e, OSError) else 'it is not an ONNX file'
         raise ModelError(f'{path.name} is not a model that onnxruntime can open: {reason}.') from e
     if external: raise ModelError(f'{path.name} keeps its weights in another file, which is not opened: save it as one file.')
+
+# %% ../../nbs/core/onnxfile.ipynb #766cd44d
+explain_module(__name__)

@@ -13,11 +13,10 @@ from shlex import quote
 
 from fastcore.basics import patch
 
-from .docs import with_params
+from .docs import explain_module, with_params
 from .errors import BgblurError
 
 # %% ../../nbs/core/settings.ipynb #e119aa3c
-@with_params
 def setting(
     default,       # value if nothing is chosen
     help,          # one sentence, under 80 characters, that starts with a verb where possible
@@ -38,7 +37,6 @@ def _allowed(f):
     if f.metadata['hi'] is None: return 'text'
     return f"a number from {f.metadata['lo']} to {f.metadata['hi']}" + ', or None'*(f.default is None)
 
-@with_params
 def checked(
     f,          # a field of `Settings`
     value,      # value to check
@@ -83,7 +81,6 @@ def _short(value):
     return f'{value:.10g}' if isinstance(value, float) else str(value)
 
 @patch
-@with_params
 def to_command(self:Settings,
     src='SRC',           # the file to read; '' for a command without one
     command='video',     # 'video', 'image' or 'live'
@@ -112,7 +109,6 @@ def to_dict(self:Settings) -> dict:
     "Return all settings as a plain dict of text, numbers and None."
     return {name: vars(self)[name] for name in SETTINGS}
 
-@with_params
 def settings_from(
     d:dict,     # names and values, such as `to_dict` returns; what is missing takes its default
 ) -> Settings:
@@ -120,3 +116,6 @@ def settings_from(
     unknown = [name for name in d if name not in SETTINGS]
     if unknown: raise BgblurError(f"Unknown setting {unknown[0]!r:.80}. Use {', '.join(SETTINGS)}.")
     return Settings(**d)
+
+# %% ../../nbs/core/settings.ipynb #747948e6
+explain_module(__name__)

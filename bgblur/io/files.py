@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
+from ..core.docs import explain_module
 from ..core.errors import BgblurError
 
 # %% ../../nbs/io/files.ipynb #d8076d8c
@@ -201,3 +202,6 @@ def atomic_folder(
                 os.rename(dst, old)
                 _check_only_frames(old, dst, overwrite)
             os.rename(new, dst)
+
+# %% ../../nbs/io/files.ipynb #815d8243
+explain_module(__name__)

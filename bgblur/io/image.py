@@ -15,6 +15,7 @@ import cv2, imagesize, numpy as np
 from fastcore.basics import patch
 
 from ..core.checks import quiet_opencv
+from ..core.docs import explain_module
 from .files import VideoError, as_video_error, private_folder
 from ..core.frame import YuvFrame
 from ..core.errors import BgblurError
@@ -131,3 +132,6 @@ def _remove_older(self:Stills):
     "Remove the stills of an earlier run."
     for path in {*self.folder.iterdir()}.difference(self.paths):
         if re.fullmatch(rf'frame_\d{{6,}}{re.escape(self.suffix)}', path.name): path.unlink()
+
+# %% ../../nbs/io/image.ipynb #0c102598
+explain_module(__name__)

@@ -17,6 +17,7 @@ from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import Interpolation
 from fastcore.basics import patch
 
+from ..core.docs import explain_module
 from ..core.frame import YuvFrame, yuv_to_bgr
 
 # %% ../../nbs/io/normalize.ipynb #38afdc65
@@ -258,3 +259,6 @@ class TimestampFixer:
             if packet.pts is not None: packet.pts += ticks
         self.ends[packet.stream] = t + length*tick
         return packet
+
+# %% ../../nbs/io/normalize.ipynb #09bc8094
+explain_module(__name__)

@@ -12,6 +12,7 @@ import cv2    # before PyAV: both load a GUI library, and with PyAV's the window
 import av
 from fastcore.basics import patch
 
+from ..core.docs import explain_module
 from .files import VideoError, check_source
 from .image import IMAGES
 from .normalize import FrameNormalizer, TimestampFixer
@@ -147,3 +148,6 @@ def __iter__(self:VideoReader):
 def frames(self:VideoReader):
     "Return a generator of the frames alone."
     return (f for f in self if isinstance(f, av.VideoFrame))
+
+# %% ../../nbs/io/reader.ipynb #912b1f41
+explain_module(__name__)

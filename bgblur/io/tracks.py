@@ -12,6 +12,8 @@ from io import BytesIO
 import cv2    # before PyAV: both load a GUI library, and with PyAV's the windows of OpenCV hang
 import av
 
+from ..core.docs import explain_module
+
 # %% ../../nbs/io/tracks.ipynb #f8884987
 def can_copy(
     container,   # FFmpeg's name of a container, such as 'mp4'
@@ -128,3 +130,6 @@ def open_track(
     made.stream.metadata.update({k: v for k,v in track.metadata.items() if k in ('language', 'title')})
     made.stream.disposition = track.disposition
     return made
+
+# %% ../../nbs/io/tracks.ipynb #8ce79eaf
+explain_module(__name__)

@@ -15,6 +15,7 @@ import cv2, numpy as np    # before PyAV: both load a GUI library, and with PyAV
 import av
 from fastcore.basics import patch
 
+from ..core.docs import explain_module
 from .files import VideoError, check_destination, check_frame_folder
 from .image import encode_image
 from .normalize import add_buffer, from_bgr, from_yuv, orientation
@@ -290,3 +291,6 @@ def check_alpha_destination(
     if dst.suffix.lower() not in ALPHA_FORMATS:
         raise VideoError(f'{dst} cannot store transparency: use .mov (ProRes 4444), .webm (VP9), or a folder for PNGs.')
     return check_destination(src, dst, ALPHA_FORMATS, overwrite) if dst.suffix else check_frame_folder(dst, overwrite)
+
+# %% ../../nbs/io/writer.ipynb #2c9b0074
+explain_module(__name__)

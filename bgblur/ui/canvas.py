@@ -11,6 +11,7 @@ from base64 import b64encode
 import cv2, numpy as np
 from fastcore.basics import patch
 
+from ..core.docs import explain_module
 from ..core.errors import imports_of
 from .show import jpeg
 
@@ -147,3 +148,6 @@ class Upload(anywidget.AnyWidget):
     _esm = _UPLOAD
     label = traitlets.Unicode('Image or video').tag(sync=True)
     max_bytes = traitlets.Int(30_000_000).tag(sync=True)     # largest file that is sent, in bytes
+
+# %% ../../nbs/ui/canvas.ipynb #aae198c4
+explain_module(__name__)

@@ -12,6 +12,7 @@ from inspect import signature
 
 import numpy as np
 
+from ..core.docs import explain_module
 from ..core.errors import imports_of
 from .canvas import with_image
 from .show import jpeg
@@ -132,3 +133,6 @@ def flicker_strip(
     heights = np.minimum(change/full, 1)[np.arange(w)*len(change)//w]*h
     ink = np.arange(h)[::-1, None] < heights
     return np.repeat(np.where(ink, 0, 255).astype(np.uint8)[..., None], 3, 2)
+
+# %% ../../nbs/ui/controls.ipynb #eeb91bfe
+explain_module(__name__)

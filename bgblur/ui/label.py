@@ -16,6 +16,7 @@ import cv2, numpy as np
 from fastcore.basics import patch
 
 from ..core.checks import quiet_opencv
+from ..core.docs import explain_module
 from ..core.masks import fill_holes, remove_small_components
 from ..core.errors import BgblurError, imports_of
 from ..predict import load_segmenter
@@ -234,3 +235,6 @@ def check_pair(
     if values.max() > 1:
         raise BgblurError(f'{mask} contains the values {values[:4].tolist()}{"..."*(len(values) > 4)}, but must contain 0 for background '
                           'and 1 for person: save it again as (mask > 127).astype(np.uint8).')
+
+# %% ../../nbs/ui/label.ipynb #2d0991af
+explain_module(__name__)

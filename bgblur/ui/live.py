@@ -13,6 +13,7 @@ from time import monotonic
 import cv2
 from fastcore.basics import patch
 
+from ..core.docs import explain_module
 from ..io.image import read_image
 from ..camera.sinks import LiveView, PREVIEWS, Sink, placeholder
 from ..core.settings import Settings
@@ -344,3 +345,6 @@ def still(self:LiveWidget) -> bytes:
 
 @patch
 def _repr_mimebundle_(self:LiveWidget, **kwargs): return with_image(self.widget._repr_mimebundle_(**kwargs), self)
+
+# %% ../../nbs/ui/live.ipynb #6f2b9a13
+explain_module(__name__)

@@ -12,6 +12,7 @@ import cv2, numpy as np
 from fastcore.basics import patch
 
 from ..core.checks import check_frame
+from ..core.docs import explain_module
 from ..core.errors import imports_of
 from .canvas import Canvas, with_image
 from .show import jpeg
@@ -87,3 +88,6 @@ def at(self:PixelExplorer,
     lines = [f'{escape(k)}: {v:.3f}{" ← argmax"*(k == best)}' for k,v in probs.items()]
     self.text.value = '<br>'.join([f'({x}, {y})', *lines])
     return self.state
+
+# %% ../../nbs/ui/pixels.ipynb #e26efacd
+explain_module(__name__)

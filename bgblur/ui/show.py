@@ -8,6 +8,8 @@ __all__ = ['jpeg', 'figure_jpeg', 'show_images']
 # %% ../../nbs/ui/show.ipynb #ef49a2a9
 import cv2, numpy as np
 
+from ..core.docs import explain_module
+
 # %% ../../nbs/ui/show.ipynb #86f6e52d
 def jpeg(
     img,              # BGR uint8 `(H,W,3)`, or one channel `(H,W)` in [0,1]
@@ -59,3 +61,6 @@ def show_images(
     for ax in axs: ax.axis('off')
     for ax,img,title in zip(axs, imgs, [*titles, *['']*len(imgs)]): _draw_image(ax, img, title)
     return Image(figure_jpeg(fig))
+
+# %% ../../nbs/ui/show.ipynb #382f4520
+explain_module(__name__)
