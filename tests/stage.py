@@ -15,7 +15,8 @@ from conftest import CLIP
 def display(folder, size=(1000, 700)):
     "Yield the name of a display and a function that takes a screenshot, BGR uint8. Xvfb stores the display in a file in xwd format."
     r, w = os.pipe()
-    server = subprocess.Popen(['Xvfb', '-displayfd', str(w), '-screen', '0', f'{size[0]}x{size[1]}x24', '-fbdir', str(folder)],
+    # without -noreset the server resets whenever its last client leaves, and refuses new ones meanwhile
+    server = subprocess.Popen(['Xvfb', '-displayfd', str(w), '-screen', '0', f'{size[0]}x{size[1]}x24', '-fbdir', str(folder), '-noreset'],
                               pass_fds=[w], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     os.close(w)
 
