@@ -58,7 +58,7 @@ def controls(
     f,              # a function, or a class whose objects work like one
     skip=(),        # names of parameters that get no control
 ) -> dict:          # name of the parameter -> its control; `control.default` is its default, None if it has none
-    "Return a control for each parameter of `f` that has a default; of a class, for each parameter of its `__init__`."
+    "Return a control for each parameter of `f` that has a default. For a class, return one for each parameter of its `__init__`."
     is_class,made = isinstance(f, type),{}
     if is_class and '__init__' not in vars(f): return made
     docs = docments(f.__init__ if is_class else f)
