@@ -182,7 +182,7 @@ def column(self:BlurrerControls):    # an ipywidget
         choice.observe(partial(fill, part, panel), 'value')
         fill(part, panel)
         rows += [choice, panel]
-    for c in self.all_controls(): c.style.description_width = '90px'
+    for choice in self.choice.values(): choice.style.description_width = '120px'    # as `with_help` does
     return w.VBox([*rows, *map(with_help, self.general.values())])
 
 # %% ../nbs/05_explore.ipynb #1a284c1b

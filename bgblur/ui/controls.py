@@ -43,7 +43,7 @@ def control(
 ):                  # an ipywidget, or None for a default of another type
     "Return the control for one parameter."
     args = dict(value=default, description=name.replace('_', ' '), tooltip=doc)
-    if isinstance(default, bool): return w.Checkbox(**args, indent=False)
+    if isinstance(default, bool): return w.Checkbox(**args)
     if isinstance(default, str):
         words = re.findall(r"'([^']+)'", doc)
         return w.Dropdown(options=words, **args) if default in words else w.Text(**args, continuous_update=False)
@@ -76,7 +76,8 @@ def with_help(
     control,        # a control that `control` returned
 ):                  # an ipywidget
     "Return `control` with its comment below it."
-    style = 'margin-left: 100px; line-height: 1.2; display: block; max-width: 260px'
+    control.style.description_width = '120px'    # room for the longest name
+    style = 'margin-left: 130px; line-height: 1.2; display: block; max-width: 260px'
     return w.VBox([control, w.HTML(f'<small style="{style}">{escape(control.tooltip or "")}</small>')])
 
 # %% ../../nbs/ui/controls.ipynb #ea2dab0d
