@@ -16,15 +16,14 @@ from pathlib import Path
 
 from fastcore.basics import patch
 
-from .background import ImageBackground
+from .background import ImageBackground, VideoBackground
 from .core.docs import explain_module
-from .explore import Explorer, find_backgrounds, open_frames
 from .core.errors import BgblurError, imports_of
-from .ui.canvas import Upload
-from .background import VideoBackground
+from .explore import Explorer, find_backgrounds, open_frames
 from .io.image import IMAGES
 from .io.reader import VideoReader
 from .io.writer import FORMATS
+from .ui.canvas import Upload
 
 with imports_of('notebooks'): import ipywidgets as w
 
@@ -52,6 +51,7 @@ class UploadedFile:
                 path.write_bytes(self.data)
                 yield path
         except BgblurError as e:
+            # `upload` before a dot or hyphen, with or without its temporary folder
             own_name = rf'({re.escape(folder)}/)?upload(?=[-.])'
             raise BgblurError(re.sub(own_name, lambda m: Path(self.name).stem, str(e))) from e
         except OSError as e: raise BgblurError(f'{self.name} cannot be written to a temporary folder: {e.strerror}.') from e

@@ -20,22 +20,21 @@ from fastcore.basics import patch
 
 import bgblur.background
 from .background import Background, Blur, FunctionBackground
-from .core.docs import explain_module
-from .io.image import read_image
-from .matte import FunctionMatte, Matte
-from .pipeline import Blurrer
 from .core.checks import check_frame
+from .core.docs import explain_module
 from .core.errors import BgblurError, imports_of
 from .core.frame import resize_area
+from .io.files import atomic_file, check_destination, check_source
+from .io.image import IMAGES, encode_image, read_image
+from .io.normalize import to_bgr
+from .io.reader import VideoReader
+from .io.writer import FORMATS
+from .matte import FunctionMatte, Matte
+from .pipeline import Blurrer
 from .predict import load_segmenter
 from .ui.canvas import Canvas, with_image
 from .ui.controls import controls, histogram, with_help
 from .ui.show import jpeg
-from .io.files import atomic_file, check_destination, check_source
-from .io.image import IMAGES, encode_image
-from .io.normalize import to_bgr
-from .io.reader import VideoReader
-from .io.writer import FORMATS
 from .video import blur_image, blur_video
 
 with imports_of('notebooks'):
@@ -183,13 +182,13 @@ def column(self:BlurrerControls):    # an ipywidget
         choice.observe(partial(fill, part, panel), 'value')
         fill(part, panel)
         rows += [choice, panel]
-    for c in self.all_controls(): c.style.description_width = '90px'
+    for choice in self.choice.values(): choice.style.description_width = '120px'    # as `with_help` does
     return w.VBox([*rows, *map(with_help, self.general.values())])
 
 # %% ../nbs/05_explore.ipynb #1a284c1b
 def preview(
     img,                # BGR uint8 `(H,W,3)`, or one channel `(H,W)`
-    max_side=360,       # longest allowed shorter side, in pixels
+    max_side=360,       # limit for the shorter side, in pixels
 ) -> np.ndarray:        # like `img`
     "Return `img`, reduced if its shorter side is longer than `max_side`."
     k = min(1, max_side/min(img.shape[:2]))
@@ -208,7 +207,7 @@ def open_frames(
         path = check_source(source)
         if path.suffix.lower() in IMAGES: return [preview(read_image(path, path.name))]
         with VideoReader(path) as reader:
-            step = max(1, -(-(reader.n_frames or 1)//max_frames))
+            step = max(1, -(-(reader.n_frames or 1)//max_frames))    # rounded up, so that `max_frames` are enough
             frames = [preview(to_bgr(f)) for f in islice(reader.frames(), 0, step*max_frames, step)]
     if not frames: raise BgblurError('The source contains no frames. Choose an image, or a video with at least one frame.')
     return frames
@@ -279,11 +278,11 @@ def layout(self:Explorer,
     return w.VBox([w.HBox([left, settings], layout={'flex_flow': 'row wrap'}), *(self.save_row() if saves else ())])
 
 # %% ../nbs/05_explore.ipynb #0f242703
-#: kinds that `Blurrer()` uses when it gets none
+#: kinds that `Blurrer()` uses by default
 DEFAULTS = {'matte': Matte, 'background': Blur}
 
 def _python_call(f, given):
-    "Return Python for the class or function `f` with its settings `given`."
+    "Return the Python expression for the class or function `f` with its settings `given`."
     args = ', '.join(f'{k}={v!r}' for k,v in given.items())
     if isinstance(f, type): return f'{f.__name__}({args})'
     return f'partial({f.__name__}, {args})' if given else f.__name__
@@ -305,17 +304,23 @@ def to_python(self:BlurrerControls) -> str:
 #: settings that are options of `bgblur video`
 OPTIONS = {'background': '--background', 'strength': '--strength', 'wrap': '--wrap', 'people': '--people', 'feather': '--edge'}
 
+def _named_by(f, controls):
+    "Return the name of the setting that names the background `f` in a command, such as its colour; None if there is none."
+    name,first = next(iter(controls.items()), (None, None))
+    return name if isinstance(f, type) and first is not None and isinstance(first.value, str) else None
+
 @patch
 def command_settings(self:BlurrerControls) -> dict:    # name of the setting -> its value
     "Return the settings that differ from the defaults of `bgblur video`."
-    f,given = self.chosen('background')
+    background,given = self.chosen('background')
     matte,matte_given = self.chosen('matte')
     found = {**given, **matte_given, **changed_values(self.general)}
-    if f is not DEFAULTS['background']:
-        name = self.choice['background'].value
-        key,first = next(iter(self.controls['background', name].items()), (None, None))
-        by_value = isinstance(f, type) and first is not None and isinstance(first.value, str)
-        found = {'background': first.value if by_value else name} | {k: v for k,v in found.items() if not by_value or k != key}
+    if background is not DEFAULTS['background']:
+        kind = self.choice['background'].value
+        controls = self.controls['background', kind]
+        word = _named_by(background, controls)
+        found.pop(word, None)
+        found = {'background': controls[word].value if word else kind, **found}
     if matte is not DEFAULTS['matte']: found['matte'] = self.choice['matte'].value
     return found
 

@@ -149,7 +149,7 @@ def _use_background(self:Live, background):
 def press(self:Live,
     key:str,     # a letter, see `HELP`
 ):
-    "Do what a key means."
+    "Apply the change of a key, or end the loop."
     if key == 'q': return self.done.set()
     changes = key_changes(key, self.settings, self.view, self.backgrounds)
     for _ in self.backgrounds:
@@ -320,7 +320,7 @@ def report(self:Live) -> LiveReport:
 # %% ../nbs/08_live.ipynb #7f114fb9
 @patch
 def _handle_keys(self:Live):
-    "Do what the keys mean that were pressed in any sink."
+    "Handle the keys that were pressed in all sinks."
     for sink in self.sinks:
         for key in sink.keys(): self.press(key)
 

@@ -100,7 +100,7 @@ def stage_table(
 def figure_png(
     fig,            # a matplotlib `Figure`
 ) -> bytes:         # a PNG
-    "Render a figure."
+    "Return a figure as a PNG."
     from io import BytesIO
     out = BytesIO()
     fig.savefig(out, format='png')
@@ -109,7 +109,7 @@ def figure_png(
 def bars(
     values,         # name -> number above 0
     line=None,      # value to mark with a dashed line
-    upto=None,      # last name to draw, at the scale of all; None: draw all
+    upto=None,      # last name to draw; the axis still has room for all. None: draw all
     highlight=None, # name of the bar to point out; None: the last one
     unit='frames per second',            # label of the axis
     line_label='decode + encode alone',  # label of the line
@@ -170,7 +170,7 @@ def _mux_shifted(out, stream, reader, packets, shift):
 @patch
 def items(self:Clock,
     stage,      # name of the stage
-    iterable,   # what produces the items
+    iterable,   # yields the items
 ):              # generator of the same items
     "Time the production of each item."
     iterator,end = iter(iterable),object()

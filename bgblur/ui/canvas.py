@@ -144,7 +144,7 @@ export default { render({ model, el }) {
 
 # %% ../../nbs/ui/canvas.ipynb #ae0e9970
 class Upload(anywidget.AnyWidget):
-    "A button that asks for an image or video. Of a file that is too large, the browser sends only name and size."
+    "A button that asks for an image or video. If a file is too large, the browser sends only its name and size."
     _esm = _UPLOAD
     label = traitlets.Unicode('Image or video').tag(sync=True)
     max_bytes = traitlets.Int(30_000_000).tag(sync=True)     # largest file that is sent, in bytes

@@ -43,7 +43,7 @@ def control(
 ):                  # an ipywidget, or None for a default of another type
     "Return the control for one parameter."
     args = dict(value=default, description=name.replace('_', ' '), tooltip=doc)
-    if isinstance(default, bool): return w.Checkbox(**args, indent=False)
+    if isinstance(default, bool): return w.Checkbox(**args)
     if isinstance(default, str):
         words = re.findall(r"'([^']+)'", doc)
         return w.Dropdown(options=words, **args) if default in words else w.Text(**args, continuous_update=False)
@@ -58,7 +58,7 @@ def controls(
     f,              # a function, or a class whose objects work like one
     skip=(),        # names of parameters that get no control
 ) -> dict:          # name of the parameter -> its control; `control.default` is its default, None if it has none
-    "Return a control for each parameter of `f` that has a default; of a class, for each parameter of its `__init__`."
+    "Return a control for each parameter of `f` that has a default. For a class, return one for each parameter of its `__init__`."
     is_class,made = isinstance(f, type),{}
     if is_class and '__init__' not in vars(f): return made
     docs = docments(f.__init__ if is_class else f)
@@ -76,7 +76,8 @@ def with_help(
     control,        # a control that `control` returned
 ):                  # an ipywidget
     "Return `control` with its comment below it."
-    style = 'margin-left: 100px; line-height: 1.2; display: block; max-width: 260px'
+    control.style.description_width = '120px'    # room for the longest name
+    style = 'margin-left: 130px; line-height: 1.2; display: block; max-width: 260px'
     return w.VBox([control, w.HTML(f'<small style="{style}">{escape(control.tooltip or "")}</small>')])
 
 # %% ../../nbs/ui/controls.ipynb #ea2dab0d

@@ -256,7 +256,7 @@ def _make_controls(self:LiveWidget, settings, view, backgrounds):
     self.strength = w.FloatSlider(settings.strength, min=1, max=245, step=5, description='strength')
     self.background = w.Dropdown(options=backgrounds, value=settings.background if known else backgrounds[0], description='background')
     self.other = w.Text(value='' if known else settings.background, description='or', continuous_update=False,
-                        placeholder='a colour, or the path of an image or video')
+                        placeholder='a colour or a file')
     self.preview = w.Dropdown(value=view.preview, options=PREVIEWS, description='show')
     self.button = w.ToggleButton(value=False, description='Start', icon='video-camera')
     self.camera = w.Dropdown(options=[("the browser's choice", '')], description='camera', layout={'display': 'none'})

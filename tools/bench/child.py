@@ -1,6 +1,6 @@
 """Measurements that need a process of their own: python tools/bench/child.py NAME ARGUMENT ...
 
-Each function imports what it needs itself, as the time and the memory of imports count. It prints one line of JSON.
+Each function has its own imports, because their time and memory count. It prints one line of JSON.
 """
 import json
 import os

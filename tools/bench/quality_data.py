@@ -13,8 +13,9 @@ for inspection. None of the footage belongs in the repository.
     brick.png       PyPI scikit-image 0.25.2           CC0, CC0 Textures
     china.jpg       PyPI scikit-learn 1.7.2            CC BY 2.0, danielbuechele on Flickr (6061409035)
 
-The truth is only as good as the key. The footage is 360x288, H.264 with half the chroma resolution, so single hairs
-are lost and the edge is a few pixels wide after enlarging. But frame = alpha*fg + (1-alpha)*bg holds up to rounding.
+The true alpha is only as accurate as the chroma key that extracts it. The footage is 360x288, H.264 with half the
+chroma resolution, so single hairs are lost and the edge is a few pixels wide after enlarging. Still,
+frame = alpha*fg + (1-alpha)*bg holds up to rounding.
 """
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Every step from the tutorial's loop to bgblur, each as it was. 07_speed tells what each step changes.
+"""Every step from the tutorial's loop to bgblur. nbs/07_speed.ipynb explains what each step changes.
 
     python tools/bench/steps.py STEP SRC DST     run one of WAYS and print frames, seconds, memory and stages as JSON
 
@@ -44,12 +44,12 @@ def opencv_loop(src, dst, change, clock=None):
 
 
 def blur_full(img):
-    "Return BGR uint8 `img` blurred as the tutorial does it."
+    "Blur `img`, BGR uint8, as the tutorial does."
     return cv2.GaussianBlur(img, (61, 61), 0)
 
 
 def blend_numpy(fg, p, bg):
-    "Return `fg` composited over `bg`, both uint8 `(H,W,3)`, with probability `p` `(H,W)`, as the formula is written."
+    "Composite `fg` over `bg`, both uint8 `(H,W,3)`, with probability `p` `(H,W)`, exactly by the formula."
     p = p[..., None]
     return (p*fg + (1 - p)*bg).astype(np.uint8)
 
@@ -120,7 +120,7 @@ def tutorial():
 
 
 def small_model():
-    "Exchange the U-Net for the small person model."
+    "Replace the U-Net with the small person model."
     return frame_blurrer(partial(person_probability, make_learner(small=True)))
 
 
@@ -146,7 +146,7 @@ def onnx_runtime():
 
 
 def blur_quarter(img):
-    "Return about what `blur_full` returns, computed at a quarter of the width and height."
+    "Return nearly the same as `blur_full`, computed at a quarter of the width and height."
     h, w = img.shape[:2]
     small = cv2.resize(img, (w//4, h//4), interpolation=cv2.INTER_AREA)
     return cv2.resize(cv2.GaussianBlur(small, (15, 15), 0), (w, h), interpolation=cv2.INTER_LINEAR)
@@ -158,7 +158,7 @@ def quarter_blur():
 
 
 def blend_opencv(fg, p, bg):
-    "Return what `blend_numpy` returns, computed in one pass, and rounded instead of truncated."
+    "Return the same as `blend_numpy`, computed in one pass, and rounded instead of truncated."
     return cv2.blendLinear(fg, bg, p, 1 - p)
 
 
