@@ -85,7 +85,7 @@ def test_pickle_runs_nothing_without_trust(evil_pickle, tmp_path, soak):
 @pytest.mark.parametrize('trust', [False, True])
 def test_pickle_named_onnx_runs_nothing(evil_pickle, trust):
     model, made = evil_pickle
-    with pytest.raises(ModelError, match='not a net'): load_segmenter(model.rename(model.with_suffix('.onnx')), trust=trust)
+    with pytest.raises(ModelError, match='is not a model'): load_segmenter(model.rename(model.with_suffix('.onnx')), trust=trust)
     assert not made.exists()
 
 
