@@ -153,7 +153,7 @@ def test_default_names(tmp_path, frames, args, name):
     ('video', ['-b', 'none', '-o', 'no/where'], ['no folder']),
     ('video', ['-b', 'none', '-o', '.', '--overwrite'], ['other than frames']),
 ], ids=lambda v: ' '.join(v) if isinstance(v, list) else v)
-def test_refused(me, command, args, words):
+def test_bad_backgrounds_are_refused(me, command, args, words):
     (me/'text.jpg').write_text('This is not an image.')
     (me/'empty.mp4').write_bytes(b'')
     (me/'plain').write_text('precious')

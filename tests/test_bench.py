@@ -54,7 +54,7 @@ def test_bench_prints_tables_and_leaves_no_files(clip_folder):
 
 
 @pytest.mark.parametrize('src, word', [('missing.mp4', 'no file'), ('text.mp4', 'not a video'), ('folder.mp4', 'folder')])
-def test_bad_clip(clip_folder, src, word):
+def test_bench_refuses_a_bad_clip(clip_folder, src, word):
     result = bench_in(clip_folder, src)
     assert (result.returncode, result.stdout) == (2, '')
     assert result.stderr.startswith('bgblur: ') and result.stderr.count('\n') == 1 and word in result.stderr
@@ -157,7 +157,7 @@ def test_steps_of_the_loop_write_every_frame(way, tmp_path, short_clip):
     assert n == len(pictures(tmp_path/'out.mp4')) == 6 and seconds > 0
 
 
-def test_threads_and_planes_change_nothing_that_can_be_seen(tmp_path, short_clip):
+def test_threads_and_yuv_planes_give_the_same_images(tmp_path, short_clip):
     outs = []
     for way in (steps.clean_edges, steps.threads, steps.yuv_planes):
         way(short_clip, tmp_path/'out.mp4')

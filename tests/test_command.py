@@ -65,7 +65,7 @@ def bad(tmp_path):
     ([CLIP, '-o', 'a.txt'], ['.mp4']),
     ([CLIP, '-o', 'a.mp4', '--device', 'cuda'], ['Nvidia GPU']),
 ], ids=lambda v: ' '.join(os.path.basename(str(a)) for a in v))
-def test_bad_input(bad, args, words):
+def test_bad_video(bad, args, words):
     before = {p: p.read_bytes() if p.is_file() else None for p in bad.rglob('*')}
     one_sentence(bgblur('video', *args, cwd=bad), *words)
     assert {p: p.read_bytes() if p.is_file() else None for p in bad.rglob('*')} == before

@@ -70,7 +70,7 @@ def small(frames): return [cv2.resize(f, SMALL, interpolation=cv2.INTER_AREA) fo
 # -- incomplete downloads ----------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('kind, options', [('mkv', {}), ('mp4', {'movflags': '+faststart'})])
-def test_cut_off_at_twenty_points(tmp_path, small, kind, options):
+def test_truncated_at_twenty_points(tmp_path, small, kind, options):
     "The result holds what can be decoded, and the report says if that is not everything"
     whole = tmp_path/f'whole.{kind}'
     with av.open(str(whole), 'w', options=options) as out:
@@ -139,7 +139,7 @@ def test_flipped_bytes(tmp_path, small):
     assert not list(tmp_path.glob('.*'))
 
 
-def test_damage_in_the_middle_is_survived_and_reported(tmp_path, small):
+def test_damage_in_the_middle_is_reported(tmp_path, small):
     src = encode(tmp_path/'a.mp4', small, options={'crf': '10', 'g': '10'})
     data = bytearray(src.read_bytes())
     with av.open(str(src)) as c: hit = [p.pos for p in c.demux(video=0) if p.size][20:23]
@@ -175,7 +175,7 @@ def test_disk_that_fails_while_reading(tmp_path, small, monkeypatch):
 # -- sizes ---------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('kind, word', [('mp4', 'no video track'), ('mkv', 'incomplete')])
-def test_no_frame_at_all(tmp_path, kind, word):
+def test_file_without_a_frame(tmp_path, kind, word):
     src = tmp_path/f'none.{kind}'
     with av.open(str(src), 'w') as out:
         v = out.add_stream('libx264', rate=25)
@@ -317,14 +317,14 @@ def test_late_start_stays_in_sync_with_the_sound(tmp_path, small, late):
     assert abs(apart[0] - apart[1]) < .03      # an .mp4 puts AAC's priming samples before 0
 
 
-def test_variable_rate_with_frames_in_another_order(tmp_path, small):
+def test_variable_rate_with_reordered_frames(tmp_path, small):
     pts = np.random.default_rng(1).integers(100, 9000, 50).cumsum().tolist()
     src = encode(tmp_path/'a.mp4', small, options={'crf': '20', 'bf': '3', 'b-adapt': '0'}, pts=pts, time_base=Fraction(1, 90000))
     with av.open(str(src)) as c: assert any(p.pts != p.dts for p in c.demux(video=0) if p.size)
     assert times(blur(src).path) == times(src)
 
 
-def test_recordings_that_were_joined(tmp_path, small):
+def test_joined_recordings_play_through(tmp_path, small):
     "Times that jump back: the second part continues where the first ended, sound and video alike"
     part = write_clip(tmp_path/'part.ts', small[:25])
     src = tmp_path/'joined.ts'
@@ -339,7 +339,7 @@ def test_recordings_that_were_joined(tmp_path, small):
 
 # -- tracks --------------------------------------------------------------------------------------------------------
 
-def test_two_sound_tracks(tmp_path, small):
+def test_two_sound_tracks_are_copied(tmp_path, small):
     src = encode(tmp_path/'a.mkv', small, audio=('aac', 'ac3'))
     report = blur(src)
     with av.open(str(src)) as a, av.open(str(report.path)) as b:
@@ -421,7 +421,7 @@ def test_subtitles_that_do_not_fit_are_reported(tmp_path, small, kind):
     assert any('subtitles' in n and 'left out' in n for n in report.notes) and 'left out' in str(report)
 
 
-def test_cover_image_is_not_passed_on(tmp_path, small):
+def test_cover_image_is_left_out(tmp_path, small):
     "It may show the sharp background"
     src = encode(tmp_path/'a.mp4', small[:5])
     with av.open(str(src)) as a, av.open(str(tmp_path/'b.mp4'), 'w') as b:
@@ -440,7 +440,7 @@ def test_cover_image_is_not_passed_on(tmp_path, small):
     with av.open(str(blur(tmp_path/'b.mp4').path)) as c: assert len(c.streams.video) == 1
 
 
-def test_song_with_a_cover_is_not_a_clip(tmp_path, small):
+def test_song_with_a_cover_is_not_a_video(tmp_path, small):
     with av.open(str(tmp_path/'song.mp4'), 'w') as out:
         a, cover = out.add_stream('aac', rate=48000, layout='mono'), out.add_stream('mjpeg', rate=1)
         cover.width, cover.height, cover.pix_fmt = *SMALL, 'yuvj420p'
@@ -461,7 +461,7 @@ CODECS = {'mp4': 'libx264', 'mov': 'libx264', 'mkv': 'ffv1', 'webm': 'libvpx-vp9
 
 
 @pytest.mark.parametrize('kind', CODECS)
-def test_kinds_of_file_in_and_out(tmp_path, small, kind):
+def test_containers_in_and_out(tmp_path, small, kind):
     "Into .mp4 and from .mp4: the same number of frames, at the same times, that look the same"
     codec = CODECS[kind]
     pix_fmt = {'gif': 'rgb8', 'mjpeg': 'yuvj420p'}.get(codec, 'yuv420p')
@@ -492,7 +492,7 @@ def test_names(tmp_path, small, name):
     assert len(times(tmp_path/f'{name[:-4]}-blurred.mp4')) == 3
 
 
-def test_clip_without_a_person_says_so(tmp_path):
+def test_clip_without_a_person_is_reported(tmp_path):
     rocket = cv2.resize(cv2.imread(str(ROOT/'sample_data'/'rocket.jpg')), SMALL)
     result = bgblur('video', encode(tmp_path/'a.mp4', [rocket]*5))
     assert result.returncode == 0 and 'no person was found' in result.stdout

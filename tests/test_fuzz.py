@@ -292,7 +292,7 @@ def test_masked_blur(img, mask, width):
 
 @fuzz
 @given(scenes(), backgrounds(), st.floats(0, 1), st.sampled_from(list(LAYOUTS)))
-def test_person_before_something_else(scene, background, amount, layout):
+def test_person_in_front_of_a_background(scene, background, amount, layout):
     "Test all steps of a `Blurrer` that follow alpha."
     frame, alpha, work, new = scene
     colours = pure(B.estimate_layers, frame, work)
@@ -313,7 +313,7 @@ def test_person_before_something_else(scene, background, amount, layout):
 
 @fuzz
 @given(together(Pic, Opacity, shape=st.tuples(side, side)))
-def test_two_colours(pair):
+def test_estimate_foreground_background(pair):
     img, alpha = pair
     out = pure(lambda img, alpha: B.estimate_foreground_background(img.astype(np.float32), alpha), img, alpha)
     assert out.dtype == np.float32 and out.shape == (2, *img.shape, 3) and out.min() >= 0 and out.max() <= 255
@@ -321,13 +321,13 @@ def test_two_colours(pair):
 
 @fuzz
 @given(pics, st.tuples(side, side))
-def test_cover(img, size):
+def test_resize_to_fill(img, size):
     is_picture(pure(G.resize_to_fill, img, size), size[::-1])
 
 
 @often
 @given(no_pictures, no_opacities, no_widths, no_numbers | too_much)
-def test_doors_of_blur_refuse(picture, mask, width, number):
+def test_blur_refuses_bad_arguments(picture, mask, width, number):
     good, half, small = np.zeros((6, 5, 3), np.uint8), np.full((6, 5), .5, np.float32), np.zeros((6, 5, 3), np.float32)
     if not isinstance(picture(), np.ndarray): refuses(B.blur, picture(), 5)
     refuses(B.blur, good, width)
@@ -350,7 +350,7 @@ def test_doors_of_blur_refuse(picture, mask, width, number):
 @often
 @given(st.one_of(no_numbers, no_pictures.map(lambda f: f()), st.text(), st.lists(st.one_of(st.floats(), st.text(max_size=2), st.none()), max_size=4),
                  st.sampled_from(['#12345', '#12345g', 'gren', '#1234567', (1, 2), (1, 2, 300), (-1, 0, 0), (1, 2, np.nan), 'ab', 'abc'])))
-def test_colours(colour):
+def test_parse_colour(colour):
     try: bgr = G.parse_colour(colour)
     except BgblurError: return refuses(G.parse_colour, colour)
     assert len(bgr) == 3 and all(isinstance(c, int) and 0 <= c <= 255 for c in bgr)
@@ -363,7 +363,7 @@ probabilities = st.tuples(side, side).flatmap(lambda s: st.lists(made(Opacity, s
 
 @fuzz
 @given(together(Opacity, Opacity), st.floats(0, 1), st.floats(-20, 20))
-def test_pieces_of_matte(pair, share, px):
+def test_functions_of_matte(pair, share, px):
     p, last = pair
     for out in (pure(fill_holes, p), pure(fill_holes, p, share), pure(remove_small_components, p), pure(remove_small_components, p, share, last),
                 pure(matte.feather, p, px), pure(matte.stretch, p)): is_opacity(out, p.shape)
@@ -380,7 +380,7 @@ def test_refine(scene):
 
 @fuzz
 @given(st.lists(st.floats(1, 5), max_size=3), st.data())
-def test_average(distances, data):
+def test_temporal_average(distances, data):
     grey, (p, *others) = data.draw(together(Pic)), data.draw(together(*[Opacity]*(1 + len(distances)), shape=st.just((9, 12))))
     greys = [np.random.default_rng(i).integers(0, 256, p.shape).astype(np.uint8) for i in range(1 + len(distances))]
     is_opacity(pure(lambda p, *qs: matte.temporal_average((greys[0], p), list(zip(distances, greys[1:], qs))), p, *others), p.shape)
@@ -440,7 +440,7 @@ def test_matte(frames, ps, options, reuse, foresee):
 
 @often
 @given(no_pictures, no_opacities, no_numbers | too_much)
-def test_doors_of_matte_refuse(picture, p, number):
+def test_matte_refuses_bad_arguments(picture, p, number):
     good, half = np.zeros((6, 5, 3), np.uint8), np.full((6, 5), .5, np.float32)
     for option in ('hold_seconds', 'still_below', 'moving_above', 'feather', 'scene_cut'): refuses(Matte, **{option: number})
     for name in (number, 'some', 'ALL', ['all']): refuses(Matte, people=name)
@@ -547,7 +547,7 @@ def test_stream(make, frames, transparent):
 
 @fuzz
 @given(film(st.lists(st.tuples(side, side), min_size=2, max_size=2)), mattes(), st.booleans(), st.sampled_from([0, 5]), st.booleans())
-def test_stream_of_a_net_with_one_buffer(frames, options, crop, skip, threads):
+def test_stream_of_a_model_with_one_buffer(frames, options, crop, skip, threads):
     "Keep the predictions of waiting frames while the model overwrites its buffer."
     one, other = (Blurrer(net, Matte(**options), crop=crop, skip=skip) for net in (OneBuffer(), bright))
     assert alike(*(list(b.stream(((f.plain, t) for f, t in frames), threads=threads)) for b in (one, other)))
@@ -564,7 +564,7 @@ def as_it_is(frame, p, *args): return p if p.shape == frame.shape[:2] else cv2.r
 
 @fuzz
 @given(blurrers(), bad_nets, st.booleans(), film(), st.booleans())
-def test_never_bare(make, bad, in_matte, frames, late):
+def test_failure_hides_the_frame(make, bad, in_matte, frames, late):
     "Hide the frame where model or matte fail, as if the model had found no person."
     one, other = Changing(bright), Changing(bright)
     b, nobody = make(one), make(other)
@@ -606,7 +606,7 @@ even = st.tuples(st.integers(1, 70), st.integers(1, 70)).map(lambda s: (2*s[0], 
 
 @fuzz
 @given(film(st.lists(even, min_size=2, max_size=2)), nets, st.floats(36, 1001), st.sampled_from(list(LAYOUTS)), st.lists(st.booleans(), min_size=5, max_size=5))
-def test_planes(frames, net, strength, layout, whole):
+def test_yuv_planes(frames, net, strength, layout, whole):
     "Mix YUV planes and BGR frames in one `Blurrer`."
     one, other = (Blurrer(net(), background=Blur(strength)) for _ in range(2))
     for (frame, time), bgr in zip(frames, whole):
@@ -629,12 +629,12 @@ def plane(h, w, kind=np.uint8): return np.zeros((h, w), kind)
 @often
 @given(st.sampled_from([(plane(4, 4), plane(2, 2), plane(2, 1)), (plane(5, 4), plane(2, 2), plane(2, 2)), (plane(4, 4), plane(4, 4), plane(4, 4)),
                         (plane(0, 0),)*3, (plane(4, 4, float), plane(2, 2), plane(2, 2)), (None,)*3, (np.zeros((4, 4, 3), np.uint8),)*3, ('y', 'u', 'v')]))
-def test_bad_planes(given): refuses(YuvFrame, *given)
+def test_bad_yuv_planes(given): refuses(YuvFrame, *given)
 
 
 @often
 @given(backgrounds())
-def test_planes_only_where_they_are_taken(background):
+def test_yuv_only_where_it_is_accepted(background):
     b = Blurrer(disc, background=background)
     yuv = planes(Pic((20, 30), 'man').plain)
     if not b.accepts_yuv: refuses(b, yuv)
@@ -643,7 +643,7 @@ def test_planes_only_where_they_are_taken(background):
 
 @often
 @given(no_numbers)
-def test_doors_of_pipeline_refuse(number):
+def test_blurrer_refuses_bad_options(number):
     if number is not None: refuses(Blurrer, disc, wrap=number)
     refuses(Blurrer, disc, skip=number)
     refuses(Blurrer, disc, max_matte_height=number)
@@ -654,7 +654,7 @@ def test_doors_of_pipeline_refuse(number):
 
 @fuzz
 @given(pics)
-def test_net(img):
+def test_segmenter(img):
     is_opacity(pure(SEGMENTER, img), img.shape)
 
 
@@ -676,7 +676,7 @@ def test_learner(img, p, second):
 
 @often
 @given(no_pictures)
-def test_net_refuses(picture):
+def test_segmenter_refuses_bad_frames(picture):
     refuses(SEGMENTER, picture())
     refuses(check_frame, picture())
     refuses(predict.person_probability, Learner(np.zeros((3, 3)), True), picture())
@@ -714,7 +714,7 @@ def test_metrics_of_clips(rows):
 
 @often
 @given(no_pictures, no_opacities)
-def test_metrics_refuse(picture, p):
+def test_metrics_refuse_bad_arguments(picture, p):
     half, good = np.full((6, 5), .5, np.float32), np.zeros((6, 5, 3), np.uint8)
     for name in PAIRS:
         refuses(getattr(metrics, name), p(), half)
@@ -733,7 +733,7 @@ def test_metrics_refuse(picture, p):
 @fuzz
 @example([Pic((240, 239), 'man'), Opacity((240, 239), 'all')], 0, 18.5, 85)
 @given(together(Pic, Opacity), st.floats(0, 1), st.floats(0, 20), st.integers(1, 100))
-def test_pieces_of_explore(pair, threshold, softness, quality):
+def test_functions_of_explore(pair, threshold, softness, quality):
     img, alpha = pair
     for x in pair:
         back = cv2.imdecode(np.frombuffer(pure(show.jpeg, x, quality), np.uint8), cv2.IMREAD_COLOR)
@@ -748,7 +748,7 @@ def test_pieces_of_explore(pair, threshold, softness, quality):
 
 @often
 @given(no_pictures)
-def test_explore_refuses(picture):
+def test_explore_refuses_bad_frames(picture):
     if isinstance(picture(), (np.ndarray, type(None), int, float, list)): refuses(explore.open_frames, picture())
     refuses(explore.open_frames, [picture()])
 
@@ -776,7 +776,7 @@ def test_preview(pair, alpha, kind):
 
 @fuzz
 @given(made(Pic, even))
-def test_there_and_back(img):
+def test_yuv_round_trip(img):
     is_picture(pure(lambda x: sources.yuv_to_bgr_image(sources.bgr_to_yuv(x)), img), img.shape)
 
 

@@ -68,7 +68,7 @@ def smoke(python, folder):
 
 
 @pytest.mark.parametrize('version', PYTHONS)
-def test_first_minute_on_each_python(install, version, tmp_path, capsys):
+def test_smoke_on_each_python(install, version, tmp_path, capsys):
     versions = smoke(install(version), tmp_path)
     assert versions['python'].startswith(version)
     with capsys.disabled(): print('\n   ', *(f'{k} {v}' for k, v in versions.items()))
@@ -83,7 +83,7 @@ def oldest():
     return {m[1]: m[2] for m in pins}
 
 
-def test_first_minute_with_the_oldest_libraries(install, tmp_path):
+def test_smoke_with_the_oldest_libraries(install, tmp_path):
     "On the oldest Python: those libraries have no wheels for newer ones"
     pins = oldest()
     versions = smoke(install(PYTHONS[0], *(f'{k}=={v}' for k, v in pins.items())), tmp_path)
@@ -144,7 +144,7 @@ def test_python_m_bgblur_is_the_command(empty_env, tmp_path):
     assert by_module.stdout == by_script.stdout and by_module.returncode == 0
 
 
-def test_help_shows_options_as_others_do(empty_env):
+def test_help_shows_options_in_the_usual_form(empty_env):
     for command in ([], ['video']):
         shown = run(empty_env.parent/'bgblur', *command, '--help').stdout
         assert '--help' in shown and '<bool>' not in shown and '{' not in shown

@@ -265,7 +265,7 @@ def test_benchmark_cleans_up(tmp_path, source, number):
 
 # -- several runs ------------------------------------------------------------------------------------------------------
 
-def test_two_runs_into_one_folder(place, server):
+def test_two_runs_in_one_folder(place, server):
     "The later run leaves the files of the running one alone, and removes those of a killed one"
     left = place/'.gone.bgblur-01234567.part'
     (left/'new').mkdir(parents=True)
@@ -282,7 +282,7 @@ def test_two_runs_into_one_folder(place, server):
     assert complete(place/'first.mp4') and complete(place/'out.mp4') and not parts(place)
 
 
-def test_threads_into_one_folder(tmp_path):
+def test_threads_in_one_folder(tmp_path):
     def write(i):
         for n in range(50):
             with atomic_file(tmp_path/f'{i}.txt') as tmp: tmp.write_text(f'{i} {n}')
@@ -291,7 +291,7 @@ def test_threads_into_one_folder(tmp_path):
 
 
 @pytest.mark.parametrize('when', ['before', 'within', 'while'])
-def test_removed_before_it_is_locked(tmp_path, monkeypatch, when):
+def test_new_folder_is_removed_before_it_is_locked(tmp_path, monkeypatch, when):
     "Before a new private folder is locked, another run may take it for an abandoned one"
     lock, tried = files._try_lock, []
 

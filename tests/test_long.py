@@ -161,7 +161,7 @@ def test_blurrer_is_freed_immediately(frames):
 
 
 @pytest.mark.parametrize('error', [RuntimeError, KeyboardInterrupt])
-def test_no_thread_goes_on_when_it_fails(frames, error):
+def test_no_thread_remains_after_an_error(frames, error):
     "Not even while a traceback is alive: the thread would read from a closed file"
     before, failed = threading.active_count(), threading.Event()
 

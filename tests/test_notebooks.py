@@ -44,7 +44,7 @@ def test_package_and_readme_agree_with_notebooks(tmp_path):
 
 @pytest.mark.parametrize('path', [*ROOT.glob('*.md'), *ROOT.glob('[!.]*/README.md'), ROOT/'bgblur'/'weights'/'README.md', *NOTEBOOKS],
                          ids=lambda p: str(p.relative_to(ROOT)))
-def test_links_lead_somewhere(path):
+def test_links_point_to_existing_files(path):
     text = path.read_text(encoding='utf-8')
     if path.suffix == '.ipynb':
         text = '\n'.join(''.join(c['source']) for c in json.loads(text)['cells'] if c['cell_type'] == 'markdown')
