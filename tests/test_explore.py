@@ -1,4 +1,4 @@
-"The explorer's table of command line options agrees with the real command."
+"Test that the explorer's table of command-line options agrees with the command."
 from typer.main import get_command
 
 from bgblur.cli import app

@@ -147,7 +147,7 @@ def fails_in_the_dark(path, what):
     return path
 
 
-def pictures(path):
+def read_frames(path):
     with VideoReader(path) as reader: return [to_bgr(f) for f in reader if isinstance(f, av.VideoFrame)]
 
 
@@ -163,7 +163,7 @@ def dim(tmp_path_factory, frames):
     folder = tmp_path_factory.mktemp('dim')
     imgs = [cv2.convertScaleAbs(f, alpha=.6) if i in DARK else f for i, f in enumerate(frames[:40])]
     assert bgblur('video', write_clip(folder/'dim.mp4', imgs), '-q').returncode == 0
-    return folder/'dim.mp4', pictures(folder/'dim.mp4'), pictures(folder/'dim-blurred.mp4')
+    return folder/'dim.mp4', read_frames(folder/'dim.mp4'), read_frames(folder/'dim-blurred.mp4')
 
 
 DARK = (10, 20, 21, 22, 23)
@@ -177,7 +177,7 @@ def test_frames_on_which_the_model_fails_are_hidden(tmp_path, dim, what, words):
     assert result.returncode == 1 and 'Traceback' not in result.stderr
     last = result.stderr.strip().split('\n')[-1]
     assert last.startswith('bgblur: the model failed on 5 of 40 frames') and 'model.onnx' in last and words in last
-    out = pictures(tmp_path/'out.mp4')
+    out = read_frames(tmp_path/'out.mp4')
     assert [i for i, (a, b) in enumerate(zip(out, source)) if hidden(a, b)] == list(DARK)
     # the other frames are as usual; the encoder changes them a little
     assert all(cv2.absdiff(a, b).mean() < 1.5 for i, (a, b) in enumerate(zip(out, expected)) if i not in DARK)
