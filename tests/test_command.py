@@ -24,7 +24,7 @@ LEARNER = ROOT/'sample_data'/'models'/'person.pkl'
 
 
 def test_no_temporary_file_remains(tmp_path):
-    "With telemetry, onnxruntime writes an identity file there."
+    "With telemetry, onnxruntime would write an identity file to the folder for temporary files."
     env = {k: v for k, v in os.environ.items() if k != 'ORT_DISABLE_TELEMETRY'} | {'TMPDIR': str(tmp_path)}
     assert bgblur('image', ROOT/'sample_data'/'rocket.jpg', '-o', tmp_path/'out.jpg', env=env).returncode == 0
     assert [p.name for p in tmp_path.iterdir()] == ['out.jpg']
@@ -322,7 +322,7 @@ def test_options_come_from_settings(command):
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='Windows does not count the time of children')
 def test_help_is_fast():
-    "CPU time, because other tests run at the same time; best of three."
+    "Measure CPU time, because other tests run in parallel. The best of three counts."
     def seconds():
         start = os.times()
         help_of('video')

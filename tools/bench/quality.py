@@ -3,9 +3,9 @@
     python tools/bench/quality.py [--frames 40] [--clips FOLDER] [--mattes FOLDER]
 
 Four clips with known alpha come from `quality_data.py`, which downloads its footage once. --clips names a folder of real
-clips, on which flicker is measured besides the sample clip; --mattes names a folder of photographs NAME.jpg with true
-mattes NAME.png. Prints Markdown tables: the usual ways first, then bgblur with one part after the other switched on.
-Writes stills of the real clips, the tutorial's beside ours, to output/quality.
+clips, to measure flicker on them and on the sample clip. --mattes names a folder of photographs NAME.jpg with true mattes
+NAME.png. The script prints Markdown tables: the usual ways first, then bgblur with one part after the other switched on.
+It writes stills of the real clips to output/quality: each frame, the tutorial's result, and ours.
 """
 import argparse
 from itertools import islice
@@ -55,7 +55,8 @@ def at_small_size(p, frame):
     return resize_prob(p, small_size(*frame.shape[:2]))
 
 
-# How to get alpha. Each function takes a clip's frames and the model's probabilities at the usual size and at ours, and
+# -- ways to get alpha
+# Each function takes a clip's frames and the model's probabilities at the usual size and at ours, and
 # returns a list of alphas, float32 (H,W) in [0,1].
 
 def model_alone(frames, usual, ours):
@@ -104,10 +105,11 @@ def whole_pipeline(frames, usual, ours):
     return [c[..., 3]/np.float32(255) for c in Blurrer().stream(with_times(frames), transparent=True)]
 
 
-# How to get images. Each function takes a clip's frames and alphas and the indices of the wanted frames, and returns images.
+# -- ways to get images
+# Each function takes a clip's frames and alphas and the indices of the wanted frames, and returns images.
 
 def frame_by_frame(blur_frame):
-    "Return such a function from one that takes a single frame and its alpha."
+    "Return such a function, made from a function of a single frame and its alpha."
     return lambda frames, alphas, some: [blur_frame(frames[i], alphas[i]) for i in some]
 
 
@@ -267,7 +269,7 @@ def main(args):
     print_table(['IoU', 'MAD', 'boundary F 2 px'], wide_scores(clips))
     SHEETS.mkdir(parents=True, exist_ok=True)
     for name, clip in real.items(): (SHEETS/f'{name}.jpg').write_bytes(encode_image(sheet(clip), '.jpg'))
-    print(f'Stills, the tutorial\'s beside ours, at full size: {SHEETS}/*.jpg\n')
+    print(f'Stills at full size (frame, the tutorial, bgblur): {SHEETS}/*.jpg\n')
     if args.clips: print_table([f'flicker: {name}' for name in real], flickering)
     if args.mattes: print_table(['IoU', 'MAD', 'boundary F 2 px'], photograph_scores(args.mattes))
 
