@@ -680,8 +680,8 @@ def test_location_and_camera_are_removed(tmp_path, frames):
         for packet in plain.demux():
             if packet.size: packet.stream = tracks[packet.stream]; told.mux(packet)
     exif = b'Exif\0\0MM\0*\0\0\0\x08\0\1\1\x0f\0\2\0\0\0\7\0\0\0\x1a\0\0\0\0SECRET\0'      # the camera's manufacturer
-    picture = cv2.imencode('.jpg', frames[0])[1].tobytes()
-    (tmp_path/'told.jpg').write_bytes(picture[:2] + b'\xff\xe1' + struct.pack('>H', len(exif) + 2) + exif + picture[2:])
+    jpeg = cv2.imencode('.jpg', frames[0])[1].tobytes()
+    (tmp_path/'told.jpg').write_bytes(jpeg[:2] + b'\xff\xe1' + struct.pack('>H', len(exif) + 2) + exif + jpeg[2:])
     blur_video(tmp_path/'told.mp4', tmp_path/'out-told.mp4', progress=False)
     blur_image(tmp_path/'told.jpg', tmp_path/'out-told.jpg')
     for name in ('told.mp4', 'told.jpg'):
