@@ -1,4 +1,4 @@
-# Two commands matter: `make demo` and `make test`. Both start from nothing but python3, its venv, and make.
+# The two main commands are `make demo` and `make test`. They need only make and python3 with venv.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
@@ -11,48 +11,48 @@ MEDIAPIPE := .venv-mediapipe
 demo: $(VENV)/base
 	@mkdir -p output
 	$(BIN)/bgblur video sample_data/testclip.mp4 -o $(RESULT).mp4 --stills 50 --overwrite
-	@echo "Open $(RESULT).mp4; pictures of it lie in $(RESULT)-stills/"
+	@echo "Open $(RESULT).mp4. Stills of it are in $(RESULT)-stills/."
 
 test: $(VENV)/dev browser
 	$(BIN)/python -m pytest tests -rs
 
-# The commands that a new user runs first
+# Run the commands that a new user runs first
 smoke: $(VENV)/base
 	$(BIN)/python tools/smoke.py
 
-# What `make test` does in short, at full length: about half an hour
+# Run at full length the tests that `make test` shortens: about half an hour
 soak: $(VENV)/dev
 	$(BIN)/python -m pytest tests --soak $(ARGS)
 
-# Arrays that hypothesis makes up, and damaged files: make fuzz SECONDS=3600, or ARGS='--replay FILE' for what was found
+# Try generated arrays and damaged files: make fuzz SECONDS=3600. Try a failure again: ARGS='--replay FILE'
 SECONDS = 300
 fuzz: $(VENV)/dev
 	$(BIN)/python tools/fuzz.py --seconds $(SECONDS) $(ARGS)
 
-# From the project's top, so that notebooks can show what lies in sample_data/. JupyterLab runs as root only if told to.
+# Start in the top folder, so that notebooks can show files from sample_data/. JupyterLab needs --allow-root for root.
 lab: $(VENV)/dev
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/nbs/index.ipynb $(ARGS)
 
-# The explorer as a page, on this computer alone: make app PORT=8866
+# Serve the explorer as a web page to this computer only: make app PORT=8866
 PORT ?= 8866
 app: $(VENV)/notebooks
 	$(BIN)/python tools/app.py $(PORT)
 
-# Your own pictures, and a check on other people: ARGS='FOLDER -o output/mine --people FOLDER'
+# Train on your own images, and measure on other people: ARGS='FOLDER -o output/mine --people FOLDER'
 train: $(VENV)/learner
 	$(BIN)/python tools/train.py $(ARGS)
 
-# What `make bench` measured comes into the notebooks here, and from there into README.md
+# Put the numbers of `make bench` into the notebooks, the images and README.md
 readme: $(VENV)/dev
 	$(BIN)/python tools/rerun.py 07_speed index
 	$(BIN)/python tools/pictures.py
 	$(BIN)/python tools/readme.py
 
-# For a part of it: ARGS='--only steps --rounds 1 --frames 50'. Also a long clip and live video: ARGS=--long
+# Measure only a part: ARGS='--only steps --rounds 1 --frames 50'. Add a long clip and live video: ARGS=--long
 bench: $(VENV)/dev $(MEDIAPIPE)/ready
 	$(BIN)/python tools/bench $(ARGS)
 
-# MediaPipe wants another numpy and another OpenCV. Where it cannot be installed it is left out.
+# MediaPipe needs another numpy and another OpenCV. If it cannot be installed, the benchmark leaves it out.
 $(MEDIAPIPE)/ready: | libraries
 	$(PYTHON) -m venv $(MEDIAPIPE)
 	$(MEDIAPIPE)/bin/python -m pip --disable-pip-version-check install -q mediapipe==0.10.21 \
@@ -62,14 +62,14 @@ $(MEDIAPIPE)/ready: | libraries
 bench-quality: $(VENV)/dev
 	$(BIN)/python tools/bench/quality.py $(ARGS)
 
-# The newest of everything that the bounds in settings.ini allow, in an environment of its own: what does it break?
+# Try the newest versions that the bounds in settings.ini allow, in a separate environment
 outdated: | libraries
 	$(PYTHON) tools/outdated.py $(ARGS)
 
 clean:
 	rm -rf output build *.egg-info .pytest_cache
 
-# The environment, in the sizes it is needed in. One call of pip for each: a second one would undo its pins.
+# The environment in four sizes. Each needs a single call of pip, because a second call would undo its pins.
 $(VENV)/base: settings.ini setup.py | libraries
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -q -e .
@@ -85,7 +85,7 @@ $(VENV)/dev: settings.ini setup.py | libraries
 	$(PIP) install -q -e '.[dev]'
 	@touch $@ $(VENV)/base $(VENV)/notebooks $(VENV)/learner
 
-# OpenCV's wheel wants two libraries of the system, the browser test a browser. On Debian, root gets them here.
+# OpenCV needs two system libraries, and the browser tests need a browser. On Debian, root installs them here.
 APT = apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install
 
 libraries:
@@ -93,8 +93,8 @@ libraries:
 	|| if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then $(APT) libgl1 libglib2.0-0 >/dev/null; \
 	else echo "If OpenCV does not import, install libgl1 and libglib2.0-0."; fi
 
-# The window is tested where Xvfb is, and skipped elsewhere.
+# Without Xvfb, the tests of the window are skipped.
 browser:
 	@command -v chromium >/dev/null && command -v Xvfb >/dev/null && command -v xdotool >/dev/null \
 	|| if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then $(APT) chromium xvfb xdotool >/dev/null; \
-	elif ! command -v chromium >/dev/null; then echo "The browser test needs chromium: install it."; exit 1; fi
+	elif ! command -v chromium >/dev/null; then echo "Install chromium, which the browser tests need."; exit 1; fi

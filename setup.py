@@ -1,4 +1,4 @@
-"Everything that describes the package stands in settings.ini, where nbdev reads it too."
+"Read the description of the package from settings.ini, which nbdev also reads."
 from configparser import ConfigParser
 from pathlib import Path
 

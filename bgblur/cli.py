@@ -94,8 +94,8 @@ def _option(f):
 # %% ../nbs/11_cli.ipynb #87f20573
 def with_settings(
     f,      # a command with a parameter `settings`
-):          # a command with one option for each setting instead
-    "Replace the parameter `settings` of a command by one option for each field of `Settings`."
+):          # the same command with one option per setting
+    "Replace the parameter `settings` of a command by one option per field of `Settings`."
     @wraps(f)
     def command(**args): return f(settings=Settings(**{name: args.pop(name) for name in SETTINGS}), **args)
     options = [_option(x) for x in SETTINGS.values()]
@@ -141,12 +141,12 @@ def _destination(src, output, suffixes, background):
 
 # %% ../nbs/11_cli.ipynb #283f6736
 def _print_traceback(e):
-    "Print where the error `e` comes from, with --debug."
+    "Print the traceback of the error `e` if the command line contains --debug."
     import traceback
     if e and '--debug' in sys.argv: traceback.print_exception(e)
 
 def _message(e):
-    "Return what the user should know about the error `e`."
+    "Return the error `e` as one sentence for the user."
     if isinstance(e, BgblurError): return e
     # OpenCV's code for this is -4
     if isinstance(e, MemoryError) or 'error: (-4:' in str(e):
@@ -157,7 +157,7 @@ def _message(e):
 
 def main():
     "Run the command `bgblur`."
-    # OpenCV gets the limit of `read_image`, for a file whose header lies about its size
+    # OpenCV gets the limit of `read_image`, because a header may lie about the size
     os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', str(2**27))
     _handle_signals(_clean_up_and_die)
     try: app(prog_name='bgblur')
@@ -169,8 +169,9 @@ def main():
 # %% ../nbs/11_cli.ipynb #94c06be1
 _SIGNALS = [s for s in signal.Signals if s.name in ('SIGINT', 'SIGTERM', 'SIGHUP')]      # Windows has no SIGHUP
 
+# `nohup` ignores SIGHUP, and it must stay ignored
 def _handle_signals(handler):
-    "Let `handler` handle the signals that are not ignored, as under `nohup`. Return the handlers before."
+    "Install `handler` for all signals that are not ignored. Return the previous handlers."
     return {s: signal.signal(s, handler) for s in _SIGNALS if signal.getsignal(s) != signal.SIG_IGN}
 
 def _remove_partial_files():
@@ -190,7 +191,7 @@ def _clean_up_and_die(number, _):
 # %% ../nbs/11_cli.ipynb #0a234079
 @contextmanager
 def _signals_raise():
-    "In the block, a signal raises `SystemExit`."
+    "Raise `SystemExit` for a signal within the block."
     def handler(number, _): sys.exit(128 + number)
     before = _handle_signals(handler)
     try: yield
@@ -298,7 +299,7 @@ def _live_sinks(to, device):
 # %% ../nbs/11_cli.ipynb #b507202e
 @contextmanager
 def _ctrl_c_stops(live):
-    "In the block, Ctrl-C stops `live`; a second one ends the program."
+    "Stop `live` at the first Ctrl-C within the block, end the program at the second."
     def handler(*_):
         signal.signal(signal.SIGINT, before)
         live.stop()
@@ -307,7 +308,7 @@ def _ctrl_c_stops(live):
         yield
 
 def _status_printer():
-    "Return a function that prints a status: in place on a terminal, elsewhere only a new one and without the times."
+    "Return a function that prints a status: in place on a terminal; elsewhere only when it changes, without times."
     terminal,last = sys.stderr.isatty(),''
     def print_status(line):
         nonlocal last
@@ -378,7 +379,7 @@ def bench(
 def models(debug:Debug=False):
     "List the models that --model accepts."
     from bgblur.predict import MODELS
-    for name,what in {**MODELS, 'FILE.onnx': 'your own model, as bgblur.learner.to_onnx writes it',
+    for name,what in {**MODELS, 'FILE.onnx': 'your own model, as bgblur.learner.learner_to_onnx writes it',
                       'FILE.pkl': "a fastai learner; needs --trust and pip install 'bgblur[learner]'"}.items():
         typer.echo(f'{name:10} {what}')
 

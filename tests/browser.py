@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 
 @contextmanager
 def server(command, path='/', output=subprocess.DEVNULL, **env):
-    "Run `command` with a free port as its last argument; yield the process and the address of `path` once it responds"
+    "Run `command` with a free port after its last argument. Yield the process and the address of `path` once it responds."
     with socket.socket() as s:
         s.bind(('127.0.0.1', 0))
         port = s.getsockname()[1]
@@ -27,7 +27,7 @@ def server(command, path='/', output=subprocess.DEVNULL, **env):
     try:
         for _ in range(240):
             try: urlopen(f'http://127.0.0.1:{port}/static/favicon.ico', timeout=60).close()
-            except HTTPError: break    # it responds; the tests check what it responds
+            except HTTPError: break    # any response will do here
             except (URLError, ConnectionError): time.sleep(.5)
             else: break
             assert process.poll() is None, f'{command} ended with {process.returncode}'
@@ -39,14 +39,14 @@ def server(command, path='/', output=subprocess.DEVNULL, **env):
 
 
 def notebooks(folder):
-    "Copy what 05_explore.ipynb needs, so that it can be run and saved there"
+    "Copy what 05_explore.ipynb needs to `folder`, so that it can run there. Return `folder`."
     for name in ('nbs', 'sample_data', 'bgblur', 'settings.ini'):
         (shutil.copytree if (ROOT/name).is_dir() else shutil.copy)(ROOT/name, folder/name)
     return folder
 
 
 def lab(folder, **env):
-    "Start JupyterLab in `folder`, without a token and without the question about Jupyter's news"
+    "Start JupyterLab in `folder`, without a token and without the question about Jupyter's news. Return a context as `server` does."
     news = folder/'.lab'/'@jupyterlab'/'apputils-extension'/'notification.jupyterlab-settings'
     news.parent.mkdir(parents=True)
     news.write_text('{"fetchNews": "false"}')
@@ -56,13 +56,13 @@ def lab(folder, **env):
 
 
 def app(**kwargs):
-    "Start the page of `make app`"
+    "Start the page of `make app`. Return a context as `server` does."
     return server([sys.executable, ROOT/'tools'/'app.py', ''], '/?token=for-the-test', JUPYTER_TOKEN='for-the-test', **kwargs)
 
 
 @contextmanager
 def chromium(width=1300, height=900, options=()):
-    "Open a page in Chromium"
+    "Yield a page in Chromium."
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path='/usr/bin/chromium', args=['--no-sandbox', '--disable-background-networking', *options])
         page = browser.new_page(viewport={'width': width, 'height': height})
@@ -79,36 +79,36 @@ SHOW_CELL = '''start => {
 
 
 def run_explorer(page, url):
-    "Open 05_explore.ipynb in JupyterLab, run all of it, and scroll to the explorer"
+    "Open 05_explore.ipynb in JupyterLab, run all of it, and scroll to the explorer."
     page.goto(f'{url}/tree/nbs/05_explore.ipynb')
     page.wait_for_function('() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === "idle"', timeout=240_000)
     page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
     page.evaluate(SHOW_CELL, 'ex = explore(clip)')
     page.locator('.widget-hslider', has_text='frame').first.wait_for(timeout=180_000)
-    page.wait_for_timeout(1000)    # the last images are on their way
+    page.wait_for_timeout(1000)    # until the last images have arrived
 
 
 def explorer(page):
-    "Return the widget with a frame slider, and its canvas"
+    "Return the explorer on the page, and its canvas."
     box = page.locator('.widget-hslider', has_text='frame').first.locator('xpath=ancestor::div[contains(@class, "widget-vbox")][2]')
     return box, box.locator('canvas')
 
 
 def halves(canvas):
-    "Return the left and the right half of what a canvas shows, RGB uint8"
+    "Return the left and the right half of the image on a canvas, RGB uint8."
     rgba = canvas.evaluate('c => [c.width, c.height, ...c.getContext("2d").getImageData(0, 0, c.width, c.height).data]')
     img = np.uint8(rgba[2:]).reshape(rgba[1], rgba[0], 4)[..., :3]
     return img[:, :rgba[0]//2 - 10], img[:, rgba[0]//2 + 10:]
 
 
 def move(box, name, key='PageUp', times=4):
-    "Move the slider `name` with the keyboard"
+    "Press `key` on the slider `name` several times."
     handle = box.locator('.widget-slider', has_text=name).first.locator('.noUi-handle')
     handle.focus()
     for _ in range(times): handle.press(key)
 
 
 def upload(page, path):
-    "Upload a file to the page of `make app`"
+    "Upload a file to the page of `make app`."
     with page.expect_file_chooser() as chooser: page.get_by_role('button', name='Image or video').click()
     chooser.value.set_files(path)

@@ -1,6 +1,6 @@
-"""Runs that test_interrupts.py disturbs, each in a process of its own.
+"""Run bgblur in child processes, and disturb these runs, for test_interrupts.py.
 
-A server loads the libraries once and forks for each run, so a run takes hundredths of a second instead of one.
+A server loads the libraries once and forks for each run. So a run takes hundredths of a second instead of a whole one.
 """
 import errno
 import os
@@ -23,12 +23,12 @@ from bgblur.pipeline import BaseBlurrer
 
 
 def listen():
-    "Restore the default effect of signals: children of `nohup` or of a background shell ignore them."
+    "Restore the default effect of signals, because children of `nohup` or of a background shell ignore them."
     for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP): signal.signal(s, signal.SIG_DFL)
 
 
 def serve():
-    "Fork for each `(action, folder, output)` on stdin and call `action()` there; its output goes to the file `output`."
+    "For each `(action, folder, output)` on stdin, fork and call `action()` in `folder`. Its output goes to the file `output`."
     while True:
         try: action, folder, output = pickle.load(sys.stdin.buffer)
         except EOFError: return
@@ -57,7 +57,7 @@ class Server:
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def __call__(self, action, folder):
-        "Return exit code and output of `action()`, run in `folder`"
+        "Return the exit code and the output of `action()`, run in `folder`."
         self.process.stdin.write(pickle.dumps((action, folder, self.output)))
         self.process.stdin.flush()
         return int(self.process.stdout.readline()), self.output.read_text()
@@ -68,20 +68,20 @@ class Server:
 # -- runs -------------------------------------------------------------------------------------------------------
 
 def command(*args, fault=None):
-    "Call the command as its console script does"
+    "Call the command as its console script does."
     if fault: fault()
     sys.argv = ['bgblur', *map(str, args)]
     cli.main()
 
 
 class BoxBlur(BaseBlurrer):
-    "A blur without a model"
+    "Blur without a model."
     def __call__(self, frame, seconds=None): return cv2.blur(frame, (9, 9))
     def cutout(self, frame, seconds=None): return np.dstack([frame, frame[..., 0]])
 
 
 def api(dst, fault=None, **options):
-    "Call `blur_video` without a model; .mov and folders transparent. Like the command, print a `VideoError` and exit with 2."
+    "Call `blur_video` without a model. A .mov or a folder becomes transparent. Print a `VideoError` and exit with 2, as the command does."
     if fault: fault()
     transparent = Path(dst).suffix in ('.mov', '')
     try: video.blur_video('src.mp4', dst, BoxBlur(), progress=False, transparent=transparent, **options)
@@ -97,7 +97,7 @@ STEPS = {'open', 'os.mkdir', 'os.rename', 'os.remove', 'os.rmdir', 'os.chmod', '
 
 
 def at_step(k, action, again=False):
-    "Call `action()` just before Python touches the working folder or a lock for the `k`-th time; `again`: and each time after that."
+    "Call `action()` just before Python uses the working folder or a lock for the `k`-th time; with `again`, also each time after that."
     n = 0
 
     def hook(event, args):
@@ -111,39 +111,40 @@ def at_step(k, action, again=False):
 
 
 def signal_at(k, number, again=False):
-    "The command's answer to a signal, at a step"
+    "Send a signal at step `k`, with the handlers of the command."
     cli._handle_signals(cli._clean_up_and_die)
     at_step(k, lambda: os.kill(os.getpid(), number), again)
 
 
 def interrupt_at(k):
-    "Raise `KeyboardInterrupt` at a step, like Ctrl-C in a notebook"
+    "Raise `KeyboardInterrupt` at step `k`, like Ctrl-C in a notebook."
     def interrupt(): raise KeyboardInterrupt
     at_step(k, interrupt)
 
 
 def full_at(k):
-    "Fail with a full disk at step `k` only"
+    "Raise the error of a full disk at step `k` only."
     def full(): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     at_step(k, full)
 
 
 def count_steps():
+    "Print a dot at each step."
     def count(): print('.', end='')
     at_step(0, count, again=True)
 
 
 def at_frame(n, action, *args):
-    "Call `action(*args)` just before frame `n` is written"
+    "Call `action(*args)` just before frame `n` is written."
     add, inputs = Stills.add, video._blurrer_inputs
 
     def add_then_act(self, i, img):
         add(self, i, img)
         if i == n - 1: action(*args)
 
-    def act_then_start(*inputs_args):
+    def act_then_start(*input_args):
         action(*args)
-        return inputs(*inputs_args)
+        return inputs(*input_args)
     if n: Stills.add = add_then_act
     else: video._blurrer_inputs = act_then_start
 
@@ -157,7 +158,7 @@ def delete_new():
 
 
 def into_folder(name):
-    "Put a folder with a file in it there"
+    "Replace `name` by a folder with a file in it."
     if os.path.isfile(name): os.unlink(name)
     os.makedirs(name, exist_ok=True)
     Path(name, 'holiday.jpg').write_bytes(b'precious')
@@ -174,11 +175,11 @@ def into_frames(name):
 
 
 def hang_up(ignored):
-    "Close the terminal while the fourth frame is processed"
+    "Send the signal of a closed terminal while the fourth frame is processed."
     if ignored: signal.signal(signal.SIGHUP, signal.SIG_IGN)
     at_frame(3, os.kill, os.getpid(), signal.SIGHUP)
 
 
 def quota(size):
-    "Limit the size of files. Python ignores the signal that comes with it."
+    "Limit the size of files. Python ignores the signal SIGXFSZ, so writing raises an `OSError`."
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))

@@ -1,4 +1,4 @@
-"What the end-to-end tests share: the command, a copy of the project, and clips made on the spot."
+"Helpers of the end-to-end tests: run the command, copy the project, make clips."
 import shutil
 import signal
 import subprocess
@@ -16,12 +16,12 @@ ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 CLIP = ROOT/'sample_data'/'testclip.mp4'
 
-# A shell ignores Ctrl-C for what it starts in the background, and children inherit that: the commands under test would, too.
+# A shell lets background jobs and their children ignore Ctrl-C. The commands under test must not ignore it.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN: signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):
-    parser.addoption('--soak', action='store_true', help='only the tests that have a longer form, at full length')
+    parser.addoption('--soak', action='store_true', help='run only the tests that have a long form, at full length')
 
 
 def pytest_collection_modifyitems(config, items):
@@ -30,12 +30,12 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture
 def soak(request):
-    "True if a test may take as long as it likes: `make soak`"
+    "Return whether a test runs at full length, as in `make soak`."
     return request.config.getoption('--soak')
 
 
 def run(*args, **kwargs):
-    "A finished process, its output as text"
+    "Run a process and return it, with its output as text."
     return subprocess.run([str(a) for a in args], capture_output=True, text=True, **kwargs)
 
 
@@ -43,7 +43,7 @@ def bgblur(*args, **kwargs): return run(BIN/'bgblur', *args, **kwargs)
 
 
 def one_sentence(result, *words):
-    "Exit code 2 and one line that says what was wrong"
+    "Check that the command exited with code 2 and one line on standard error, which contains `words`."
     assert result.returncode == 2, (result.returncode, result.stderr)
     lines = result.stderr.strip().split('\n')
     assert len(lines) == 1 and lines[0].startswith('bgblur: ') and lines[0].endswith('.'), lines
@@ -51,16 +51,16 @@ def one_sentence(result, *words):
 
 
 def until(true, what='', seconds=120):
-    "What `true()` returns as soon as that is true; fails with `what` was missing if it does not become true in `seconds`."
+    "Wait until `true()` returns something true, and return that. Fail after `seconds`; `what` describes the problem."
     end = time.monotonic() + seconds
     while not (result := true()):
-        if time.monotonic() > end: pytest.fail(f'waited {seconds} seconds in vain: {what or "no condition became true"}')
+        if time.monotonic() > end: pytest.fail(f'not within {seconds} seconds: {what or "no condition became true"}')
         time.sleep(.1)
     return result
 
 
 def copy_project(dst):
-    "The files that git tracks, or would, as a fresh clone has them"
+    "Copy the files that git tracks or would track to `dst`, as a fresh clone has them."
     files = run('git', 'ls-files', '-co', '--exclude-standard', cwd=ROOT, check=True).stdout.split('\n')[:-1]
     for f in files:
         if not (ROOT/f).exists(): continue
@@ -77,7 +77,7 @@ def frames():
 
 
 def write_clip(path, imgs, pts=None, rate=Fraction(25), time_base=None, audio='aac', pix_fmt='yuv420p'):
-    "A clip of `imgs`, evenly spaced or at the times `pts*time_base`, with half a second of a tone"
+    "Write a clip of `imgs`, at `rate` or at the times `pts*time_base`, with half a second of a tone. Return `path`."
     with av.open(str(path), 'w') as out:
         v = out.add_stream('libx264', rate=rate, options={'crf': '10'})
         v.height, v.width = imgs[0].shape[:2]
@@ -102,7 +102,7 @@ def times(path):
     with av.open(str(path)) as c: return [f.pts*f.time_base for f in c.decode(video=0)]
 
 
-def pictures(path):
+def read_frames(path):
     with av.open(str(path)) as c: return [f.to_ndarray(format='bgr24') for f in c.decode(video=0)]
 
 

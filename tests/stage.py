@@ -1,4 +1,4 @@
-"A display without a screen, and a camera for Chromium that a file plays. For the tests and tools/screenshots.py."
+"Provide a virtual display, and a file as the camera of Chromium, for the tests and tools/screenshots.py."
 import os
 import shutil
 import subprocess
@@ -13,7 +13,7 @@ from conftest import CLIP
 
 @contextmanager
 def display(folder, size=(1000, 700)):
-    "Yield the name of a display and a function that takes a screenshot, BGR uint8. Xvfb stores the display in a file in xwd format."
+    "Yield the name of a display and a function that returns a screenshot, BGR uint8."
     r, w = os.pipe()
     # without -noreset the server resets whenever its last client leaves, and refuses new ones meanwhile
     server = subprocess.Popen(['Xvfb', '-displayfd', str(w), '-screen', '0', f'{size[0]}x{size[1]}x24', '-fbdir', str(folder), '-noreset'],
@@ -21,6 +21,7 @@ def display(folder, size=(1000, 700)):
     os.close(w)
 
     def screenshot():
+        # Xvfb stores the display in a file, in xwd format
         data = (folder/'Xvfb_screen0').read_bytes()
         header = np.frombuffer(data[:100], '>u4')
         rows = np.frombuffer(data, np.uint8, offset=int(header[0] + 12*header[19]), count=int(header[12]*header[5]))
@@ -33,7 +34,7 @@ def display(folder, size=(1000, 700)):
 
 
 def camera_file(path, imgs):
-    "Write a file that Chromium plays as a camera."
+    "Write a file that Chromium plays as its camera. Return `path`."
     path.write_bytes(b''.join(cv2.imencode('.jpg', img)[1].tobytes() for img in imgs))
     return path
 
@@ -45,7 +46,7 @@ browser = live('browser', size=(400, 300))
 browser''']
 
 
-# records what is drawn on the page's live video from the first image on, and which cameras were opened
+# JavaScript that records the first images drawn by the live widgets, and the opened cameras
 WATCH = '''() => {
     const draw = CanvasRenderingContext2D.prototype.drawImage;
     window.drawn = [];
@@ -80,6 +81,7 @@ def live_notebook(folder, imgs, width=1300, height=900):
 
 
 def run_cell(page, n):
+    "Run cell `n` of the open notebook."
     page.evaluate('n => { jupyterapp.shell.currentWidget.content.activeCellIndex = n; jupyterapp.commands.execute("notebook:run-cell"); }', n)
 
 

@@ -1,4 +1,4 @@
-"Run the command with other backgrounds than the blur: --background and --wrap."
+"Test `--background` and `--wrap`."
 import signal
 import subprocess
 import sys
@@ -17,7 +17,7 @@ FACE = np.s_[150:180, 185:215]
 
 
 def refused(result, *words):
-    "Exit code 2 and one line that says what was wrong"
+    "Check that the command exited with code 2 and one line on standard error, which contains `words`."
     lines = result.stderr.strip().split('\n')
     assert result.returncode == 2 and len(lines) == 1 and lines[0].startswith('bgblur: ') and lines[0].endswith('.'), result
     for word in words: assert word in lines[0], lines
@@ -28,7 +28,7 @@ def decoded(path):
 
 
 def with_alpha(path):
-    "The BGRA frames of a file, as another program reads them"
+    "Return the frames of a file as another program reads them, BGRA uint8."
     if path.is_dir(): return [cv2.imread(str(f), cv2.IMREAD_UNCHANGED) for f in sorted(path.iterdir())]
     with av.open(str(path)) as c:
         v = c.streams.video[0]
@@ -64,7 +64,7 @@ def test_image_fills_the_frame(me, frames):
 
 
 def test_wrap_lights_only_the_edge(me):
-    "White background: light wrap makes the edge brighter, nothing darker, and keeps the white"
+    "A white background makes the edge brighter and nothing darker, and stays white."
     assert bgblur('image', 'me.png', '-b', 'white', '-o', 'off.png', cwd=me).returncode == 0
     assert bgblur('image', 'me.png', '-b', 'white', '--wrap', .5, '-o', 'on.png', cwd=me).returncode == 0
     off, on = (cv2.imread(str(me/f'{n}.png')) for n in ('off', 'on'))
@@ -73,7 +73,7 @@ def test_wrap_lights_only_the_edge(me):
 
 
 def test_lens_turns_lamps_into_discs(tmp_path):
-    "A lamp in the dark: the lens keeps its brightness 9 pixels from the centre, and is brighter than the Gaussian"
+    "A lamp in the dark: its disc has the same brightness 9 pixels from the centre; a Gaussian blur is darker there."
     dark = np.zeros((300, 400, 3), np.uint8)
     dark[146:155, 196:205] = 255
     cv2.imwrite(str(tmp_path/'lamp.png'), dark)
@@ -85,7 +85,7 @@ def test_lens_turns_lamps_into_discs(tmp_path):
 
 
 def test_video_follows_the_clip_and_loops(tmp_path, talk):
-    "Three plain frames of a tenth of a second each, behind a clip at 29.97 FPS"
+    "Each frame of a clip at 29.97 FPS shows the background frame of its time; there are three, each for a tenth of a second."
     shades = (40, 120, 200)
     write_clip(tmp_path/'loop.mp4', [np.full((48, 64, 3), s, np.uint8) for s in shades], rate=Fraction(10), audio=None)
     assert bgblur('video', talk, '-b', 'loop.mp4', '-o', 'out.mp4', cwd=tmp_path).returncode == 0
@@ -113,12 +113,12 @@ def test_transparent_video(tmp_path, talk, name):
 
 
 def test_cutout_contains_no_background(me, frames):
-    "Also where alpha is 0: someone who ignores alpha must not see the map on the wall"
+    "Where alpha is 0, the colours must not show the map on the wall either: a program may ignore alpha."
     assert bgblur('image', 'me.png', '-b', 'none', cwd=me).stdout == 'me-cutout.png\n'
     img = cv2.imread(str(me/'me-cutout.png'), cv2.IMREAD_UNCHANGED)
-    wall = np.s_[60:200, :80]
-    assert img[wall][..., 3].max() == 0
-    texture = [cv2.Laplacian(x[wall][..., :3], cv2.CV_32F).std() for x in (img, frames[0])]
+    map_area = np.s_[60:200, :80]
+    assert img[map_area][..., 3].max() == 0
+    texture = [cv2.Laplacian(x[map_area][..., :3], cv2.CV_32F).std() for x in (img, frames[0])]
     assert texture[0] < .1*texture[1]
 
 
@@ -153,7 +153,7 @@ def test_default_names(tmp_path, frames, args, name):
     ('video', ['-b', 'none', '-o', 'no/where'], ['no folder']),
     ('video', ['-b', 'none', '-o', '.', '--overwrite'], ['other than frames']),
 ], ids=lambda v: ' '.join(v) if isinstance(v, list) else v)
-def test_refused(me, command, args, words):
+def test_bad_backgrounds_are_refused(me, command, args, words):
     (me/'text.jpg').write_text('This is not an image.')
     (me/'empty.mp4').write_bytes(b'')
     (me/'plain').write_text('precious')

@@ -1,4 +1,4 @@
-"`bgblur bench`, the code of `make bench`, and whether the published speeds are the measured ones. Properties, not speeds."
+"Test `bgblur bench`, the code of `make bench`, and that tables and charts show the measured numbers. No test asserts a speed."
 import json
 import os
 import sys
@@ -7,7 +7,7 @@ import cv2
 import nbformat
 import numpy as np
 import pytest
-from conftest import BIN, CLIP, ROOT, bgblur, pictures, run, write_clip
+from conftest import BIN, CLIP, ROOT, bgblur, read_frames, run, write_clip
 
 from bgblur.speed import Clock, bars
 
@@ -22,7 +22,7 @@ MEASURED = json.loads((ROOT/'nbs'/'bench.json').read_text())
 
 @pytest.fixture
 def clip_folder(tmp_path, frames):
-    "A folder with a small clip with sound, two things that are not clips, and a folder for temporary files"
+    "Return a folder with a small clip with sound, two paths that are not clips, and a folder for temporary files."
     (tmp_path/'tmp').mkdir()
     (tmp_path/'text.mp4').write_text('This is not a video.\n'*100)
     (tmp_path/'folder.mp4').mkdir()
@@ -39,7 +39,7 @@ def bench_in(folder, *args):
     return bgblur('bench', *args, cwd=folder, env=env)
 
 
-# the command
+# -- the command
 
 def test_bench_prints_tables_and_leaves_no_files(clip_folder):
     def files(): return {p: p.stat().st_mtime_ns for p in clip_folder.rglob('*') if p.name != 'tmp'}
@@ -54,7 +54,7 @@ def test_bench_prints_tables_and_leaves_no_files(clip_folder):
 
 
 @pytest.mark.parametrize('src, word', [('missing.mp4', 'no file'), ('text.mp4', 'not a video'), ('folder.mp4', 'folder')])
-def test_bad_clip(clip_folder, src, word):
+def test_bench_refuses_a_bad_clip(clip_folder, src, word):
     result = bench_in(clip_folder, src)
     assert (result.returncode, result.stdout) == (2, '')
     assert result.stderr.startswith('bgblur: ') and result.stderr.count('\n') == 1 and word in result.stderr
@@ -74,7 +74,7 @@ def test_speed_needs_neither_learner_nor_explore():
     assert not {'bgblur.learner', 'bgblur.explore', 'bgblur.cli', 'torch', 'matplotlib'} & set(loaded)
 
 
-# make bench
+# -- make bench
 
 def test_make_bench_measures_each_part(tmp_path):
     old = {'steps': {'floor': [1.]}}
@@ -105,8 +105,8 @@ def test_sample_is_resized_once(tmp_path):
     path = clips.resized_sample(tmp_path, 64, 36)
     made = path.stat().st_mtime_ns
     assert clips.resized_sample(tmp_path, 64, 36) == path and path.stat().st_mtime_ns == made
-    assert len(pictures(path)) == 250 and pictures(path)[0].shape == (36, 64, 3)
-    assert len(pictures(clips.first_frames(path, 7))) == 7
+    assert len(read_frames(path)) == 250 and read_frames(path)[0].shape == (36, 64, 3)
+    assert len(read_frames(clips.first_frames(path, 7))) == 7
     noisy = clips.resized_sample(tmp_path, 64, 36, noise=8)
     assert clips.mbit_per_second(noisy) > clips.mbit_per_second(path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ['64x36-noise-0-7.mp4', '64x36-noise-0.mp4', '64x36-noise-8.mp4']
@@ -116,7 +116,7 @@ def test_result_is_beside_the_clip(tmp_path):
     assert clips.result_path(tmp_path/'a.mp4', 'clean edges') == tmp_path/'result-clean-edges.mp4'
 
 
-# the steps
+# -- the steps
 
 def some_frame(): return cv2.resize(cv2.VideoCapture(str(CLIP)).read()[1][38:263], steps.SIZE)
 
@@ -126,7 +126,7 @@ def test_opencv_loop_changes_each_frame_and_records_its_stages(tmp_path, short_c
     n, seconds = steps.opencv_loop(short_clip, tmp_path/'out.mp4', lambda img: seen.append(img.shape) or img, clock)
     assert (n, len(clock.rows), set(seen)) == (6, 6, {(360, 640, 3)}) and seconds > 0
     assert all(list(row) == ['read', 'resize', 'write'] for row in clock.rows)
-    assert len(pictures(tmp_path/'out.mp4')) == 6
+    assert len(read_frames(tmp_path/'out.mp4')) == 6
 
 
 def test_cheaper_blur_and_blend_are_about_the_same():
@@ -154,14 +154,14 @@ def test_model_alone_gives_what_predict_gives(short_clip, tmp_path):
 @pytest.mark.parametrize('way', ['H.264 and sound', 'clean edges', 'threads', 'YUV planes', 'bgblur', 'floor'])
 def test_steps_of_the_loop_write_every_frame(way, tmp_path, short_clip):
     n, seconds = steps.WAYS[way](short_clip, tmp_path/'out.mp4')
-    assert n == len(pictures(tmp_path/'out.mp4')) == 6 and seconds > 0
+    assert n == len(read_frames(tmp_path/'out.mp4')) == 6 and seconds > 0
 
 
-def test_threads_and_planes_change_nothing_that_can_be_seen(tmp_path, short_clip):
+def test_threads_and_yuv_planes_give_the_same_images(tmp_path, short_clip):
     outs = []
     for way in (steps.clean_edges, steps.threads, steps.yuv_planes):
         way(short_clip, tmp_path/'out.mp4')
-        outs.append(pictures(tmp_path/'out.mp4'))
+        outs.append(read_frames(tmp_path/'out.mp4'))
     for a, b, c in zip(*outs): assert cv2.absdiff(a, b).mean() < .5 and cv2.absdiff(a, c).mean() < 1
 
 
@@ -172,11 +172,11 @@ def test_steps_run_as_a_process(tmp_path, short_clip):
     assert found['frames'] == 6 and found['memory'] > 50 and found['stages'] == {}
 
 
-# make bench-quality, without its footage
+# -- make bench-quality, without its footage
 
 @pytest.fixture(scope='module')
 def quality_clip():
-    "Three frames of the sample clip with their probabilities"
+    "Return three frames of the sample clip with their probabilities."
     return quality.real_clip(CLIP, 3)
 
 
@@ -232,7 +232,7 @@ def test_silhouette_is_one_component_without_holes():
     assert body[32, 32] == 1 and body[6, 56] == 0 and body.sum() == 50*40
 
 
-# charts and tables
+# -- charts and tables
 
 def test_bars_are_a_png_640_pixels_wide():
     pytest.importorskip('matplotlib')
@@ -242,7 +242,7 @@ def test_bars_are_a_png_640_pixels_wide():
 
 @pytest.mark.parametrize('name', ['07_speed', 'index'])
 def test_tables_show_what_was_measured(name, monkeypatch):
-    "Cells that only show a table show the numbers of the present bench.json."
+    "Each stored table shows the numbers of the current bench.json."
     monkeypatch.chdir(ROOT/'nbs')
     nb, space = nbformat.read(f'{name}.ipynb', 4), {'measured': MEASURED}
     exec('import json; from pathlib import Path; import numpy as np; from bgblur.speed import *; from IPython.display import Markdown', space)

@@ -18,7 +18,7 @@ def different(a, b): return cv2.absdiff(a, b).mean() > 2
 
 
 def drag(page, canvas, start, end):
-    "Drag the divider from one position to another, each in [0,1] of the width"
+    "Drag the divider between two positions, both in [0,1] of the width."
     area = canvas.bounding_box()
     y = area['y'] + area['height']/2
     page.mouse.move(area['x'] + start*area['width'], y)
@@ -49,13 +49,13 @@ def test_explorer_in_jupyterlab(tmp_path):
 
 @pytest.fixture(scope='module')
 def served(tmp_path_factory):
-    "Start the page of `make app`; yield its process, its address and its folder for temporary files"
+    "Start the page of `make app`. Yield its process, its address and its folder for temporary files."
     tmp = tmp_path_factory.mktemp('tmp')
     with app(TMPDIR=tmp) as (process, url): yield process, url, tmp
 
 
 def open_page(page, url):
-    "Open the page and return a list that collects the errors of its console"
+    "Open the page. Return a list that collects the errors of its console."
     errors = []
     page.on('console', lambda m: errors.append(m.text) if m.type == 'error' else None)
     page.goto(url)
@@ -64,7 +64,7 @@ def open_page(page, url):
 
 
 def download_result(page, folder):
-    "Make the result, download it to `folder` and return its path"
+    "Make the result, download it to `folder`, and return its path."
     page.get_by_role('button', name='Make the result').click()
     link = page.locator('a.bgblur-download')
     link.wait_for(timeout=180_000)

@@ -24,7 +24,7 @@ LEARNER = ROOT/'sample_data'/'models'/'person.pkl'
 
 
 def test_no_temporary_file_remains(tmp_path):
-    "With telemetry, onnxruntime writes an identity file there."
+    "With telemetry, onnxruntime would write an identity file to the folder for temporary files."
     env = {k: v for k, v in os.environ.items() if k != 'ORT_DISABLE_TELEMETRY'} | {'TMPDIR': str(tmp_path)}
     assert bgblur('image', ROOT/'sample_data'/'rocket.jpg', '-o', tmp_path/'out.jpg', env=env).returncode == 0
     assert [p.name for p in tmp_path.iterdir()] == ['out.jpg']
@@ -65,7 +65,7 @@ def bad(tmp_path):
     ([CLIP, '-o', 'a.txt'], ['.mp4']),
     ([CLIP, '-o', 'a.mp4', '--device', 'cuda'], ['Nvidia GPU']),
 ], ids=lambda v: ' '.join(os.path.basename(str(a)) for a in v))
-def test_bad_input(bad, args, words):
+def test_bad_video(bad, args, words):
     before = {p: p.read_bytes() if p.is_file() else None for p in bad.rglob('*')}
     one_sentence(bgblur('video', *args, cwd=bad), *words)
     assert {p: p.read_bytes() if p.is_file() else None for p in bad.rglob('*')} == before
@@ -322,7 +322,7 @@ def test_options_come_from_settings(command):
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='Windows does not count the time of children')
 def test_help_is_fast():
-    "CPU time, because other tests run at the same time; best of three."
+    "Measure CPU time, because other tests run in parallel. The best of three counts."
     def seconds():
         start = os.times()
         help_of('video')

@@ -1,4 +1,4 @@
-"Unusual and damaged files, made on the spot. Each must come out as promised, or be refused in one sentence."
+"Test unusual and damaged files: each gives the promised result, or is refused with one sentence (FAULTS.md)."
 import random
 import sys
 from fractions import Fraction
@@ -23,12 +23,12 @@ EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL
 
 
 def plain(frame, time=None):
-    "Stand in for a `Blurrer` where the blur is not tested"
+    "Return `frame`: replaces a `Blurrer` where the blur is not tested."
     return frame
 
 
 class YuvPlain(BaseBlurrer):
-    "The same for YUV planes"
+    "Do the same with YUV frames."
     accepts_yuv = True
     def __call__(self, frame, time=None): return frame
 
@@ -37,12 +37,12 @@ def blur(src, dst=None, blurrer=plain, **kwargs):
     return blur_video(src, dst or src.with_name(f'{src.stem}-out.mp4'), blurrer, progress=False, overwrite=True, **kwargs)
 
 
-def pictures(path):
+def read_frames(path):
     with av.open(str(path)) as c: return [f.to_ndarray(format='bgr24', interpolation=EXACT) for f in c.decode(video=0)]
 
 
 def encode(path, imgs, codec='libx264', pix_fmt='yuv420p', rate=25, fmt=None, options=None, pts=None, audio=(), tags=None, **ctx):
-    "A clip of `imgs` with a tone for each codec in `audio`"
+    "Write a clip of `imgs` with a tone for each codec in `audio`. Return `path`."
     with av.open(str(path), 'w', format=fmt) as out:
         v = out.add_stream(codec, rate=rate, options=options or ({'crf': '10'} if codec == 'libx264' else {}))
         v.height, v.width = imgs[0].shape[:2]
@@ -70,8 +70,8 @@ def small(frames): return [cv2.resize(f, SMALL, interpolation=cv2.INTER_AREA) fo
 # -- incomplete downloads ----------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('kind, options', [('mkv', {}), ('mp4', {'movflags': '+faststart'})])
-def test_cut_off_at_twenty_points(tmp_path, small, kind, options):
-    "The result holds what can be decoded, and the report says if that is not everything"
+def test_truncated_at_twenty_points(tmp_path, small, kind, options):
+    "The result contains all frames that can be decoded, and the report says if some are missing."
     whole = tmp_path/f'whole.{kind}'
     with av.open(str(whole), 'w', options=options) as out:
         v = out.add_stream('libx264', rate=25, options={'crf': '10', 'g': '10', 'bf': '2'})
@@ -94,7 +94,7 @@ def test_cut_off_at_twenty_points(tmp_path, small, kind, options):
 
 
 def test_missing_index_is_one_sentence(tmp_path, small):
-    "An .mp4 whose index comes last cannot be decoded without its end"
+    "Without its end, an .mp4 whose index comes last cannot be decoded."
     src = write_clip(tmp_path/'a.mp4', small)
     data = src.read_bytes()
     src.write_bytes(data[:data.rfind(b'moov')])
@@ -117,7 +117,7 @@ for path in sys.argv[1:]:
 
 
 def test_flipped_bytes(tmp_path, small):
-    "Fifty damaged copies: a complete result or one sentence; never a crash, never a leftover file"
+    "Each of fifty damaged copies gives a result or one sentence, and no other file remains."
     src = write_clip(tmp_path/'whole.mp4', small[:25])
     data, copies = src.read_bytes(), []
     for seed in range(50):
@@ -139,7 +139,7 @@ def test_flipped_bytes(tmp_path, small):
     assert not list(tmp_path.glob('.*'))
 
 
-def test_damage_in_the_middle_is_survived_and_reported(tmp_path, small):
+def test_damage_in_the_middle_is_reported(tmp_path, small):
     src = encode(tmp_path/'a.mp4', small, options={'crf': '10', 'g': '10'})
     data = bytearray(src.read_bytes())
     with av.open(str(src)) as c: hit = [p.pos for p in c.demux(video=0) if p.size][20:23]
@@ -151,7 +151,7 @@ def test_damage_in_the_middle_is_survived_and_reported(tmp_path, small):
 
 
 def test_disk_that_fails_while_reading(tmp_path, small, monkeypatch):
-    "As when a USB stick is removed. The result holds what was read until then"
+    "If a USB stick is removed, the result contains the frames read until then."
     src = encode(tmp_path/'a.mp4', small)
 
     class Fails:
@@ -162,10 +162,10 @@ def test_disk_that_fails_while_reading(tmp_path, small, monkeypatch):
             for i, packet in enumerate(self.container.demux(*streams)):
                 if i == 30: raise av.error.OSError(5, 'Input/output error')
                 yield packet
-    whole = VideoReader.__init__
+    init = VideoReader.__init__
 
     def opened(self, path):
-        whole(self, path)
+        init(self, path)
         self.container = Fails(self.container)
     monkeypatch.setattr(VideoReader, '__init__', opened)
     report = blur(src)
@@ -175,7 +175,7 @@ def test_disk_that_fails_while_reading(tmp_path, small, monkeypatch):
 # -- sizes ---------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('kind, word', [('mp4', 'no video track'), ('mkv', 'incomplete')])
-def test_no_frame_at_all(tmp_path, kind, word):
+def test_file_without_a_frame(tmp_path, kind, word):
     src = tmp_path/f'none.{kind}'
     with av.open(str(src), 'w') as out:
         v = out.add_stream('libx264', rate=25)
@@ -187,15 +187,15 @@ def test_no_frame_at_all(tmp_path, kind, word):
 
 @pytest.mark.parametrize('w, h, n', [(160, 120, 1), (3, 3, 5), (8192, 16, 3), (16, 4096, 3), (161, 121, 3)])
 def test_sizes(tmp_path, frames, w, h, n):
-    "With the real model; odd sides become even"
+    "With the person model; odd sides become even."
     src = encode(tmp_path/'a.mkv', [cv2.resize(f, (w, h)) for f in frames[:n]], 'ffv1', 'yuv444p')
     report = blur(src, blurrer=None)
-    got = pictures(report.path)
+    got = read_frames(report.path)
     assert report.frames == n == len(got) and not report.n_failed and got[0].shape == (h + h % 2, w + w % 2, 3)
 
 
 def test_size_that_changes_midway(tmp_path, small):
-    "As browsers record it. All frames get the size of the first one, and nothing is cropped"
+    "Browsers record such clips. All frames get the size of the first one, and nothing is cropped."
     src = tmp_path/'a.webm'
     with av.open(str(src), 'w') as out:
         v = out.add_stream('libvpx', rate=25)
@@ -211,7 +211,7 @@ def test_size_that_changes_midway(tmp_path, small):
                 p.stream = v
                 out.mux(p)
     report = blur(src)
-    got = pictures(report.path)
+    got = read_frames(report.path)
     assert report.frames == 10 and {g.shape for g in got} == {(120, 160, 3)} and 'size changed' in report.notes[0]
     assert cv2.absdiff(got[8][:, 42:118], small[8][:, 42:118]).mean() < 6 and got[8][:, :36].mean() < 3
 
@@ -233,7 +233,7 @@ def test_oversized_frame_is_refused_before_decoding(tmp_path, small):
 @pytest.mark.parametrize('degrees', [90, 180, 270])
 @pytest.mark.parametrize('mirrored', [False, True])
 def test_rotated_phone(tmp_path, small, degrees, mirrored):
-    "The pixels of the result are upright"
+    "The pixels of the result are upright."
     img = small[0]
     src = tmp_path/'a.mp4'
     with av.open(str(src), 'w') as out:
@@ -242,7 +242,7 @@ def test_rotated_phone(tmp_path, small, degrees, mirrored):
         v.set_display_rotation(-degrees, hflip=mirrored)
         for _ in range(3): out.mux(v.encode(av.VideoFrame.from_ndarray(img, format='bgr24')))
         out.mux(v.encode())
-    got = pictures(blur(src, blurrer=YuvPlain()).path)[0]
+    got = read_frames(blur(src, blurrer=YuvPlain()).path)[0]
     upright = np.rot90(img, -degrees//90)
     fits = [cv2.absdiff(np.ascontiguousarray(x), got).mean() if x.shape == got.shape else 99 for x in (upright, upright[:, ::-1], upright[::-1])]
     # FFmpeg versions mirror before or after rotating; only mirrored sources may come out mirrored
@@ -254,18 +254,18 @@ def test_rotated_phone(tmp_path, small, degrees, mirrored):
                                             ('libx264rgb', 'rgb24'), ('ffv1', 'gray10le'), ('ffv1', 'bgra'), ('prores_ks', 'yuv422p10le'),
                                             ('mjpeg', 'yuvj422p'), ('mpeg4', 'yuv420p'), ('rawvideo', 'yuyv422')])
 def test_pixel_formats(tmp_path, small, codec, pix_fmt):
-    "Ten bits, grey, full range, RGB: the frames look the same"
+    "Frames with ten bits, in grey, with full range or in RGB look the same afterwards."
     src = encode(tmp_path/'a.mkv', small[:3], codec, pix_fmt, options={'qp': '5'} if 'x264' in codec else {})
-    before, after = pictures(src), pictures(blur(src).path)
+    before, after = read_frames(src), read_frames(blur(src).path)
     assert len(after) == 3
-    with av.open(str(tmp_path/'a-out.mp4')) as c: assert next(c.decode(video=0)).colorspace != 0     # which says RGB
+    with av.open(str(tmp_path/'a-out.mp4')) as c: assert next(c.decode(video=0)).colorspace != 0     # 0 means RGB
     for a, b in zip(before, after):
         assert cv2.absdiff(a, b).mean() < 3 and abs(a.mean((0, 1)) - b.mean((0, 1))).max() < 1.5
 
 
 @pytest.mark.parametrize('curve', [PQ, HLG], ids=['PQ', 'HLG'])
 def test_hdr_becomes_standard(tmp_path, small, curve):
-    "Ten bits and BT.2020 become eight bits and BT.709, and look like the scene"
+    "Ten bits and BT.2020 become eight bits and BT.709, and the result looks like the scene."
     src, scene = tmp_path/'a.mp4', small[0]
     light = 203*np.clip((scene[..., ::-1]/255)**2.4 @ np.float64([[.6274, .3293, .0433], [.0691, .9195, .0114], [.0164, .0880, .8956]]).T, 0, 1)
     if curve == PQ: code = nits_to_pq(light)
@@ -285,7 +285,7 @@ def test_hdr_becomes_standard(tmp_path, small, curve):
     with av.open(str(report.path)) as c: f = next(c.decode(video=0))
     assert (f.format.name, f.colorspace, f.color_primaries, f.color_trc) == ('yuv420p', 1, 1, 1) and 'HDR' in str(report)
     got = f.to_ndarray(format='bgr24')
-    assert cv2.absdiff(got, scene).mean() < 12 < cv2.absdiff(pictures(src)[0], scene).mean()
+    assert cv2.absdiff(got, scene).mean() < 12 < cv2.absdiff(read_frames(src)[0], scene).mean()
     # tone mapping darkens bright parts a little, and nothing else
     dark = scene.max(-1) < 130
     assert cv2.absdiff(got, scene)[dark].mean() < 5
@@ -299,7 +299,7 @@ def test_interlaced_video_is_deinterlaced(tmp_path, frames):
     report = blur(src)
 
     def combs(img): return cv2.absdiff(img[1:-1], cv2.addWeighted(img[:-2], .5, img[2:], .5, 0)).mean()
-    before, after = pictures(src), pictures(report.path)
+    before, after = read_frames(src), read_frames(report.path)
     assert len(after) == 6 and times(report.path) == times(src) and 'interlaced' in str(report)
     assert all(combs(b) < .6*combs(a) for a, b in zip(before[1:-1], after[1:-1]))
 
@@ -317,15 +317,15 @@ def test_late_start_stays_in_sync_with_the_sound(tmp_path, small, late):
     assert abs(apart[0] - apart[1]) < .03      # an .mp4 puts AAC's priming samples before 0
 
 
-def test_variable_rate_with_frames_in_another_order(tmp_path, small):
+def test_variable_rate_with_reordered_frames(tmp_path, small):
     pts = np.random.default_rng(1).integers(100, 9000, 50).cumsum().tolist()
     src = encode(tmp_path/'a.mp4', small, options={'crf': '20', 'bf': '3', 'b-adapt': '0'}, pts=pts, time_base=Fraction(1, 90000))
     with av.open(str(src)) as c: assert any(p.pts != p.dts for p in c.demux(video=0) if p.size)
     assert times(blur(src).path) == times(src)
 
 
-def test_recordings_that_were_joined(tmp_path, small):
-    "Times that jump back: the second part continues where the first ended, sound and video alike"
+def test_joined_recordings_play_through(tmp_path, small):
+    "The times jump back. The second part continues where the first one ended, in sound and video."
     part = write_clip(tmp_path/'part.ts', small[:25])
     src = tmp_path/'joined.ts'
     src.write_bytes(part.read_bytes()*2)
@@ -339,7 +339,7 @@ def test_recordings_that_were_joined(tmp_path, small):
 
 # -- tracks --------------------------------------------------------------------------------------------------------
 
-def test_two_sound_tracks(tmp_path, small):
+def test_two_sound_tracks_are_copied(tmp_path, small):
     src = encode(tmp_path/'a.mkv', small, audio=('aac', 'ac3'))
     report = blur(src)
     with av.open(str(src)) as a, av.open(str(report.path)) as b:
@@ -373,7 +373,7 @@ Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 
 
 def with_subtitles(path, imgs, codec):
-    "A clip with two subtitles, two chapters, a title and a location"
+    "Write a clip with two subtitles, two chapters, a title and a location. Return `path`."
     with av.open(str(path), 'w') as out:
         v, s = out.add_stream('libx264', rate=25), out.add_stream(codec)
         v.width, v.height, v.pix_fmt = *SMALL, 'yuv420p'
@@ -393,7 +393,7 @@ def with_subtitles(path, imgs, codec):
 
 
 def subtitles(path):
-    "Pairs of seconds and text"
+    "Return the language of the subtitles, and pairs of seconds and text."
     with av.open(str(path)) as c:
         s, said = c.streams.subtitles[0], []
         for p in c.demux(s):
@@ -421,8 +421,8 @@ def test_subtitles_that_do_not_fit_are_reported(tmp_path, small, kind):
     assert any('subtitles' in n and 'left out' in n for n in report.notes) and 'left out' in str(report)
 
 
-def test_cover_image_is_not_passed_on(tmp_path, small):
-    "It may show the sharp background"
+def test_cover_image_is_left_out(tmp_path, small):
+    "A cover image may show the sharp background."
     src = encode(tmp_path/'a.mp4', small[:5])
     with av.open(str(src)) as a, av.open(str(tmp_path/'b.mp4'), 'w') as b:
         v, cover = b.add_stream_from_template(a.streams.video[0]), b.add_stream('mjpeg', rate=1)
@@ -440,7 +440,7 @@ def test_cover_image_is_not_passed_on(tmp_path, small):
     with av.open(str(blur(tmp_path/'b.mp4').path)) as c: assert len(c.streams.video) == 1
 
 
-def test_song_with_a_cover_is_not_a_clip(tmp_path, small):
+def test_song_with_a_cover_is_not_a_video(tmp_path, small):
     with av.open(str(tmp_path/'song.mp4'), 'w') as out:
         a, cover = out.add_stream('aac', rate=48000, layout='mono'), out.add_stream('mjpeg', rate=1)
         cover.width, cover.height, cover.pix_fmt = *SMALL, 'yuvj420p'
@@ -461,25 +461,25 @@ CODECS = {'mp4': 'libx264', 'mov': 'libx264', 'mkv': 'ffv1', 'webm': 'libvpx-vp9
 
 
 @pytest.mark.parametrize('kind', CODECS)
-def test_kinds_of_file_in_and_out(tmp_path, small, kind):
-    "Into .mp4 and from .mp4: the same number of frames, at the same times, that look the same"
+def test_containers_in_and_out(tmp_path, small, kind):
+    "To .mp4 and from .mp4, the frames keep their number, times and looks."
     codec = CODECS[kind]
     pix_fmt = {'gif': 'rgb8', 'mjpeg': 'yuvj420p'}.get(codec, 'yuv420p')
     src = encode(tmp_path/f'a.{kind}', small[:20], codec, pix_fmt, options={})
     report = blur(src)
     assert report.frames == 20 and not report.n_undecodable and not report.ended_early
-    for a, b in zip(pictures(src), pictures(report.path), strict=True):
-        a, b = (cv2.resize(x, (40, 30), interpolation=cv2.INTER_AREA) for x in (a, b))     # the dither of a GIF is too fine for 4:2:0
+    for a, b in zip(read_frames(src), read_frames(report.path), strict=True):
+        a, b = (cv2.resize(x, (40, 30), interpolation=cv2.INTER_AREA) for x in (a, b))     # 4:2:0 cannot store the fine dither of a GIF
         assert cv2.absdiff(a, b).mean() < 3
     if kind in ('ts', 'flv', 'mjpeg'): return
     mp4 = encode(tmp_path/'b.mp4', small[:20], options={'qp': '5'})
     there = blur(mp4, tmp_path/f'c.{kind}').path
-    for a, b in zip(pictures(mp4), pictures(there), strict=True): assert cv2.absdiff(a, b).mean() < (12 if kind == 'gif' else 5)
+    for a, b in zip(read_frames(mp4), read_frames(there), strict=True): assert cv2.absdiff(a, b).mean() < (12 if kind == 'gif' else 5)
     for a, b in zip(times(mp4), times(there), strict=True): assert abs(a - b - times(mp4)[0] + times(there)[0]) <= Fraction(1, 100)
 
 
 def test_frames_too_close_for_the_container_are_all_kept(tmp_path, small):
-    "AVI has one rate, GIF hundredths of a second"
+    "AVI stores one frame rate, GIF hundredths of a second."
     src = encode(tmp_path/'a.mkv', small[:6], pts=[0, 1, 2, 120, 121, 240], time_base=Fraction(1, 1000))
     for kind in ('avi', 'gif'): assert len(times(blur(src, tmp_path/f'out.{kind}').path)) == 6
 
@@ -492,17 +492,17 @@ def test_names(tmp_path, small, name):
     assert len(times(tmp_path/f'{name[:-4]}-blurred.mp4')) == 3
 
 
-def test_clip_without_a_person_says_so(tmp_path):
+def test_clip_without_a_person_is_reported(tmp_path):
     rocket = cv2.resize(cv2.imread(str(ROOT/'sample_data'/'rocket.jpg')), SMALL)
     result = bgblur('video', encode(tmp_path/'a.mp4', [rocket]*5))
     assert result.returncode == 0 and 'no person was found' in result.stdout
 
 
 def test_track_that_begins_midway(tmp_path, small):
-    "PyAV 18 cannot continue from there, PyAV 19 can; the result holds what came before"
-    src = encode(tmp_path/'a.flv', small, rate=Fraction(1, 10), options={'g': '5'})     # FFmpeg looks ahead for a minute and a half
+    "PyAV 18 stops where the track begins, PyAV 19 can continue. The result contains the frames before."
+    src = encode(tmp_path/'a.flv', small, rate=Fraction(1, 10), options={'g': '5'})     # 50 frames of 10 s: FFmpeg only looks ahead for 90 s
     data = bytearray(src.read_bytes())
-    size = int.from_bytes(data[-4:], 'big')      # of the last tag; its first byte is its type
+    size = int.from_bytes(data[-4:], 'big')      # of the last tag; the first byte of a tag is its type
     for _ in range(3): size += 4 + int.from_bytes(data[-size-8:-size-4], 'big')
     assert data[-4-size] == 9
     data[-4-size] = 8                            # video becomes sound

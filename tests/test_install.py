@@ -1,4 +1,4 @@
-"From nothing: `make demo` in a fresh copy, and `pip install .` in empty environments, one for each Python that is promised."
+"Test `make demo` in a fresh copy of the project, and `pip install .` in empty environments, one per supported Python."
 import json
 import os
 import re
@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, copy_project, run
 
-PYTHONS = ['3.11', '3.12', '3.13']     # those that README promises
+PYTHONS = ['3.11', '3.12', '3.13']     # the versions in README
 OWN = '%d.%d' % sys.version_info[:2]
 
 
 @cache
 def interpreter(version):
-    "A Python of this version on PATH or from pyenv, with venv and pip; None if there is none"
+    "Return the path of a Python of this version, from PATH or pyenv, with venv and pip. Return None if there is none."
     pyenv = Path(os.environ.get('PYENV_ROOT', Path.home()/'.pyenv'))/'versions'
     here = [sys.executable] if version == OWN else []
     check = 'import sys, venv, ensurepip; print("%d.%d" % sys.version_info[:2])'
@@ -28,7 +28,7 @@ def interpreter(version):
 
 @pytest.fixture(scope='session')
 def demo(tmp_path_factory):
-    "A fresh copy of the project in which `make demo` has run"
+    "Return a fresh copy of the project in which `make demo` has run."
     copy = copy_project(tmp_path_factory.mktemp('clone'))
     result = run('make', 'demo', cwd=copy)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -38,7 +38,7 @@ def demo(tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def install(tmp_path_factory):
-    "A function that makes an empty environment and installs the project and `packages` into it; gives its Python"
+    "Return a function that installs the project and `packages` into an empty environment, and returns its Python."
     source = copy_project(tmp_path_factory.mktemp('source'))
 
     @cache
@@ -54,12 +54,12 @@ def install(tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def empty_env(install):
-    "Python of an environment that holds `pip install .` and nothing else"
+    "Return the Python of an environment after `pip install .` and nothing else."
     return install(OWN)
 
 
 def smoke(python, folder):
-    "Run tools/smoke.py; gives what failed, and the versions at work"
+    "Run tools/smoke.py. Check that nothing failed, and return the versions."
     result = run(python, ROOT/'tools'/'smoke.py', '--json', folder/'smoke.json', cwd=folder)
     assert (folder/'smoke.json').exists(), result.stdout + result.stderr
     found = json.loads((folder/'smoke.json').read_text())
@@ -68,14 +68,14 @@ def smoke(python, folder):
 
 
 @pytest.mark.parametrize('version', PYTHONS)
-def test_first_minute_on_each_python(install, version, tmp_path, capsys):
+def test_smoke_on_each_python(install, version, tmp_path, capsys):
     versions = smoke(install(version), tmp_path)
     assert versions['python'].startswith(version)
     with capsys.disabled(): print('\n   ', *(f'{k} {v}' for k, v in versions.items()))
 
 
 def oldest():
-    "The base install's requirements, each at its lower bound"
+    "Return the requirements of the base install, each with its lower bound."
     config = ConfigParser()
     config.read(ROOT/'settings.ini')
     pins = [re.fullmatch(r'([\w-]+)>=([\d.]+),<\d+', r) for r in config['DEFAULT']['requirements'].split()]
@@ -83,8 +83,8 @@ def oldest():
     return {m[1]: m[2] for m in pins}
 
 
-def test_first_minute_with_the_oldest_libraries(install, tmp_path):
-    "On the oldest Python: those libraries have no wheels for newer ones"
+def test_smoke_with_the_oldest_libraries(install, tmp_path):
+    "Run on the oldest Python, because the oldest libraries have no wheels for newer ones."
     pins = oldest()
     versions = smoke(install(PYTHONS[0], *(f'{k}=={v}' for k, v in pins.items())), tmp_path)
     for name, version in pins.items(): assert (versions[name] + '.0').startswith(version), versions
@@ -100,7 +100,7 @@ def test_base_install_is_small(empty_env):
     assert size < 520
 
 
-# pyvirtualcam is under the GPL: nobody gets it without asking for it
+# pyvirtualcam is under the GPL, so it must not be installed unasked
 @pytest.mark.parametrize('package', ['torch', 'fastai', 'jupyterlab', 'matplotlib', 'anywidget', 'pyvirtualcam'])
 def test_base_install_lacks(empty_env, package):
     assert 'ModuleNotFoundError' in run(empty_env, '-c', f'import {package}').stderr
@@ -144,7 +144,7 @@ def test_python_m_bgblur_is_the_command(empty_env, tmp_path):
     assert by_module.stdout == by_script.stdout and by_module.returncode == 0
 
 
-def test_help_shows_options_as_others_do(empty_env):
+def test_help_shows_options_in_the_usual_form(empty_env):
     for command in ([], ['video']):
         shown = run(empty_env.parent/'bgblur', *command, '--help').stdout
         assert '--help' in shown and '<bool>' not in shown and '{' not in shown
@@ -163,11 +163,11 @@ def test_weights_are_installed_with_their_card(empty_env, tmp_path):
     assert run(empty_env, '-c', code, cwd=tmp_path).stdout.split() == ['README.md', 'person.onnx', 'person.pt']
 
 
-# Chromium is asked last: it plays what `make demo` made.
+# -- Chromium plays the result of `make demo`
 
 @pytest.fixture
 def page(demo):
-    "A page in Debian's Chromium, served from the folder of the demo's result"
+    "Yield a page in Chromium, served from the folder in which `make demo` ran."
     from playwright.sync_api import sync_playwright
     server = subprocess.Popen([sys.executable, '-u', '-m', 'http.server', '0', '--bind', '127.0.0.1'], cwd=demo, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -211,7 +211,7 @@ def test_person_sharp_background_blurred_in_chromium(page):
         img = np.uint8(page.evaluate(FRAME_AT, [src, 4.02])).reshape(300, 400, 4)
         return cv2.Laplacian(cv2.cvtColor(img, cv2.COLOR_RGBA2GRAY)[area], cv2.CV_32F).std()
 
-    face, wall_map = np.s_[110:200, 165:230], np.s_[60:190, 5:75]
+    face, map_area = np.s_[110:200, 165:230], np.s_[60:190, 5:75]
     before, after = '/sample_data/testclip.mp4', '/output/testclip-blurred.mp4'
     assert detail(after, face) > .8*detail(before, face)
-    assert detail(after, wall_map) < .4*detail(before, wall_map)
+    assert detail(after, map_area) < .4*detail(before, map_area)

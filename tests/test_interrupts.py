@@ -1,5 +1,5 @@
-"""Stop a run, or let its disk fail, at any moment: the source and existing files stay untouched, no partial file has the
-final name, and no temporary file is left."""
+"""Stop runs, or let their disk fail, at any moment. The source and existing files must stay untouched, no partial file may
+have the final name, and no temporary file may remain."""
 import errno
 import os
 import random
@@ -23,7 +23,7 @@ from bgblur.io.files import VideoError, atomic_file, atomic_folder
 
 N = 8       # frames of the clip
 SIZE = (90, 120)
-# all kinds of temporary files: a video and its stills; a folder of frames
+# together they use all kinds of temporary files: a video with stills, and a folder of frames
 RUNS = {'video': ('out.mp4', {'stills': 3}), 'frames': ('frames', {})}
 OPTIONS = {'video': ['-o', 'out.mp4', '--stills', '3'], 'frames': ['-b', 'none', '-o', 'frames']}
 
@@ -41,7 +41,7 @@ def source(tmp_path_factory, frames):
 
 
 def furnish(folder, source, fresh=False):
-    "Make a folder with the source and, unless `fresh`, the results of an earlier run"
+    "Make a folder with the source and, unless `fresh`, the results of an earlier run. Return it."
     folder.mkdir()
     shutil.copy(source, folder/'src.mp4')
     if fresh: return folder
@@ -60,13 +60,13 @@ def parts(folder): return [p for p in folder.rglob('*') if '.part' in p.name]
 
 
 def tree(folder):
-    "Return names and bytes of all files in a folder, except temporary ones"
+    "Return the names and bytes of all files in a folder, except temporary ones."
     return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None
             for p in sorted(folder.rglob('*')) if '.part' not in str(p.relative_to(folder))}
 
 
 def complete(path, n=N, size=SIZE):
-    "Is it a complete result, with all frames?"
+    "Return whether `path` is a complete result, with all frames."
     if path.is_dir(): return [cv2.imread(str(p), -1).shape for p in sorted(path.iterdir())] == [(*size, 4)]*n
     with av.open(str(path)) as c: return sum(1 for _ in c.decode(video=0)) == n
 
@@ -131,25 +131,25 @@ def longer(tmp_path_factory, frames): return write_clip(
 
 
 @pytest.fixture(scope='module')
-def life(tmp_path_factory, longer):
-    "Seconds that a run takes when two run in parallel"
-    place = tmp_path_factory.mktemp('life')
+def duration(tmp_path_factory, longer):
+    "Return the seconds that a run takes while another one runs."
+    place = tmp_path_factory.mktemp('duration')
     with ThreadPoolExecutor(2) as pool: runs = [*pool.map(lambda kind: stop(place/kind, longer, kind, signal.SIGKILL, 60), RUNS)]
     assert [r.code for r in runs] == [0, 0]
     return max(r.took for r in runs)
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_signal_at_random_moments(tmp_path, longer, soak, server, life, number):
-    "Send signals at random moments, from the start of the process to its end"
+def test_signal_at_random_moments(tmp_path, longer, soak, server, duration, number):
+    "Send signals at random moments between the start of the process and its end."
     rng = random.Random(number)
-    moments = [(tmp_path/str(i), longer, [*RUNS][i % 2], number, rng.uniform(0, life)) for i in range(20 if soak else 7)]
+    moments = [(tmp_path/str(i), longer, [*RUNS][i % 2], number, rng.uniform(0, duration)) for i in range(20 if soak else 7)]
     with ThreadPoolExecutor(2) as pool: stopped = [*pool.map(stop, *zip(*moments))]
     for s in stopped:
         name = RUNS[s.kind][0]
         if number == signal.SIGKILL: check_next_runs(server, s.folder, s.before, s.kind, *WHOLE)
         else: assert not parts(s.folder), s
-        # Python's own start, before our first line, is beyond our control
+        # we cannot handle a signal before our first line runs
         in_python = 'Traceback' in s.err and ('cli.py' not in s.err or 'import os, signal, sys' in s.err)
         assert 'Traceback' not in s.err or in_python, s
         if s.code == 0: assert complete(s.folder/name, *WHOLE), s
@@ -161,7 +161,7 @@ def test_signal_at_random_moments(tmp_path, longer, soak, server, life, number):
 
 
 def steps(server, tmp_path, source, kind, fresh):
-    "Return how often a run touches the disk"
+    "Return how often a run uses the disk."
     name, options = RUNS[kind]
     code, text = server(partial(child.api, name, child.count_steps, overwrite=True, **options), furnish(tmp_path/'count', source, fresh))
     assert code == 0 and set(text) == {'.'} and len(text) > 10, text
@@ -169,7 +169,7 @@ def steps(server, tmp_path, source, kind, fresh):
 
 
 def each_step(server, tmp_path, source, soak, kind, fresh, fault):
-    "Yield folder, exit code and output of runs with `fault(k)` at step `k`, for some steps or all"
+    "Run with `fault(k)` at step `k`, for some steps or all. Yield folder, its earlier files, exit code, output and a description."
     name, options = RUNS[kind]
     n = steps(server, tmp_path, source, kind, fresh)
     for k in range(1, n + 1) if soak else random.Random(f'{kind} {fresh}').sample(range(1, n + 1), 4):
@@ -187,7 +187,7 @@ KINDS = pytest.mark.parametrize('kind, fresh', [('video', False), ('video', True
 @KINDS
 @pytest.mark.parametrize('again', [False, True], ids=['once', 'again and again'])
 def test_ctrl_c_between_any_two_steps(server, tmp_path, source, soak, kind, fresh, again):
-    "The first Ctrl-C cleans up, however often the key is pressed"
+    "The first Ctrl-C cleans up, however often the key is pressed."
     for folder, before, code, text, where in each_step(server, tmp_path, source, soak, kind, fresh,
                                                        partial(child.signal_at, number=signal.SIGINT, again=again)):
         assert (code, text) == (-signal.SIGINT, '') and not parts(folder), where
@@ -206,7 +206,7 @@ def test_kill_between_any_two_steps(server, tmp_path, source, soak, kind, fresh)
 
 @KINDS
 def test_interrupted_notebook_between_any_two_steps(server, tmp_path, source, soak, kind, fresh):
-    "There, Ctrl-C is an exception. If it hits the cleanup itself, the next run finishes it."
+    "In a notebook, Ctrl-C is an exception. If it interrupts the cleanup, the next run finishes it."
     for folder, before, code, text, where in each_step(server, tmp_path, source, soak, kind, fresh, child.interrupt_at):
         assert code == 70 and text.strip().endswith('KeyboardInterrupt'), where
         if fresh: before = {k: v for k, v in tree(folder).items() if k == 'out-stills'} | before
@@ -245,7 +245,7 @@ def test_ctrl_c_while_python_ends(place):
 
 @pytest.mark.parametrize('ignored', [False, True], ids=['closed terminal', 'nohup'])
 def test_closed_terminal(server, place, ignored):
-    "It ends a run that nohup does not protect"
+    "A closed terminal ends the run, except under nohup."
     before = tree(place)
     result = server(partial(child.command, 'video', 'src.mp4', '-o', 'new.mp4', '-q', fault=partial(child.hang_up, ignored)), place)
     assert result == (0 if ignored else -signal.SIGHUP, '') and not parts(place)
@@ -265,8 +265,8 @@ def test_benchmark_cleans_up(tmp_path, source, number):
 
 # -- several runs ------------------------------------------------------------------------------------------------------
 
-def test_two_runs_into_one_folder(place, server):
-    "The later run leaves the files of the running one alone, and removes those of a killed one"
+def test_two_runs_in_one_folder(place, server):
+    "The second run keeps the files of the running one, and removes those of a killed one."
     left = place/'.gone.bgblur-01234567.part'
     (left/'new').mkdir(parents=True)
     first = subprocess.Popen([BIN/'bgblur', 'video', 'src.mp4', '-o', 'first.mp4', '-q'], cwd=place)
@@ -282,7 +282,7 @@ def test_two_runs_into_one_folder(place, server):
     assert complete(place/'first.mp4') and complete(place/'out.mp4') and not parts(place)
 
 
-def test_threads_into_one_folder(tmp_path):
+def test_threads_in_one_folder(tmp_path):
     def write(i):
         for n in range(50):
             with atomic_file(tmp_path/f'{i}.txt') as tmp: tmp.write_text(f'{i} {n}')
@@ -291,8 +291,8 @@ def test_threads_into_one_folder(tmp_path):
 
 
 @pytest.mark.parametrize('when', ['before', 'within', 'while'])
-def test_removed_before_it_is_locked(tmp_path, monkeypatch, when):
-    "Before a new private folder is locked, another run may take it for an abandoned one"
+def test_new_folder_is_removed_before_it_is_locked(tmp_path, monkeypatch, when):
+    "Another run may remove a new temporary folder before it is locked, because it looks abandoned."
     lock, tried = files._try_lock, []
 
     def late(folder, ours):
@@ -326,7 +326,7 @@ def test_without_locks_nothing_is_removed(tmp_path, monkeypatch, how):
 
 
 def test_only_our_own_folders_are_removed(tmp_path):
-    "Folders with other names stay, and so does the target of a link"
+    "Folders with other names stay, and so does the target of a link."
     (tmp_path/'elsewhere').mkdir()
     (tmp_path/'elsewhere'/'precious').write_text('')
     (tmp_path/'.a.bgblur-01234567.part').symlink_to('elsewhere')
@@ -339,7 +339,7 @@ def test_only_our_own_folders_are_removed(tmp_path):
 
 
 def test_long_names(tmp_path):
-    "A name may have 255 bytes, and the temporary name must not be longer"
+    "A name may have 255 bytes, and the temporary name must not be longer."
     name = '😀'*62 + '.mp4'
     with atomic_file(tmp_path/name) as tmp: tmp.write_text('')
     with atomic_folder(tmp_path/name[:62]) as tmp: pass
@@ -354,7 +354,7 @@ DESTINATIONS = ['out.mp4', 'out.mkv', 'out.webm', 'out.avi', 'out.gif', 'out.mov
 
 @pytest.fixture
 def disk(tmp_path):
-    "A small disk: its folder, and a function that changes its size or permissions"
+    "Yield the folder of a small disk, and a function that changes its size or permissions."
     (folder := tmp_path/'disk').mkdir()
     mount = ['mount', '-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', str(folder)]
     if not shutil.which('mount') or subprocess.run(mount, capture_output=True).returncode: pytest.skip('only root can mount a small disk')
@@ -363,7 +363,7 @@ def disk(tmp_path):
 
 
 def make(server, place, dst, fault=None, **options):
-    "Make `dst`, return exit code and output. A refusal is one sentence and changes nothing."
+    "Make `dst` and return exit code and output. Check that a refusal is one sentence and changes nothing."
     folders = {dst.parent, place}
     before = [tree(f) for f in folders]
     result = server(partial(child.api, str(dst), fault, overwrite=True, **options), place)
@@ -377,7 +377,7 @@ def make(server, place, dst, fault=None, **options):
 
 @pytest.mark.parametrize('name, stills', [*((name, 0) for name in DESTINATIONS), ('out.mp4', 1), ('frames', 1)])
 def test_full_disk(server, place, disk, soak, name, stills):
-    "Too small for the first packet, the last one, the trailer, or +faststart; or just large enough"
+    "The disk is too small for the first packet, the last one, the trailer or +faststart, or just large enough."
     folder, remount = disk
     dst = folder/name
 
@@ -401,7 +401,7 @@ def test_full_disk(server, place, disk, soak, name, stills):
 
 @pytest.mark.parametrize('name', DESTINATIONS)
 def test_quota(server, place, soak, name):
-    "Files have a maximum size"
+    "Files have a maximum size."
     (place/'new').mkdir()
     dst = place/'new'/name
     assert make(server, place, dst) == (0, '')
@@ -413,7 +413,7 @@ def test_quota(server, place, soak, name):
 
 
 def test_disk_that_reports_late_that_it_is_full(tmp_path, monkeypatch):
-    "Network drives report it only at fsync"
+    "Network drives report a full disk only at fsync."
     def fsync(fd): raise OSError(errno.EDQUOT, 'Disk quota exceeded')
     monkeypatch.setattr(os, 'fsync', fsync)
     with pytest.raises(VideoError, match='a.txt cannot be written: Disk quota exceeded.'):
@@ -423,7 +423,7 @@ def test_disk_that_reports_late_that_it_is_full(tmp_path, monkeypatch):
 
 @KINDS
 def test_full_disk_at_any_step(server, tmp_path, source, soak, kind, fresh):
-    "If only the cleanup fails, the next run finishes it"
+    "If only the cleanup fails, the next run finishes it."
     for folder, before, code, text, where in each_step(server, tmp_path, source, soak, kind, fresh, child.full_at):
         if code: one_sentence((code, text), FULL)
         check_next_runs(server, folder, tree(folder) if fresh else before, kind)
@@ -431,7 +431,7 @@ def test_full_disk_at_any_step(server, tmp_path, source, soak, kind, fresh):
 
 @pytest.fixture
 def locked(tmp_path, source, request):
-    "A read-only folder with a source and an old video"
+    "Yield a read-only folder with the source and an old video, and the words of the error."
     folder = furnish(tmp_path/'locked', source)
     if os.geteuid():
         folders = [folder, folder/'out-stills', folder/'frames']
@@ -455,7 +455,7 @@ def test_read_only_folder(server, place, locked, name):
 
 @pytest.mark.parametrize('name, when', [(name, when) for name in DESTINATIONS for when in (0, 3, N) if when == 3 or name != 'out.gif'])
 def test_destination_is_removed_while_it_is_written(server, place, name, when):
-    "Before the first frame, midway, after the last one: the folder, the temporary folder, or only the file"
+    "The folder, the temporary folder or only the file disappears, before the first frame, midway or after the last one."
     before = tree(place)
     (place/'to').mkdir()
     result = server(partial(child.api, f'to/{name}', partial(child.at_frame, when, shutil.rmtree, 'to')), place)
@@ -477,7 +477,7 @@ def test_destination_is_removed_while_it_is_written(server, place, name, when):
     ('new', child.into_frames, False, 'already contains frames'),
 ])
 def test_something_else_appears_at_the_destination(server, place, tmp_path, monkeypatch, name, does, overwrite, word, when):
-    "It stays"
+    "A file or folder that appears during the run stays."
     monkeypatch.chdir(shutil.copytree(place, tmp_path/'expected'))
     does(name)
     result = server(partial(child.api, name, partial(child.at_frame, when, does, name), overwrite=overwrite), place)
@@ -495,7 +495,7 @@ def test_stills_folder_is_removed_while_it_is_written(server, place):
 
 
 def test_command_reports_faults(place, server, frames):
-    "Like the tests above, but through the command and with the model"
+    "Repeat some of the tests above with the command and the model."
     before = tree(place)
     for args, fault in [(['-o', 'out.mp4'], partial(child.quota, 2000)),
                         (['-o', 'out.mp4'], partial(child.at_frame, 3, child.delete_parts)),

@@ -1,4 +1,4 @@
-"Live video: the command with a file that stands in for a camera, its window, and the notebook widget in a browser."
+"Test live video: the command with a file in place of a camera, its window, and the notebook widget in a browser."
 import base64
 import os
 import shutil

@@ -1,4 +1,4 @@
-"Long clips, many clips, many in parallel: memory, open files and threads stay constant, and so do the results."
+"Test long clips, many clips, and many in parallel: memory, open files, threads and results stay the same."
 import _thread
 import gc
 import json
@@ -14,7 +14,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from conftest import CLIP, pictures, times, write_clip
+from conftest import CLIP, read_frames, times, write_clip
 
 from bgblur.matte import Matte
 from bgblur.pipeline import Blurrer
@@ -23,7 +23,7 @@ from bgblur.video import blur_video
 
 
 def repeat(src, dst, n):
-    "Repeat the clip `n` times without encoding it again"
+    "Repeat the clip `n` times without encoding it again. Return `dst`."
     with av.open(str(src)) as a, av.open(str(dst), 'w') as out:
         streams = {s: out.add_stream_from_template(s) for s in a.streams}
         length = a.streams.video[0].frames/a.streams.video[0].average_rate
@@ -38,7 +38,7 @@ def repeat(src, dst, n):
 
 
 def child(script, *args, **env):
-    "Run a script in a process of its own, so that the memory of pytest is not counted, and return its JSON"
+    "Run a script in its own process, so that the memory of pytest does not count. Return its JSON."
     done = subprocess.run([sys.executable, '-c', script, *map(str, args)], capture_output=True, text=True, env=os.environ | env)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -55,11 +55,11 @@ from bgblur.io.reader import VideoReader
 from bgblur.video import blur_video
 me = psutil.Process()
 def now():
-    "Megabytes, open files, threads"
+    "Return the memory in MB, and the numbers of open files and threads."
     return me.memory_info().rss/1e6, me.num_fds(), me.num_threads()
 '''
 
-# reference cycles would wait for Python's collector, which counts objects, not megabytes: so switch it off
+# without Python's collector, reference cycles keep their memory and this test fails
 LONG = WATCH + '''
 gc.disable()
 seen = []
@@ -113,7 +113,7 @@ print(json.dumps([seen, said]))
 
 
 def test_many_clips_one_after_another(tmp_path, frames, soak):
-    "In one process, without Python's collector, good clips and failing ones. Each round is like the second"
+    "Good and failing clips run in one process, without Python's collector. Each round uses as much as the second one."
     small = [cv2.resize(f, (160, 120)) for f in frames[:8]]
     good = write_clip(tmp_path/'good.mp4', small).read_bytes()
     (tmp_path/'cut.mp4').write_bytes(good[:len(good)//2])
@@ -144,7 +144,7 @@ def test_many_clips_one_after_another(tmp_path, frames, soak):
 
 
 def test_blurrer_is_freed_immediately(frames):
-    "Not at the next garbage collection: a session takes 10 MB"
+    "A session takes 10 MB, so it must not wait for the next garbage collection."
     def raises(*args): raise RuntimeError('at work')
     gc.disable()
     try:
@@ -161,8 +161,8 @@ def test_blurrer_is_freed_immediately(frames):
 
 
 @pytest.mark.parametrize('error', [RuntimeError, KeyboardInterrupt])
-def test_no_thread_goes_on_when_it_fails(frames, error):
-    "Not even while a traceback is alive: the thread would read from a closed file"
+def test_no_thread_remains_after_an_error(frames, error):
+    "No thread remains even while a traceback exists: it would read from a closed file."
     before, failed = threading.active_count(), threading.Event()
 
     def fail(frame, alpha, bg):
@@ -182,7 +182,7 @@ def test_no_thread_goes_on_when_it_fails(frames, error):
 
 
 def variants(frames, n):
-    "Clips of different people, of different sizes: crops and mirror images"
+    "Yield `n` clips of different sizes: crops and mirror images."
     for i in range(n):
         x, y = 10*(i % 3), 8*(i % 4)
         yield [np.ascontiguousarray(f[y:y+240, x:x+320 + 8*i][:, ::(-1)**i]) for f in frames[20*i:20*i + 6]]
@@ -202,7 +202,7 @@ def test_eight_in_parallel_equal_one_after_another(frames, soak, shared):
 
 
 def test_eight_files_in_parallel(tmp_path, frames, soak):
-    "Into one folder, with ordinary permissions"
+    "All results are in one folder, with default permissions."
     sources = [write_clip(tmp_path/f'{i}.mp4', c) for i, c in enumerate(variants(frames, 8))]
     before = os.umask(0o027)
     try:
@@ -213,7 +213,7 @@ def test_eight_files_in_parallel(tmp_path, frames, soak):
             assert [r.frames for r in reports] == [r.frames for r in alone] == [6]*8
             for a, b in zip(alone, reports):
                 # not byte for byte: x264 with mbtree is not deterministic while other encoders run in the same process
-                for x, y in zip(pictures(a.path), pictures(b.path), strict=True): assert cv2.absdiff(x, y).mean() < .5
+                for x, y in zip(read_frames(a.path), read_frames(b.path), strict=True): assert cv2.absdiff(x, y).mean() < .5
                 assert b.path.stat().st_mode & 0o777 == 0o640
         assert os.umask(0o027) == 0o027
         assert len(list(tmp_path.iterdir())) == 24

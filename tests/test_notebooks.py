@@ -1,4 +1,4 @@
-"Every notebook runs, alone and with the others, and package and README are what the notebooks say."
+"Test that every notebook runs, alone and with the others, and that package and README agree with them."
 import json
 import re
 
@@ -12,11 +12,11 @@ def completed(output): return sorted(re.findall(r'- Completed .*/(\S+\.ipynb)', 
 
 
 def test_all_in_order_and_none_missing(soak):
-    "In one process, as a person runs them; in short form each runs in its own, below, which finds more"
+    "All notebooks run one after another in one process. `make test` runs each in its own, which finds more faults."
     if not soak: pytest.skip('part of make soak')
     result = run(BIN/'nbdev_test', '--n_workers', 0, '--do_print', cwd=ROOT)
     assert result.returncode == 0, result.stdout + result.stderr
-    # nbdev_test skips a notebook without a word if its name starts with _ or its front matter says so
+    # nbdev_test silently skips a notebook whose name starts with _ or whose front matter excludes it
     assert completed(result.stdout) == [p.name for p in NOTEBOOKS]
 
 
@@ -44,7 +44,7 @@ def test_package_and_readme_agree_with_notebooks(tmp_path):
 
 @pytest.mark.parametrize('path', [*ROOT.glob('*.md'), *ROOT.glob('[!.]*/README.md'), ROOT/'bgblur'/'weights'/'README.md', *NOTEBOOKS],
                          ids=lambda p: str(p.relative_to(ROOT)))
-def test_links_lead_somewhere(path):
+def test_links_point_to_existing_files(path):
     text = path.read_text(encoding='utf-8')
     if path.suffix == '.ipynb':
         text = '\n'.join(''.join(c['source']) for c in json.loads(text)['cells'] if c['cell_type'] == 'markdown')
@@ -56,9 +56,9 @@ def test_links_lead_somewhere(path):
 def test_readable_unrun(path):
     assert path.stat().st_size < 1_000_000
     cells = [c for c in json.loads(path.read_text())['cells'] if c['cell_type'] == 'code']
-    # pictures, clips, and widgets, which are named by themselves: see tools/widgets.py
+    # cells that end with an image, a clip or a widget need a stored output: see tools/widgets.py
     shows = r'show_images|Video|(ex|pixel|canvas|review)$'
-    bare = [c['source'] for c in cells if re.match(shows, ''.join(c['source'][-1:])) and not c['outputs']]
-    assert not bare
+    without_output = [c['source'] for c in cells if re.match(shows, ''.join(c['source'][-1:])) and not c['outputs']]
+    assert not without_output
     assert 'widget-view+json' not in json.dumps([c['outputs'] for c in cells])
     assert 'Traceback' not in json.dumps([c['outputs'] for c in cells])

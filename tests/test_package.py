@@ -48,6 +48,6 @@ def test_help_explains_each_parameter(name):
     assert not missing
 
 
-def test_help_shows_own_parts():
+def test_help_shows_how_to_replace_parts():
     text = pydoc.plain(pydoc.render_doc(bgblur.Blurrer))
     for part in ('segmenter', 'matte', 'background'): assert f'# {part}' in text

@@ -46,7 +46,7 @@ IMAGE = ROOT/'sample_data'/'rocket.jpg'
 
 @contextmanager
 def watch_opens(path):
-    "Yield a function that returns whether any process has opened `path` since its last call, found by inotify (IN_OPEN)."
+    "Yield a function that returns whether any process has opened `path` since its last call. It uses inotify."
     libc = ctypes.CDLL(None, use_errno=True)
     fd = libc.inotify_init1(os.O_NONBLOCK)
     assert libc.inotify_add_watch(fd, os.fsencode(path), 0x20) > 0
@@ -85,13 +85,13 @@ def test_pickle_runs_nothing_without_trust(evil_pickle, tmp_path, soak):
 @pytest.mark.parametrize('trust', [False, True])
 def test_pickle_named_onnx_runs_nothing(evil_pickle, trust):
     model, made = evil_pickle
-    with pytest.raises(ModelError, match='is not a model'): load_segmenter(model.rename(model.with_suffix('.onnx')), trust=trust)
+    with pytest.raises(ModelError, match='not a model'): load_segmenter(model.rename(model.with_suffix('.onnx')), trust=trust)
     assert not made.exists()
 
 
 @pytest.fixture
 def external_weights(tmp_path):
-    "Return a function that writes nets/net.onnx with external weights at a given location. Weights exist at every location that we try."
+    "Return a function that writes nets/net.onnx, whose weights are in another file. That file exists at each location that we try."
     import onnx
     from onnx import TensorProto, helper
     weights = np.ones((64, 64), np.float32).tobytes()
@@ -307,7 +307,7 @@ def refused_without_memory(*args, words=(), **kwargs):
 
 
 def encode_small(tmp_path, kind, codec, pix_fmt):
-    "Return the bytes of a file with three frames of 300×260, encode_small as given."
+    "Return the bytes of a file with three frames of 300×260."
     with av.open(str(tmp_path/f'small.{kind}'), 'w') as out:
         v = out.add_stream(codec, rate=25)
         v.width, v.height, v.pix_fmt = 300, 260, pix_fmt
@@ -493,7 +493,7 @@ print(page.explorer.choice['background'].options)
 
 @pytest.fixture(scope='module')
 def page(tmp_path_factory):
-    "Yield the page of `make app`: its process, its address, its folder for temporary files."
+    "Yield the process, the address and the folder for temporary files of the page of `make app`."
     tmp = tmp_path_factory.mktemp('tmp')
     with app(TMPDIR=tmp) as (process, url): yield process, url, tmp
 
@@ -576,7 +576,7 @@ def test_page_runs_no_code_of_visitors(page, kernel, tmp_path):
     trusted = {'Authorization': 'token for-the-test'}
     heard = send_messages(url, kernel, *asked, **trusted)
     assert heard[-1] == 'kernel_info_reply' and 'execute_reply' not in heard and not (tmp_path/'made').exists()
-    # it also refuses pages from with_frames_elsewhere, and requests without the token
+    # it also refuses requests from other pages, and requests without the token
     assert send_messages(url, kernel) == [403] and send_messages(url, kernel, Origin='http://evil.example') == [403]
     assert send_messages(url, kernel, Host='evil.example', **trusted) == [403]
 
@@ -680,8 +680,8 @@ def test_location_and_camera_are_removed(tmp_path, frames):
         for packet in plain.demux():
             if packet.size: packet.stream = tracks[packet.stream]; told.mux(packet)
     exif = b'Exif\0\0MM\0*\0\0\0\x08\0\1\1\x0f\0\2\0\0\0\7\0\0\0\x1a\0\0\0\0SECRET\0'      # the camera's manufacturer
-    picture = cv2.imencode('.jpg', frames[0])[1].tobytes()
-    (tmp_path/'told.jpg').write_bytes(picture[:2] + b'\xff\xe1' + struct.pack('>H', len(exif) + 2) + exif + picture[2:])
+    jpeg = cv2.imencode('.jpg', frames[0])[1].tobytes()
+    (tmp_path/'told.jpg').write_bytes(jpeg[:2] + b'\xff\xe1' + struct.pack('>H', len(exif) + 2) + exif + jpeg[2:])
     blur_video(tmp_path/'told.mp4', tmp_path/'out-told.mp4', progress=False)
     blur_image(tmp_path/'told.jpg', tmp_path/'out-told.jpg')
     for name in ('told.mp4', 'told.jpg'):
@@ -691,16 +691,16 @@ def test_location_and_camera_are_removed(tmp_path, frames):
 
 # -- the network -------------------------------------------------------------------------------------------------------
 
-ALONE = ['unshare', '--net'] if hasattr(os, 'geteuid') and os.geteuid() == 0 else ['unshare', '--user', '--net']
+NO_NETWORK = ['unshare', '--net'] if hasattr(os, 'geteuid') and os.geteuid() == 0 else ['unshare', '--user', '--net']
 
 
 def clean_env(): return {k: v for k, v in os.environ.items() if k != 'ORT_DISABLE_TELEMETRY'}
 
 
-@pytest.mark.skipif(not shutil.which('unshare') or run(*ALONE, 'true').returncode != 0, reason='cannot run a process without a network here')
+@pytest.mark.skipif(not shutil.which('unshare') or run(*NO_NETWORK, 'true').returncode != 0, reason='cannot run a process without a network here')
 def test_works_without_a_network(tmp_path, frames):
     src = write_clip(tmp_path/'clip.mp4', frames[:5])
-    result = run(*ALONE, BIN/'bgblur', 'video', src, '-b', IMAGE, '-o', tmp_path/'out.mp4', env=clean_env())
+    result = run(*NO_NETWORK, BIN/'bgblur', 'video', src, '-b', IMAGE, '-o', tmp_path/'out.mp4', env=clean_env())
     assert result.returncode == 0, result.stderr
 
 

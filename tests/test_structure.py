@@ -1,4 +1,4 @@
-"The house rules that a program can check: imports point down, modules and cells are short, every parameter is explained."
+"Test the rules for code: imports point down, modules and cells are short, and every parameter is explained."
 import ast
 import json
 import re
@@ -6,7 +6,7 @@ import re
 import pytest
 from conftest import ROOT
 
-# bottom to top: a module imports only modules above it in this list
+# lowest layer first: a module imports only modules that come before it in this list
 LAYERS = '''
 core.docs core.errors core.settings core.checks core.frame core.masks core.onnxfile core.metrics core.net core.attention
 io.files io.normalize io.image io.reader io.tracks io.writer ui.show predict blur matte background pipeline video
@@ -36,7 +36,7 @@ def test_each_module_has_its_layer():
 @pytest.mark.parametrize('name', MODULES)
 def test_imports_point_down(name):
     up = [m for m in imported(name) if LAYERS.index(m) >= LAYERS.index(name) and m != name]
-    assert not up, f'{name} imports {up}, which stand above it'
+    assert not up, f'{name} imports {up}, which belong to a higher layer'
 
 
 @pytest.mark.parametrize('name', MODULES)
@@ -72,6 +72,6 @@ def unexplained(name):
 @pytest.mark.parametrize('name', [n for n in MODULES if n not in ('cli', '__main__')])
 def test_parameters_are_explained(name):
     "Each public parameter has a comment beside it (docments). The command's options have help texts instead."
-    # a method that fills in one of its base class is explained there
+    # the base class explains the parameters of its methods
     elsewhere = {f for other in MODULES for f, missing in unexplained(other) if not missing}
     assert [(f, missing) for f, missing in unexplained(name) if missing and f not in elsewhere] == []

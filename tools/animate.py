@@ -1,4 +1,4 @@
-"""Make nbs/images/video.webp, the sample clip beside its blurred version: python tools/animate.py"""
+"""Make nbs/images/video.webp, which shows the sample clip beside its blurred version: python tools/animate.py"""
 from io import BytesIO
 from pathlib import Path
 

@@ -17,6 +17,7 @@ POLICY = ("default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' blo
 
 
 def config(port):
+    "Return the configuration of Voila for this port."
     c = Config()
     c.Voila.ip, c.Voila.port, c.Voila.port_retries, c.Voila.open_browser = '127.0.0.1', port, 0, False
     c.Voila.log_level = 'ERROR'     # Voila would print an address without the token, which does not work

@@ -1,9 +1,9 @@
 """Generate frames and damage files for a given time, and report failures: python tools/fuzz.py [--seconds 300]
 
 For half of the time, hypothesis generates arrays for tests/test_fuzz.py. For the other half, this script makes small
-videos and images, damages them at random, and gives them to bgblur in another process, the *worker*. bgblur may blur a
-file, and then the result must be complete. It may refuse a file with one sentence, and then no file may remain. Anything
-else is a failure: it is stored in output/fuzz, and `--replay FILE` tries it again. After a failure, the exit code is 1.
+videos and images, damages them at random, and gives them to bgblur in another process, the *worker*. If bgblur blurs a
+file, the result must be complete. If it refuses a file with one sentence, no result may remain. Anything else is a failure.
+The script stores each failure in output/fuzz, and `--replay FILE` tries it again. After a failure, the exit code is 1.
 """
 import argparse
 import json
@@ -117,6 +117,7 @@ def make_clips(folder):
 
 
 def make_images(folder):
+    "Write one image of each common kind. Return their paths."
     made = [folder/f'photo{kind}' for kind in ('.png', '.jpg', '.webp', '.bmp', '.tif', '.gif', '.avif')]
     for path in made: path.write_bytes(cv2.imencode(path.suffix, make_image(0))[1])
     grey, alpha = folder/'grey.png', folder/'alpha.png'
@@ -141,9 +142,12 @@ def random_position(data, rng):
 
 
 def random_slice(data, rng):
+    "Return a slice at a random position, of 1 to 1024 bytes."
     at = random_position(data, rng)
     return slice(at, at + int(2**rng.uniform(0, 10)))
 
+
+# each of these functions damages `data`, a bytearray, in place
 
 def flip(data, rng):
     for _ in range(rng.integers(1, 9)):
@@ -163,7 +167,7 @@ def add(data, rng):
 
 
 def cut_off(data, rng): del data[random_position(data, rng):]
-def cutout(data, rng): del data[random_slice(data, rng)]
+def cut_out(data, rng): del data[random_slice(data, rng)]
 
 def noise(data, rng):
     where = random_slice(data, rng)
@@ -180,10 +184,11 @@ def swap(data, rng):
     data[a:c] = data[b:c] + data[a:b]
 
 
-DAMAGES = flip, set_number, set_number, set_number, add, cut_off, cutout, noise, repeat, swap
+DAMAGES = flip, set_number, set_number, set_number, add, cut_off, cut_out, noise, repeat, swap
 
 
 def damaged(data, other, rng):
+    "Return a copy of `data` with random damage. `other` is the content of another file."
     data = bytearray(data)
     # one file in twenty continues with another file
     if rng.random() < .05: data[random_position(data, rng):] = other[random_position(other, rng):] if rng.random() < .5 else other
@@ -194,7 +199,7 @@ def damaged(data, other, rng):
 # -- the worker: use each file ---------------------------------------------------------------------------------------
 
 class BrokenPromise(Exception):
-    "A broken promise."
+    "Describe what bgblur did and should not do."
 
 
 def bright(frame): return (frame[..., 1] > 150).astype(np.float32)
@@ -202,11 +207,13 @@ def no_person(frame): return np.zeros(frame.shape[:2], np.float32)
 
 
 def load_models():
+    "Return the models for the tests by name."
     from bgblur.predict import load_segmenter
     return {'bright': bright, 'no_person': no_person, 'person': load_segmenter(threads=1)}
 
 
 def check_frame_count(path, n):
+    "Check that a clip contains `n` frames."
     import av
     with av.open(str(path)) as c: there = sum(1 for _ in c.decode(video=0))
     if there != n: raise BrokenPromise(f'the report counts {n} frames, the file contains {there}')
@@ -374,7 +381,7 @@ def try_files(seconds, most, seed):
             result = worker(job)
             shutil.rmtree(folder)
             counts[result['kind']] += 1
-            if bad is data and result['kind'] == 'refused': result['kind'] = 'refused though whole'
+            if bad is data and result['kind'] == 'refused': result['kind'] = 'refused although intact'
             if result['kind'] in ('done', 'refused'): continue
             seen[signature(result)] += 1
             if seen[signature(result)] > 3: continue

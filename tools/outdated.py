@@ -1,8 +1,8 @@
-"""What do today's libraries break? python tools/outdated.py [EXTRA ...]
+"""Try bgblur with the newest libraries: python tools/outdated.py [EXTRA ...]
 
-Installs bgblur with the newest versions that settings.ini allows into an environment of its own, runs tools/smoke.py there,
-and lists newer versions that the bounds keep out. Exit code 1 if something fails. Extras, such as `notebooks`, are installed
-as well, and their modules imported.
+This installs bgblur with the newest versions that settings.ini allows into a temporary environment, runs tools/smoke.py
+there, and lists newer versions that the bounds exclude. It also installs the named extras, such as `notebooks`, and imports
+a module of each. The exit code is 1 if something fails.
 """
 import json
 import os
@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 MODULES = {'notebooks': 'bgblur.explore', 'learner': 'bgblur.learner', 'live': 'pyvirtualcam'}
 
 
-def kept_out(python):
-    "Newer versions that the bounds do not allow, as text"
+def excluded(python):
+    "Return a line for each package of which the bounds exclude a newer version."
     listed = subprocess.run([python, '-m', 'pip', 'list', '--outdated', '--format', 'json'], capture_output=True, text=True, check=True)
     return [f"{p['name']} {p['version']}, newest {p['latest_version']}" for p in json.loads(listed.stdout)
             if p['name'] not in ('bgblur', 'pip', 'setuptools')]
@@ -34,7 +34,7 @@ def main(extras):
             done = subprocess.run([python, '-P', '-W', 'error', '-c', f'import {MODULES[extra]}'], cwd=folder)
             print(f'{"FAILED" if done.returncode else "ok":8} import {MODULES[extra]}')
             failed |= done.returncode != 0
-        for line in kept_out(python): print('not taken:', line)
+        for line in excluded(python): print('excluded:', line)
     return int(failed)
 
 

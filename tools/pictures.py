@@ -1,6 +1,7 @@
-"""Make the images in nbs/images from the sample clips, and the chart from nbs/bench.json: python tools/pictures.py
+"""Make the images in nbs/images from the sample clips, and the chart from nbs/bench.json.
 
-The names of some images may follow, to make only these: python tools/pictures.py hero
+    python tools/pictures.py            make all images
+    python tools/pictures.py hero       make only the named ones
 """
 import json
 import sys
@@ -31,7 +32,9 @@ def read_frames(name):
     with VideoReader(SAMPLES/name) as reader: return [to_bgr(f) for f in reader]
 
 
-def grey(p): return cv2.cvtColor((p*255).round().astype(np.uint8), cv2.COLOR_GRAY2BGR)
+def grey(p):
+    "Return probability or alpha `p` as a grey image, BGR uint8."
+    return cv2.cvtColor((p*255).round().astype(np.uint8), cv2.COLOR_GRAY2BGR)
 
 
 def crop(img, y, x, h, w, scale=3):
@@ -46,7 +49,7 @@ def checkerboard(h, w, side=16):
 
 
 def tutorial(frame):
-    "Blur as the tutorial does: run the model at 256x256, enlarge its mask, blur the whole frame."
+    "Blur as the tutorial does: run the model at 256x256, enlarge its probability, blur the whole frame."
     segmenter = load_segmenter()
     segmenter.fixed = (256, 256)
     return masked_blur(frame, segmenter(frame), 61*min(frame.shape[:2])/360)
@@ -68,7 +71,7 @@ def grid(rows, gap=12):
 
 
 def hero(n=32, strength=121, width=1200, gap=12):
-    "Frame, the model's probability blended with a blur of the whole frame, and bgblur; a detail of each below."
+    "Return a frame, the usual way to blur it, and bgblur's result side by side, with a detail of each below."
     frames = read_frames('gestures.mp4')[:n+1]
     blurrer = Blurrer(background=Blur(strength))
     *_, result = blurrer.stream((f, i/30) for i, f in enumerate(frames))
@@ -83,14 +86,14 @@ def hero(n=32, strength=121, width=1200, gap=12):
 
 
 def matte():
-    "Frame, tutorial and bgblur, enlarged, on three frames."
+    "Return three enlarged frames, one per row: the frame, the tutorial's result, bgblur's result."
     blurrer, frames = Blurrer(), [read_frames('testclip.mp4')[n] for n in (0, 130, 240)]
     rough = [tutorial(f) for f in frames]
     return np.vstack([np.hstack([crop(img, 70, 70, 195, 260) for img in (f, r, blurrer(f))]) for f, r in zip(frames, rough)])
 
 
 def sheet():
-    "Ten frames, the tutorial's result beside bgblur's, two pairs in each row."
+    "Return ten frames with the tutorial's result beside bgblur's, two pairs per row."
     frames = read_frames('testclip.mp4')
     streamed = list(Blurrer().stream((f, n/25) for n, f in enumerate(frames)))
     rows = [np.hstack([tutorial(frames[n]), streamed[n]]) for n in (0, 40, 90, 150, 185, 195, 200, 205, 215, 245)]
@@ -98,12 +101,13 @@ def sheet():
 
 
 def before_after():
+    "Return a frame beside its result."
     frame = read_frames('testclip.mp4')[130]
     return np.hstack([frame, Blurrer()(frame)])
 
 
 def backgrounds():
-    "The person in front of a bokeh blur, an image, a colour, and cut out."
+    "Return the person in front of a bokeh blur, an image, a colour and a checkerboard."
     frame, segmenter = read_frames('testclip.mp4')[130], load_segmenter()
     rocket = ImageBackground(SAMPLES/'rocket.jpg')
     results = [Blurrer(segmenter, background=b)(frame) for b in (Lens(), rocket, ColourBackground('#3c7a57'))]
@@ -113,6 +117,7 @@ def backgrounds():
 
 
 def predict():
+    "Return a frame beside its alpha."
     frame = read_frames('testclip.mp4')[130]
     return np.hstack([frame, grey(Blurrer().alpha(frame))])
 
@@ -130,16 +135,18 @@ def usual_segmenter():
     return segmenter
 
 
-def training_image(n): return cv2.imread(str(SAMPLES/'training'/'images'/f'{n}.jpg'))
+def training_image(n):
+    "Return the training image with number `n`."
+    return cv2.imread(str(SAMPLES/'training'/'images'/f'{n}.jpg'))
 
 
 def label_cleaned():
-    "For ui/label: the mask before and after one click on 'largest'."
+    "Return the mask before and after one click on 'largest', for ui/label."
     return labels(training_image(666), usual_segmenter(), largest=True)
 
 
 def learner():
-    "For 06_learner: the mask before and after `make train`, which must have run."
+    "Return the mask before and after `make train`, for 06_learner. Return None if `make train` has not run."
     tuned = ROOT/'output'/'person-tuned.onnx'
     return labels(training_image(671), usual_segmenter(), load_segmenter(tuned)) if tuned.exists() else None
 
@@ -152,7 +159,7 @@ def chart():
     return bars(fps, floor)
 
 
-# name of the image: the function that makes it, its largest width in pixels, its JPEG quality
+# name: the function that makes the image, its largest width in pixels, its JPEG quality
 IMAGE = {'hero': (hero, 1200, 88), 'matte': (matte, 900, 95), 'sheet': (sheet, None, 95),
          'before-after': (before_after, 900, 95), 'backgrounds': (backgrounds, 900, 95), 'predict': (predict, 900, 95),
          'label': (label_cleaned, 900, 95), 'learner': (learner, 900, 95)}

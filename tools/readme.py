@@ -1,4 +1,4 @@
-"""Make README.md from nbs/index.ipynb, as nbdev_readme does, but without Quarto.
+"""Make README.md from nbs/index.ipynb. nbdev_readme does the same but needs Quarto.
 
     python tools/readme.py            write README.md
     python tools/readme.py --check    exit with 1 if README.md differs from the notebook
@@ -20,7 +20,7 @@ def shown(cell):
 
 
 def from_top(text):
-    "Make the links of a notebook in nbs/ relative to the top folder, `../LICENSE` as well as `core/net.ipynb`."
+    "Return `text` with links that start in the top folder instead of nbs/, such as `../LICENSE` and `core/net.ipynb`."
     text = re.sub(r'\]\((?!https?:|#|\.\./)', '](nbs/', text)
     return re.sub(r"(\]\(|')\.\./", r'\1', text)
 

@@ -12,6 +12,7 @@ NBS = Path(__file__).parent.parent/'nbs'
 
 
 def rerun(path, slow):
+    "Run the notebook at `path` and store its outputs."
     nb = nbformat.read(path, 4)
     client = NotebookClient(nb, resources={'metadata': {'path': str(path.parent)}}, timeout=600)
     with client.setup_kernel():

@@ -1,7 +1,7 @@
 """Take screenshots of the explorer in JupyterLab, of the page, and of the live view: python tools/screenshots.py [NAME ...]
 
-This writes explorer.jpg, app.jpg, live-widget.jpg and live-window.jpg to nbs/images, or only the named ones.
-Needs Debian's chromium, xvfb and xdotool.
+This writes explorer.jpg, app.jpg, live-widget.jpg and live-window.jpg to nbs/images, or only the named ones, such as
+`app`. It needs Debian's chromium, xvfb and xdotool.
 """
 import os
 import subprocess
@@ -19,6 +19,7 @@ from stage import display, live_notebook, live_widget, run_cell  # noqa: E402
 
 
 def save(name, png, width=900):
+    "Write a PNG to nbs/images as a JPEG of at most `width` pixels."
     img = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
     k = min(1, width/img.shape[1])
     img = cv2.resize(img, None, fx=k, fy=k, interpolation=cv2.INTER_AREA)
@@ -26,6 +27,7 @@ def save(name, png, width=900):
 
 
 def in_lab():
+    "Take a screenshot of the explorer in JupyterLab."
     with tempfile.TemporaryDirectory() as tmp, lab(notebooks(Path(tmp))) as (_, url), chromium(1240, 1420) as page:
         run_explorer(page, url)
         page.evaluate("() => jupyterapp.commands.execute('application:toggle-left-area')")
@@ -41,6 +43,7 @@ def in_lab():
 
 
 def as_page():
+    "Take a screenshot of the page of `make app`."
     with app() as (_, url), chromium(1240, 1000) as page:
         page.goto(url)
         upload(page, ROOT/'sample_data'/'testclip.mp4')
@@ -53,6 +56,7 @@ def as_page():
 
 
 def live_in_lab():
+    "Take a screenshot of the live widget in JupyterLab."
     clip, imgs = cv2.VideoCapture(str(ROOT/'sample_data'/'testclip.mp4')), []
     while (img := clip.read()[1]) is not None: imgs.append(img)
     with tempfile.TemporaryDirectory() as tmp, live_notebook(Path(tmp), imgs, 1000, 860) as page:
@@ -64,6 +68,7 @@ def live_in_lab():
 
 
 def live_in_window():
+    "Take a screenshot of the live window on a virtual display."
     with tempfile.TemporaryDirectory() as tmp, display(Path(tmp)) as (name, screenshot):
         env = os.environ | {'DISPLAY': name}
         live = subprocess.Popen([Path(sys.executable).parent/'bgblur', 'live', '--source', ROOT/'sample_data'/'testclip.mp4', '--size', '640x480'], env=env)

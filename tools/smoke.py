@@ -1,7 +1,7 @@
-"""The first minute of a new user: python tools/smoke.py [--json FILE]
+"""Run the commands that a new user runs first: python tools/smoke.py [--json FILE]
 
-Runs the commands that everybody runs, in a folder of its own, with the Python that runs this file, and prints the versions
-at work. Exit code 1 if one of them fails. Needs nothing but what is installed beside bgblur.
+This uses the bgblur of the Python that runs this file, in a temporary folder, and needs only the base install. It prints
+what failed and the versions of all libraries. The exit code is 1 if a command fails.
 """
 import json
 import platform
@@ -14,7 +14,7 @@ from importlib.metadata import requires, version
 from pathlib import Path
 
 SAMPLES = Path(__file__).resolve().parent.parent/'sample_data'
-# name -> options, and the file that must be there afterwards
+# name: options, and the file that the command must write
 COMMANDS = {
     'video': (['video', 'clip.mp4', '-o', 'blurred.mp4', '-q'], 'blurred.mp4'),
     'image': (['image', 'rocket.jpg', '-o', 'image.jpg', '-q'], 'image.jpg'),
@@ -26,13 +26,13 @@ COMMANDS = {
 
 
 def dependencies():
-    "The packages of the base install, with their versions"
+    "Return the packages of the base install with their versions."
     names = [re.match(r'[\w.-]+', r)[0] for r in requires('bgblur') if 'extra ==' not in r]
     return {name: version(name) for name in names}
 
 
-def failure(options, result, folder):
-    "What is wrong after `bgblur options`, or an empty text"
+def run(options, result, folder):
+    "Run `bgblur options`. Return what is wrong, or an empty text."
     command = shutil.which('bgblur', path=Path(sys.executable).parent)
     done = subprocess.run([command, *options], cwd=folder, capture_output=True, text=True)
     if done.returncode: return f'exit code {done.returncode}: {done.stderr.strip()[-600:]}'
@@ -47,7 +47,7 @@ def main():
         (folder/'clip.mp4').write_bytes((SAMPLES/'testclip.mp4').read_bytes())
         (folder/'rocket.jpg').write_bytes((SAMPLES/'rocket.jpg').read_bytes())
         for name, (options, result) in COMMANDS.items():
-            if wrong := failure(options, result, folder): failures[name] = wrong
+            if wrong := run(options, result, folder): failures[name] = wrong
             print(f'{"FAILED" if wrong else "ok":8} bgblur {" ".join(options)}', flush=True)
             if wrong: print(wrong)
     found = {'python': platform.python_version(), **dependencies()}

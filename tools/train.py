@@ -3,7 +3,7 @@
     python tools/train.py [FOLDER] [-o NAME] [--people FOLDER]
 
 FOLDER contains images/ and masks/, as `save_labels` in nbs/ui/label.ipynb writes them. [default: the sample images]
-Writes NAME.onnx for `bgblur video --model` and NAME.pkl for `load_learner`. [default: output/person-tuned]
+This writes NAME.onnx for `bgblur video --model` and NAME.pkl for `load_learner`. [default: output/person-tuned]
 """
 import argparse
 import pickle
@@ -25,11 +25,12 @@ ROOT = Path(__file__).parent.parent
 
 
 def arguments():
+    "Return the arguments of the command line."
     p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    p.add_argument('folder', nargs='?', type=Path, default=ROOT/'sample_data'/'training', help='Folder with labelled images.')
-    p.add_argument('-o', '--output', type=Path, default=ROOT/'output'/'person-tuned', help='Output files without suffix.')
-    p.add_argument('--people', type=Path, help='Images of other people with masks, to measure what training costs there.')
-    p.add_argument('--epochs', type=int, default=6, help='Number of epochs. [default: 6]')
+    p.add_argument('folder', nargs='?', type=Path, default=ROOT/'sample_data'/'training', help='Train on the labelled images in this folder.')
+    p.add_argument('-o', '--output', type=Path, default=ROOT/'output'/'person-tuned', help='Write to this path, with the suffixes .onnx and .pkl.')
+    p.add_argument('--people', type=Path, help='Folder with labelled images of other people, to measure on them.')
+    p.add_argument('--epochs', type=int, default=6, help='Train for N epochs. [default: 6]')
     return p.parse_args()
 
 
@@ -49,6 +50,7 @@ def verdict(after, built_in, path):
 
 
 def train(folder, output, people=None, epochs=6):
+    "Train on the images in `folder`, write the model to `output` with two suffixes, and print the results."
     others = image_mask_pairs(people) if people else []    # report a wrong folder before training
     start = perf_counter()
     set_seed(42)
@@ -58,7 +60,7 @@ def train(folder, output, people=None, epochs=6):
     with learn.no_bar(), learn.no_logging(): fine_tune_gently(learn, epochs)
     output.parent.mkdir(parents=True, exist_ok=True)
     built_in, before, after = load_segmenter(), load_segmenter(), load_segmenter(learner_to_onnx(learn, output.with_suffix('.onnx')))
-    before.side = SIDE     # like the trained one
+    before.side = SIDE     # the size at which we train
     learn.export(output.with_suffix('.pkl').absolute(), pickle_module=pickle)
     results = {}
     for name, pairs in {'held-out images': [(f, create_mask(f)) for f in dls.valid_ds.items], 'other people': others}.items():

@@ -2,14 +2,14 @@
 
     python tools/bench [--only sizes,steps,start,memory,live] [--sizes 640x360,...] [--rounds 3] [--frames 250] ...
 
-sizes: the tutorial's loop, MediaPipe's script, bgblur, and decode + encode alone, in turns, file to file.
-steps: each step from the tutorial's loop to bgblur, in turns (nbs/07_speed.ipynb explains them).
+sizes: the tutorial's loop, MediaPipe's script, bgblur, and decode + encode alone, from file to file. They take turns.
+steps: each step from the tutorial's loop to bgblur. They take turns; nbs/07_speed.ipynb explains them.
 start: the time of `bgblur --help`, and of `bgblur video` until its first frame is written.
 memory: peak memory of bgblur after 500 and after 10,000 frames.
 live: three minutes of live video at 1280x720. memory and live take minutes: they run with --long or when named.
 
 Prints Markdown tables and writes the measurements to nbs/bench.json. The notebooks and README.md take their numbers from
-there: `make readme` updates them. Parts that were not measured again keep their old numbers.
+there: `make readme` updates them. Parts that are not measured again keep their old numbers.
 """
 import argparse
 import json

@@ -1,6 +1,6 @@
-"""Measurements that need a process of their own: python tools/bench/child.py NAME ARGUMENT ...
+"""Take measurements that need their own process: python tools/bench/child.py NAME ARGUMENT ...
 
-Each function has its own imports, because their time and memory count. It prints one line of JSON.
+Each function imports what it needs, because the time and the memory of imports count. It prints its result on one line.
 """
 import json
 import os

@@ -1,4 +1,4 @@
-"""Clips for the benchmark: the sample clip at other sizes, with or without camera noise, and of any length."""
+"""Make the clips for the benchmark: the sample clip at other sizes and lengths, with or without camera noise."""
 from pathlib import Path
 
 import av

