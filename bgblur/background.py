@@ -87,7 +87,7 @@ def disc_kernel(
 @cache
 def srgb_luts(
     highlight_boost=.75,   # 0: light as sRGB defines it; below 1: white is 1/(1-boost) times as bright
-) -> tuple:                # light of each value, float32 `(256,)` up to 1; value of each light, uint8 `(65536,)`
+) -> tuple:                # light of each value, float32 `(256,)` up to 1; value of each light, uint8
     "Return the tables from sRGB to light and back."
     boost,x = highlight_boost,np.arange(256)/255
     light = np.where(x <= .04045, x/12.92, ((x + .055)/1.055)**2.4)
@@ -128,7 +128,8 @@ class Lens(Background):
         size = small_size(h, w, max(SIDE, min(h, w)*RADIUS/max(radius, RADIUS)))
         small,a = (resize_area(x, size) for x in (frame, alpha))
         wall = cv2.resize(np.rint(bg).astype(np.uint8), size, interpolation=cv2.INTER_LINEAR)
-        out = defocus(composite(wall, np.minimum(1, 10*a), small), radius*min(size)/min(h, w), self.highlight_boost)
+        empty = composite(wall, np.minimum(1, 10*a), small)     # the frame, with the wall in place of the person
+        out = defocus(empty, radius*min(size)/min(h, w), self.highlight_boost)
         return cv2.resize(out, (w, h), interpolation=cv2.INTER_LINEAR)
 
     def __repr__(self): return f'Lens({self.strength}, highlight_boost={self.highlight_boost})'
@@ -188,7 +189,8 @@ class ImageBackground(Background):
         check_frame(self.img, 'background')
 
     def __call__(self, frame, alpha, bg):
-        if self.fitted is None or self.fitted.shape != frame.shape: self.fitted = resize_to_fill(self.img, frame.shape[1::-1])
+        if self.fitted is None or self.fitted.shape != frame.shape:
+            self.fitted = resize_to_fill(self.img, frame.shape[1::-1])
         return self.fitted
 
     def __repr__(self): return f'ImageBackground({self.img.shape[1]}x{self.img.shape[0]})'
@@ -201,7 +203,8 @@ def light_wrap(
     amount=.3,         # share of its light, 0 to 1
     width=20,          # reach of the light, in pixels of a frame whose shorter side is 360
 ) -> np.ndarray:       # like `fg`
-    "Return `fg` with the light of `bg` on the person's edge. Raises `BgblurError` for an amount outside [0,1]."
+    """Return `fg` with the light of `bg` on the person's edge.
+    Raises `BgblurError` for an amount outside [0,1]."""
     check_number(amount, 0, 1, 'wrap')
     if not amount: return fg
     h,w = alpha.shape
@@ -233,14 +236,16 @@ class VideoBackground(Background):
         path,      # a video file
     ):
         "Raises `VideoError` if FFmpeg can't read it or finds no frame."
-        self.path,self.reader,self.length = path,None,None    # the length in seconds is known once the end was reached
+        self.path,self.reader = path,None
+        self.length = None     # in seconds; known once the end was reached
         self.reset()
 
     def reset(self):
         self.close()
         self.reader = VideoReader(self.path)
         self.frames = self.reader.frames()
-        self.due,self.next,self.seconds = None,next(self.frames, None),None
+        self.due,self.next = None,next(self.frames, None)     # the frame that is shown, and the one after it
+        self.seconds = None
         if not self.next: raise VideoError(f'{self.path} has no frame that can be decoded.')
         self.start = self.next.time
         self._advance()
@@ -253,7 +258,8 @@ class VideoBackground(Background):
     def __repr__(self): return f'VideoBackground({str(self.path)!r})'
 
     def __call__(self, frame, alpha, bg):
-        if self.fitted is None or self.fitted.shape != frame.shape: self.fitted = resize_to_fill(to_bgr(self.due), frame.shape[1::-1])
+        if self.fitted is None or self.fitted.shape != frame.shape:
+            self.fitted = resize_to_fill(to_bgr(self.due), frame.shape[1::-1])
         return self.fitted
 
 # %% ../nbs/09_background.ipynb #54d9d2df
@@ -299,7 +305,8 @@ def background_from(
     "Return a background by its name. Raises `BgblurError` if there is none, or the file can't be read."
     if spec == 'blur': return Blur(strength)
     if spec == 'lens': return Lens(strength)
-    if isinstance(spec, str) and (spec.lower() in COLOURS or spec.startswith('#')): return ColourBackground(spec)
+    is_colour = isinstance(spec, str) and (spec.lower() in COLOURS or spec.startswith('#'))
+    if is_colour: return ColourBackground(spec)
     if os.path.exists(spec): return _file_background(spec)
     if Path(spec).suffix: raise VideoError(f'There is no background file {spec}.')
     raise BgblurError(f"'{spec}' is not a background: use blur, lens, an image, a video, "
@@ -325,7 +332,8 @@ def as_background(
     if isinstance(background, (str, Path)): return background_from(background)
     if isinstance(background, np.ndarray): return ImageBackground(background)
     if callable(background) and accepts(background, 3): return FunctionBackground(background)
-    raise BgblurError(f'background must be a Background, a function of (frame, alpha, bg), a name, a path or an image, got {background!r}.')
+    raise BgblurError('background must be a Background, a function of (frame, alpha, bg), a name, a path or an image, '
+                      f'got {background!r}.')
 
 # %% ../nbs/09_background.ipynb #0b63c9ec
 explain_module(__name__)

@@ -33,7 +33,9 @@ def _blurrer_inputs(reader, frames, packets, yuv):
         if isinstance(item, av.Packet): packets.append(item)
         else:
             frames.append(item)
-            yield (to_yuv(item) if yuv else None) or to_bgr(item),item.time
+            # to_yuv returns None for frames in another format
+            img = to_yuv(item) if yuv else None
+            yield to_bgr(item) if img is None else img,item.time
 
 # %% ../nbs/04_video.ipynb #9d9698f2
 def _blur_frames(reader, writer, blurrer, transparent=False, done=None):
@@ -57,7 +59,7 @@ class Report:
     frames: int          # number of frames in the result
     expected: int        # number of frames in the source, by its header; None if unknown
     seconds: float       # duration of the work
-    audio: str           # how the sound was written: 'copied', 'converted to AAC' (or Opus, MP3), 'left out' or 'none'
+    audio: str           # the sound was 'copied', 'converted to AAC' (or Opus, MP3), 'left out' or 'none'
     n_failed: int        # number of frames in which the model failed; they are blurred as a whole
     error: str           # why the model failed last
     stills: list[Path]   # images saved on the way
@@ -72,7 +74,8 @@ def fps(self:Report): return self.frames/self.seconds
 @patch(as_prop=True)
 def ended_early(self:Report):
     "Did the source end early, by more than two frames and a twentieth of its length?"
-    return bool(self.read_error) or bool(self.expected) and self.frames < self.expected - max(2, .05*self.expected)
+    if self.read_error: return True
+    return bool(self.expected) and self.frames < self.expected - max(2, .05*self.expected)
 
 @patch(as_prop=True)
 def is_incomplete(self:Report):
@@ -82,13 +85,15 @@ def is_incomplete(self:Report):
 # %% ../nbs/04_video.ipynb #ee2de7da
 @patch
 def __str__(self:Report):
-    s = f'{self.path}: {self.frames} frames in {self.seconds:.1f} s ({self.fps:.0f} per second), sound {self.audio}'
+    speed = f'{self.frames} frames in {self.seconds:.1f} s ({self.fps:.0f} per second)'
+    s = f'{self.path}: {speed}, sound {self.audio}'
     if self.stills: s += f', {len(self.stills)} stills in {self.stills[0].parent}'
     return '\n'.join([s, *self.notes])
 
 @patch
 def __repr__(self:Report):
-    facts = [f'{self.frames} frames in {self.seconds:.1f} s', 'no sound' if self.audio == 'none' else f'sound {self.audio}']
+    sound = 'no sound' if self.audio == 'none' else f'sound {self.audio}'
+    facts = [f'{self.frames} frames in {self.seconds:.1f} s', sound]
     if self.stills: facts.append(f'{len(self.stills)} stills')
     if self.n_failed: facts.append(f'model failed on {self.n_failed} frames: {self.error}')
     if self.n_undecodable: facts.append(f'{self.n_undecodable} undecodable in the source')
@@ -106,12 +111,13 @@ def _opencv_threads(n):
 
 def _no_person_note(blurrer):
     "Yield a note if no frame shows a person; a model that failed is reported elsewhere."
-    if blurrer.n_with_person == 0 and not blurrer.n_failed: yield 'no person was found, so every frame is blurred as a whole'
+    if blurrer.n_with_person == 0 and not blurrer.n_failed:
+        yield 'no person was found, so every frame is blurred as a whole'
 
 def _make_report(dst, n, seconds, audio, reader, writer, blurrer, stills):
     notes = [*reader.normalizer.notes.values(), *writer.notes, *_no_person_note(blurrer)]
-    return Report(dst, n, reader.n_frames, seconds, audio, blurrer.n_failed, str(blurrer.last_error or ''), stills.paths,
-                  reader.n_undecodable, reader.read_error, notes)
+    return Report(dst, n, reader.n_frames, seconds, audio, blurrer.n_failed, str(blurrer.last_error or ''),
+                  stills.paths, reader.n_undecodable, reader.read_error, notes)
 
 # %% ../nbs/04_video.ipynb #002b62e1
 def blur_video(
@@ -126,10 +132,12 @@ def blur_video(
 ) -> Report:
     "Blur the background of a clip and keep everything else. Raises `VideoError`; then nothing is written."
     src = check_source(src)
-    dst = check_alpha_destination(src, dst, overwrite) if transparent else check_destination(src, dst, FORMATS, overwrite)
+    if transparent: dst = check_alpha_destination(src, dst, overwrite)
+    else: dst = check_destination(src, dst, FORMATS, overwrite)
     blurrer = as_blurrer(blurrer)
     blurrer.reset()
-    start,kind,stills_dir = perf_counter(),dst.suffix.lower(),Path(stills_dir or dst.with_name(f'{dst.stem}-stills'))
+    start,kind = perf_counter(),dst.suffix.lower()
+    stills_dir = Path(stills_dir or dst.with_name(f'{dst.stem}-stills'))
     saved = Stills(stills_dir, stills, overwrite, '.png' if transparent else '.jpg')
     atomic = atomic_file if kind else atomic_folder
     with _opencv_threads(default_threads()), VideoReader(src) as reader, saved, atomic(dst, overwrite) as tmp:
@@ -144,7 +152,8 @@ def blur_video(
             # before closing: PyAV 19 describes no stream of a closed file
             audio = writer.audio_report(bool(reader.audio))
             writer.close()
-        except (av.error.FFmpegError, OSError) as e: raise VideoError(f'{dst} cannot be written: {e.strerror}.') from e
+        except (av.error.FFmpegError, OSError) as e:
+            raise VideoError(f'{dst} cannot be written: {e.strerror}.') from e
     return _make_report(dst, n, perf_counter() - start, audio, reader, writer, blurrer, saved)
 
 # %% ../nbs/04_video.ipynb #fa9ce4e7
@@ -152,7 +161,8 @@ def _read_image(src):
     "Return the image `src`; raise `VideoError`, which points to `bgblur video` for a clip."
     try: return read_image(src)
     except BgblurError as e:
-        if src.suffix.lower() in {*FORMATS} - {'.gif'}: raise VideoError(f'{src} is a video, not an image: use `bgblur video`.') from e
+        if src.suffix.lower() in {*FORMATS} - {'.gif'}:
+            raise VideoError(f'{src} is a video, not an image: use `bgblur video`.') from e
         raise VideoError(str(e)) from e
 
 def blur_image(

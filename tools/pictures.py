@@ -85,6 +85,17 @@ def hero(n=32, strength=121, width=1200, gap=12):
                       np.full((gap, width, 3), 255, np.uint8), grid([details], gap)])
 
 
+def pipeline(n=40, width=240):
+    "For 03_pipeline: a frame, its probability, its alpha, the background alone, and the result."
+    frames, blurrer = read_frames('gestures.mp4')[:n+1], Blurrer(background=Blur(121))
+    *_, out = blurrer.stream((f, i/30) for i, f in enumerate(frames))
+    r = blurrer.last
+    stages = {'frame': frames[-1], 'probability': grey(r.p), 'alpha': grey(r.alpha),
+              'background': cv2.convertScaleAbs(r.layers[1]), 'result': out}
+    size = width, width*3//4
+    return grid([[label(cv2.resize(img, size, interpolation=cv2.INTER_AREA), title) for title, img in stages.items()]])
+
+
 def matte():
     "Return three enlarged frames, one per row: the frame, the tutorial's result, bgblur's result."
     blurrer, frames = Blurrer(), [read_frames('testclip.mp4')[n] for n in (0, 130, 240)]
@@ -160,7 +171,7 @@ def chart():
 
 
 # name: the function that makes the image, its largest width in pixels, its JPEG quality
-IMAGE = {'hero': (hero, 1200, 88), 'matte': (matte, 900, 95), 'sheet': (sheet, None, 95),
+IMAGE = {'hero': (hero, 1200, 88), 'pipeline': (pipeline, None, 90), 'matte': (matte, 900, 95), 'sheet': (sheet, None, 95),
          'before-after': (before_after, 900, 95), 'backgrounds': (backgrounds, 900, 95), 'predict': (predict, 900, 95),
          'label': (label_cleaned, 900, 95), 'learner': (learner, 900, 95)}
 
