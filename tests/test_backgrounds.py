@@ -150,7 +150,7 @@ def test_default_names(tmp_path, frames, args, name):
     ('video', ['-b', 'none', '-o', 'pictures', '--overwrite'], ['pictures', 'other than frames']),
     ('video', ['-b', 'none', '-o', 'old'], ['old', 'already contains frames', '--overwrite']),
     ('video', ['-b', 'none', '-o', 'plain'], ['plain', 'a file']),
-    ('video', ['-b', 'none', '-o', 'no/where'], ['no folder']),
+    ('video', ['-b', 'none', '-o', 'no/where'], ['does not exist: create it']),
     ('video', ['-b', 'none', '-o', '.', '--overwrite'], ['other than frames']),
 ], ids=lambda v: ' '.join(v) if isinstance(v, list) else v)
 def test_bad_backgrounds_are_refused(me, command, args, words):

@@ -57,7 +57,7 @@ def bad(tmp_path):
     (['empty.mp4'], ['empty']),
     (['there.mp4', '-o', 'there.mp4'], ['the source itself']),
     (['there.mp4', '-o', './there.mp4', '--overwrite'], ['the source itself']),
-    ([CLIP, '-o', 'nowhere/a.mp4'], ['no folder nowhere']),
+    ([CLIP, '-o', 'nowhere/a.mp4'], ["folder 'nowhere' for 'a.mp4' does not exist"]),
     ([CLIP, '-o', 'there.mp4'], ['exists', '--overwrite']),
     ([CLIP, '-o', 'a.mp4', '--model', 'preson'], ['no model', 'preson']),
     ([CLIP, '-o', 'a.mp4', '--model', 'missing.onnx'], ['no model file']),
