@@ -48,14 +48,15 @@ def _check_probability(p, name):
     if hi > .01 and hi - lo < 1e-6: raise ModelError(f'{name} returned {hi:.2f} everywhere, whatever the frame shows.')
     return np.clip(p, 0, 1)
 
-# %% ../nbs/00_predict.ipynb #8888f7a3
+# %% ../nbs/00_predict.ipynb #b31bfd17
 def _reason(e):
     "Return a library's error as one line, without what is meant for the library's authors."
     noise = (r"\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from .* failed:|Fatal error:|/onnxruntime_src/[^)]*\)"
              r"|Non-zero status code returned while |Name:'[^']*' Status Message:")
     return shorten(re.sub(noise, '', str(e)).strip(' .\n'), 200, placeholder=' …') or type(e).__name__
 
-_learner_lock = Lock()     # fastai changes a learner while it predicts
+# %% ../nbs/00_predict.ipynb #8888f7a3
+_learner_lock = Lock()
 
 def person_probability(
     learn,        # fastai `Learner` with a class called 'person', or two classes, person second
@@ -133,7 +134,7 @@ class LearnerSegmenter(Segmenter):
 # %% ../nbs/00_predict.ipynb #ad443d5e
 def net_size(
     h:int, w:int,        # height and width of the frame, in pixels
-    side=336,            # side of a square with as many pixels as the model shall see
+    side=336,            # side of a square with as many pixels as the model's input
 ) -> tuple[int,int]:     # height and width of the model's input, multiples of 32
     "Return the input size: about `side`×`side` pixels in the frame's shape, which is limited to 1:4 up to 4:1."
     r = np.clip(w/h, 1/4, 4)**.5
@@ -161,10 +162,12 @@ def _session(path, threads, device):
 
 # %% ../nbs/00_predict.ipynb #09f2272a
 def _takes_an_image(shape):
-    "Tell whether an input of this shape can be `(1,3,h,w)`. Open sizes are text or None."
+    "Tell whether an input of this shape can be `(1,3,h,w)`. A size that is not fixed is text or None."
     return len(shape) == 4 and shape[1] == 3 and (shape[0] == 1 or not isinstance(shape[0], int))
 
-def _shapes(args): return ' and '.join(f"{a.type[7:-1]} ({', '.join(map(str, a.shape))})" for a in args[:3]) or 'nothing'
+def _shapes(args):
+    "Describe the inputs or outputs of a model, such as 'float (1, 3, h, w)'."
+    return ' and '.join(f"{a.type[7:-1]} ({', '.join(map(str, a.shape))})" for a in args[:3]) or 'nothing'
 
 def _model_input(session, name):
     "Return name and fixed `(h,w)`, or None, of the input. Raises `ModelError` if this is not a person segmenter."
@@ -231,7 +234,8 @@ def _open_learner(path, trust):
                          f'its maker, pass trust=True (--trust on the command line).{missing}')
     if missing: raise ModelError(f'{path.name} {_EXTRA}.')
     try:
-        with _learner_lock, _create_mask(), warnings.catch_warnings(action='ignore'):    # the caller has just said that they trust it
+        # fastai warns about pickles, but the caller trusts this one
+        with _learner_lock, _create_mask(), warnings.catch_warnings(action='ignore'):
             from fastai.learner import load_learner
             return load_learner(path)
     except Exception as e: raise ModelError(f'{path.name} does not open as a fastai learner: {_reason(e)}.') from e
@@ -242,7 +246,7 @@ def _try_out(seg):
     y,x = np.mgrid[:180, :320]
     img = np.dstack([.8*x, 1.4*y, .5*(x + y)]).astype(np.uint8)
     try: seg(img)
-    except ModelError: seg(255 - img)    # one odd result for an odd image may be chance, two are not
+    except ModelError: seg(255 - img)    # one wrong result may be chance, two are not
     return seg
 
 def _to_device(learn, device):
@@ -265,7 +269,8 @@ def _model_path(spec):
     path = Path(spec)
     if path.suffix.lower() not in ('.onnx', '.pkl'):
         if os.path.isfile(path): raise ModelError(f'{path} is not a model: use an .onnx or .pkl file.')
-        raise ModelError(f"There is no model called '{spec}': use {' or '.join(MODELS)}, or the path of an .onnx or .pkl file.")
+        raise ModelError(f"There is no model called '{spec}': use {' or '.join(MODELS)}, "
+                         'or the path of an .onnx or .pkl file.')
     # os.path accepts names that are too long for Path
     if os.path.isdir(path): raise ModelError(f'{path} is a folder, not a model file.')
     if not os.path.isfile(path): raise ModelError(f'There is no model file {path}.')
