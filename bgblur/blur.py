@@ -24,7 +24,8 @@ def blur(
     sigma_x=0,         # standard deviation in pixels, 0 to 9999; 0: derived from the kernel
 ) -> np.ndarray:       # like `img`
     "Return `img` with a Gaussian blur. Raises `BgblurError` for an empty image, or a number out of range."
-    if not isinstance(img, np.ndarray) or not img.size: raise BgblurError('img must be a numpy array with at least one pixel.')
+    if not isinstance(img, np.ndarray) or not img.size:
+        raise BgblurError('img must be a numpy array with at least one pixel.')
     check_number(kernel_size, 1, 9999, 'kernel_size')
     check_number(sigma_x, 0, 9999, 'sigma_x')
     k = int(kernel_size)//2*2 + 1
@@ -272,9 +273,10 @@ def replace_background(
     fg, bg,         # both colours, small, as `estimate_layers` returns them
     new,            # new background, like `frame`
 ) -> np.ndarray:    # BGR uint8 `(H,W,3)`
-    "Return `composite(foreground(frame, alpha, fg, bg), alpha, new)`. Raises `BgblurError` if frame and background don't match."
+    "Return `composite(foreground(frame, alpha, fg, bg), alpha, new)`. Raises `BgblurError` if the sizes differ."
     check_frame(new, 'background')
-    if new.shape != frame.shape: raise BgblurError(f'Frame {frame.shape} and background {new.shape} must have one size.')
+    if new.shape != frame.shape:
+        raise BgblurError(f'Frame {frame.shape} and background {new.shape} must have one size.')
     soft,out = SoftEdge(alpha, frame.shape[:2]),new.copy()
     frame,fg,bg,new = (cv2.split(x) for x in (frame[soft.box], fg, bg, new[soft.box]))
     out[soft.box] = cv2.merge(soft.over(frame, fg, bg, new))

@@ -218,11 +218,13 @@ class Matte(BaseMatte):
         self.past,self.upcoming = deque(maxlen=max(1, self.lookahead)),[]
 
     def __repr__(self):
-        return (f'Matte(hold_seconds={self.hold_seconds}, still_below={self.still_below}, moving_above={self.moving_above}, '
-                f'lookahead={self.lookahead}, people={self.people!r}, feather={self.feather}, scene_cut={self.scene_cut})')
+        return (f'Matte(hold_seconds={self.hold_seconds}, still_below={self.still_below}, '
+                f'moving_above={self.moving_above}, lookahead={self.lookahead}, people={self.people!r}, '
+                f'feather={self.feather}, scene_cut={self.scene_cut})')
 
 # %% ../nbs/02_matte.ipynb #3393e264
-_Moment = namedtuple('Moment', 'frame given grey half p')    # frame, its probability, and both at the small size
+# a frame, its given probability, and small versions: grey, half of it, and the probability
+_Moment = namedtuple('Moment', 'frame given grey half p')
 
 @patch
 def _moment(self:Matte, frame, p):

@@ -37,13 +37,14 @@ def _person_class(learn):
 
 # %% ../nbs/00_predict.ipynb #5d0f93a6
 def _check_probability(p, name):
-    "Return the output `p` of the model `name` as float32 `(h,w)` in [0,1]. Raises `ModelError` if it is not a probability."
+    "Return `p` as float32 `(h,w)` in [0,1]. Raises `ModelError`, with the model's `name`, if it is not a probability."
     if p.ndim != 2 or p.dtype.kind not in 'fiub' or not p.size:
         raise ModelError(f'{name} returned {p.dtype} {p.shape}, not a probability (h, w).')
     p = p.astype(np.float32, copy=False)
     lo,hi = p.min(),p.max()
     if not (lo >= -.01 and hi <= 1.01):     # `not` also catches NaN
-        raise ModelError(f"{name} returned {f'numbers from {lo:.2g} to {hi:.2g}' if lo <= hi else 'NaN'}, not probabilities in [0,1].")
+        numbers = f'numbers from {lo:.2g} to {hi:.2g}' if lo <= hi else 'NaN'
+        raise ModelError(f'{name} returned {numbers}, not probabilities in [0,1].')
     # 0 everywhere is valid: there is no person
     if hi > .01 and hi - lo < 1e-6: raise ModelError(f'{name} returned {hi:.2f} everywhere, whatever the frame shows.')
     return np.clip(p, 0, 1)
@@ -106,7 +107,8 @@ class FunctionSegmenter(Segmenter):
         if p is None: raise BgblurError('The segmenter returned None instead of a probability.')
         p = as_alpha(p, 'probability')
         if p.shape != frame.shape[:2]:
-            raise BgblurError(f'The segmenter returned a probability of shape {p.shape} for a frame of shape {frame.shape}.')
+            raise BgblurError(f'The segmenter returned a probability of shape {p.shape} '
+                              f'for a frame of shape {frame.shape}.')
         return p
 
     def __repr__(self): return f'FunctionSegmenter({name_of(self.function)})'
@@ -144,11 +146,12 @@ def net_size(
 def _check_device(device, cuda, package):
     "Raise `ModelError` unless `device` is 'cpu', or 'cuda' where `cuda` says that a GPU can be used."
     if device not in ('cpu', 'cuda'): raise ModelError(f"device must be 'cpu' or 'cuda', got {device!r}.")
-    if device == 'cuda' and not cuda: raise ModelError(f'No Nvidia GPU can be used here: install its driver and {package} with CUDA.')
+    if device == 'cuda' and not cuda:
+        raise ModelError(f'No Nvidia GPU can be used here: install its driver and {package} with CUDA.')
 
 def _session(path, threads, device):
     "Open an onnxruntime session for one model."
-    os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')    # some versions report to their maker over the network
+    os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')    # some versions send usage data
     import onnxruntime as ort
     _check_device(device, 'CUDAExecutionProvider' in ort.get_available_providers(), 'onnxruntime-gpu')
     providers = ['CUDAExecutionProvider']*(device == 'cuda') + ['CPUExecutionProvider']
@@ -208,7 +211,8 @@ class OnnxSegmenter(Segmenter):
         x = cv2.cvtColor(frame.bgr((w, h)), cv2.COLOR_BGR2RGB).transpose(2, 0, 1)[None]
         try: p = np.asarray(self.session.run(None, {self.input: np.multiply(x, 1/255, dtype=np.float32)})[0])
         except Exception as e: raise ModelError(f'{self.path.name} failed on an image of {w}×{h}: {_reason(e)}.') from e
-        if p.shape[:-2] != (1, 1): raise ModelError(f'{self.path.name} returned shape {p.shape} instead of (1, 1, h, w).')
+        if p.shape[:-2] != (1, 1):
+            raise ModelError(f'{self.path.name} returned shape {p.shape} instead of (1, 1, h, w).')
         return _check_probability(p[0, 0], self.path.name)
 
     def __repr__(self): return f'OnnxSegmenter({self.path.name!r}, side={self.side})'
@@ -310,7 +314,8 @@ def as_segmenter(
     if segmenter is None: return load_segmenter()
     if isinstance(segmenter, (str, Path)) or _is_learner(segmenter): return load_segmenter(segmenter)
     if callable(segmenter) and accepts(segmenter, 1): return FunctionSegmenter(segmenter)
-    raise BgblurError(f'segmenter must be a Segmenter, a function of a frame, or a model name or path, got {segmenter!r}.')
+    raise BgblurError('segmenter must be a Segmenter, a function of a frame, '
+                      f'or a model name or path, got {segmenter!r}.')
 
 # %% ../nbs/00_predict.ipynb #dc27616e
 explain_module(__name__)
