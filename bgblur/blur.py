@@ -24,7 +24,8 @@ def blur(
     sigma_x=0,         # standard deviation in pixels, 0 to 9999; 0: derived from the kernel
 ) -> np.ndarray:       # like `img`
     "Return `img` with a Gaussian blur. Raises `BgblurError` for an empty image, or a number out of range."
-    if not isinstance(img, np.ndarray) or not img.size: raise BgblurError('img must be a numpy array with at least one pixel.')
+    if not isinstance(img, np.ndarray) or not img.size:
+        raise BgblurError('img must be a numpy array with at least one pixel.')
     check_number(kernel_size, 1, 9999, 'kernel_size')
     check_number(sigma_x, 0, 9999, 'sigma_x')
     k = int(kernel_size)//2*2 + 1
@@ -61,10 +62,12 @@ def masked_blur(
     return composite(image, mask, blur(image, kernel_size))
 
 # %% ../nbs/01_blur.ipynb #421d4c81
-def _shares(alpha): return np.stack([cv2.merge([a]*3) for a in (alpha, 1 - alpha)])
+def _shares(alpha):
+    "Return the weights of person and background, float32 `(2,h,w,3)`."
+    return np.stack([cv2.merge([a]*3) for a in (alpha, 1 - alpha)])
 
 def _residual(img, share, both):
-    "Return what the mixture of the two colours lacks."
+    "Return the difference between the frame and the mixture of `both` colours."
     mixed = share*both
     return img - mixed[0] - mixed[1]
 
@@ -97,7 +100,9 @@ def estimate_foreground_background(
     h,w = alpha.shape
     share = _shares(alpha)
     if min(h, w) <= 8: both = np.stack([_mean_colour(img, s[..., 0]) for s in share])
-    else: both = np.stack([cv2.resize(x, (w, h)) for x in estimate_foreground_background(_halve(img), _halve(alpha), rounds, weight)])
+    else:
+        smaller = estimate_foreground_background(_halve(img), _halve(alpha), rounds, weight)
+        both = np.stack([cv2.resize(x, (w, h)) for x in smaller])
     return _relax(img, share, both, rounds if max(h, w) > 60 else 8, weight)
 
 # %% ../nbs/01_blur.ipynb #b2704a33
@@ -143,7 +148,7 @@ def _sigma(kernel_size):
     return .3*((kernel_size-1)*.5 - 1) + .8
 
 def _smooth(img, sigma):
-    "Blur with a Gaussian; from 3 pixels on with three box blurs, which are much faster and have the same variance."
+    "Blur with a Gaussian, or from 3 pixels on with three box blurs: they have the same variance and are much faster."
     if sigma < 3: return cv2.GaussianBlur(img, (0, 0), sigma)
     d = (4*sigma**2 + 1)**.5
     wide = 2*ceil((d - 1)/2) + 1
@@ -158,7 +163,8 @@ def small_blur(
 ):                    # BGR uint8 `(h,w,3)`, like `bg`; None if such a weak blur needs more pixels
     "Return the background blurred, at its small size."
     sigma = _sigma(strength*min(shape)/360)*min(bg.shape[:2])/min(shape)
-    return cv2.convertScaleAbs(_smooth(bg, sigma)) if sigma >= 1.5 or bg.shape[:2] == tuple(shape[:2]) else None
+    if sigma < 1.5 and bg.shape[:2] != tuple(shape[:2]): return None
+    return cv2.convertScaleAbs(_smooth(bg, sigma))
 
 # %% ../nbs/01_blur.ipynb #03c64981
 def blur_background(
@@ -183,18 +189,22 @@ def sample_bilinear(
 ) -> list:         # float32 `(N,)` or `(N,C)` for each
     "Return the values that small images would have at single pixels, if they were enlarged to `shape`."
     # remap wants images with sides up to 32766; a very long frame can exceed that
-    if max(smalls[0].shape) > 32766: smalls = [resize_area(s, tuple(min(n, 32766) for n in s.shape[1::-1])) for s in smalls]
+    if max(smalls[0].shape) > 32766:
+        smalls = [resize_area(s, tuple(min(n, 32766) for n in s.shape[1::-1])) for s in smalls]
     n,(h,w),(sh,sw) = len(at[0]),shape,smalls[0].shape[:2]
     wide = 1024 if n < 2**24 else 2**14
     places = np.zeros((2, -(-n//wide), wide), np.float32)
-    for place,i,s,t in zip(places, at[::-1], (sw, sh), (w, h)): place.reshape(-1)[:n] = i*np.float32(s/t) + np.float32(s/t/2 - .5)
-    return [cv2.remap(s, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).reshape(-1, *s.shape[2:])[:n] for s in smalls]
+    for place,i,s,t in zip(places, at[::-1], (sw, sh), (w, h)):
+        place.reshape(-1)[:n] = i*np.float32(s/t) + np.float32(s/t/2 - .5)
+    values = [cv2.remap(s, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for s in smalls]
+    return [v.reshape(-1, *s.shape[2:])[:n] for v,s in zip(values, smalls)]
 
 # %% ../nbs/01_blur.ipynb #27e7b56c
 def _box_around(alpha, shape):
     "Return the rectangle outside which `alpha` is 0, in its own pixels and in those of `shape`."
     (h,w),(H,W) = alpha.shape,shape
-    if H % h or W % w: return np.s_[0:h, 0:w],np.s_[0:H, 0:W]     # the rectangle could start between two pixels
+    # at other ratios the rectangle could start between two pixels
+    if H % h or W % w: return np.s_[0:h, 0:w],np.s_[0:H, 0:W]
     x,y,bw,bh = cv2.boundingRect((alpha > 0).view(np.uint8))
     ends = (max(0, y-1), min(h, y+bh+1)),(max(0, x-1), min(w, x+bw+1))
     return tuple(slice(*e) for e in ends),tuple(slice(a*k, b*k) for (a,b),k in zip(ends, (H//h, W//w)))
@@ -251,7 +261,8 @@ def foreground(
     soft,out = SoftEdge(alpha, frame.shape[:2]),frame.copy()
     if not len(soft.edge): return out
     planes = cv2.split(frame[soft.box])
-    for p,f in zip(planes, soft.colours(planes, cv2.split(fg), cv2.split(bg))): p.reshape(-1)[soft.edge] = np.rint(f)
+    colours = soft.colours(planes, cv2.split(fg), cv2.split(bg))
+    for p,f in zip(planes, colours): p.reshape(-1)[soft.edge] = np.rint(f)
     out[soft.box] = cv2.merge(planes)
     return out
 
@@ -262,9 +273,10 @@ def replace_background(
     fg, bg,         # both colours, small, as `estimate_layers` returns them
     new,            # new background, like `frame`
 ) -> np.ndarray:    # BGR uint8 `(H,W,3)`
-    "Return `composite(foreground(frame, alpha, fg, bg), alpha, new)`. Raises `BgblurError` if frame and background don't match."
+    "Return `composite(foreground(frame, alpha, fg, bg), alpha, new)`. Raises `BgblurError` if the sizes differ."
     check_frame(new, 'background')
-    if new.shape != frame.shape: raise BgblurError(f'Frame {frame.shape} and background {new.shape} must have one size.')
+    if new.shape != frame.shape:
+        raise BgblurError(f'Frame {frame.shape} and background {new.shape} must have one size.')
     soft,out = SoftEdge(alpha, frame.shape[:2]),new.copy()
     frame,fg,bg,new = (cv2.split(x) for x in (frame[soft.box], fg, bg, new[soft.box]))
     out[soft.box] = cv2.merge(soft.over(frame, fg, bg, new))

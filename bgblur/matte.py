@@ -27,7 +27,7 @@ from .predict import accepts
 def unknown_region(
     p,              # probability, float32 `(h,w)` in [0,1]
 ) -> np.ndarray:    # uint8 `(h,w)`: 255 where the person's edge may be, else 0
-    "Return where the model is not sure: where `stretch` gives neither 0 nor 1."
+    "Return where the model is not sure: where the probability is between .1 and .9."
     return cv2.inRange(p, .1, .9)
 
 # %% ../nbs/02_matte.ipynb #0c21f529
@@ -44,17 +44,19 @@ def _coefficients(img, p, region, radius, eps):
     "Return the mean of the windows' planes, solved only near `region`; elsewhere the offset is the probability."
     def box(x): return cv2.blur(x, (2*radius+1, 2*radius+1))
     blue,green,red = cv2.split(img)
-    mean = box(cv2.merge([blue, green, red, p]))
+    means = box(cv2.merge([blue, green, red, p]))
     with_p = box(cv2.multiply(img, cv2.merge([p]*3)))
     squares = box(cv2.multiply(img, img))
     products = box(cv2.merge([cv2.multiply(blue, green), cv2.multiply(blue, red), cv2.multiply(green, red)]))
     near = np.flatnonzero(cv2.dilate(region, np.ones((2*radius+1, 2*radius+1), np.uint8)))
-    m,c,sq,pr = (np.take(x.reshape(-1, x.shape[2]), near, axis=0).T.copy() for x in (mean, with_p, squares, products))
-    (b,g,r,mp),(bg,br,gr) = m,pr
-    A = _solve(sq - m[:3]*m[:3] + eps, (bg - b*g, br - b*r, gr - g*r), c - m[:3]*mp)
+    means,with_p,squares,products = (np.take(x.reshape(-1, x.shape[2]), near, axis=0).T.copy()
+                                     for x in (means, with_p, squares, products))
+    (b,g,r,mean_p),(bg,br,gr) = means,products
+    variances = squares - means[:3]*means[:3] + eps
+    A = _solve(variances, (bg - b*g, br - b*r, gr - g*r), with_p - means[:3]*mean_p)
     planes = np.zeros((p.size, 4), np.float32)
     planes[:, 3] = p.ravel()
-    planes[near] = np.vstack([A, mp - (A*m[:3]).sum(0)]).T
+    planes[near] = np.vstack([A, mean_p - (A*means[:3]).sum(0)]).T
     return box(planes.reshape(*p.shape, 4))
 
 def guided_coefficients(
@@ -86,10 +88,11 @@ LIMIT = .2    # how far the frame may move alpha from the probability
 def _half(x): return cv2.resize(x, ((x.shape[1]+1)//2, (x.shape[0]+1)//2), interpolation=cv2.INTER_AREA)
 
 def _follow_frame(alpha, places, frame, small, p, region):
-    "Return alpha at some places of the frame, moved towards what the frame's colours say."
+    "Return alpha at some places of the frame, corrected by the frame's colours."
     w = frame.shape[1]
     coefficients = guided_coefficients(_half(small)*np.float32(1/255), _half(p), _half(region))
-    b,g,r,offset = sample_bilinear(np.divmod(places.astype(np.int32), np.int32(w)), frame.shape[:2], coefficients)[0].T
+    rows_columns = np.divmod(places.astype(np.int32), np.int32(w))
+    b,g,r,offset = sample_bilinear(rows_columns, frame.shape[:2], coefficients)[0].T
     bgr = frame.pixels(places)*np.float32(1/255)
     rough = alpha.reshape(-1)[places]
     fine = stretch(b*bgr[:, 0] + g*bgr[:, 1] + r*bgr[:, 2] + offset)
@@ -107,7 +110,7 @@ def refine(
     places = np.flatnonzero(cv2.resize(region, (w, h), interpolation=cv2.INTER_LINEAR) > 0)
     if not len(places): return alpha
     alpha.reshape(-1)[places] = _follow_frame(alpha, places, frame, frame.bgr(p.shape[::-1]), p, region)
-    return cv2.GaussianBlur(alpha, (3, 3), 0, dst=alpha)    # against the grain of the frame
+    return cv2.GaussianBlur(alpha, (3, 3), 0, dst=alpha)    # against the frame's noise
 
 # %% ../nbs/02_matte.ipynb #f3d50d69
 def local_change(
@@ -140,7 +143,7 @@ def temporal_average(
 ) -> np.ndarray:    # float32 `(h,w)` in [0,1]
     "Return the weighted mean of the probabilities of a frame and its neighbours."
     grey,p = now
-    most = 1 + max((d for d,*_ in around), default=0)
+    most = 1 + max((d for d,*_ in around), default=0)     # weight of the frame itself
     same,others = [],[]
     for a in around: (same if np.array_equal(a[2], p) else others).append(a)
     if not others: return p
@@ -190,7 +193,7 @@ def _check_people(people):
 class Matte(BaseMatte):
     "Probability to alpha, frame by frame: only people, with a refined edge, steady where the frame is steady."
     def __init__(self,
-        hold_seconds=.6,    # time constant with which alpha follows the probability in a still frame, in seconds; 0: immediately
+        hold_seconds=.6,    # how slowly alpha changes in a still frame: time constant in seconds; 0: immediately
         still_below=1.,     # change of the frame that still counts as none, in grey levels
         moving_above=8.,    # change from which nothing is held, in grey levels; above `still_below`
         lookahead=2,        # frames of the future to use, where the caller knows them
@@ -200,10 +203,12 @@ class Matte(BaseMatte):
     ):
         "Raises `BgblurError` for an invalid parameter."
         _check_people(people)
-        for name,x,lo,hi in (('hold_seconds', hold_seconds, 0, 3600), ('still_below', still_below, 0, 255), ('moving_above', moving_above, 0, 1000),
-                             ('feather', feather, -50, 50), ('scene_cut', scene_cut, 0, 255)): check_number(x, lo, hi, name)
+        for name,x,lo,hi in (('hold_seconds', hold_seconds, 0, 3600), ('still_below', still_below, 0, 255),
+                             ('moving_above', moving_above, 0, 1000), ('feather', feather, -50, 50),
+                             ('scene_cut', scene_cut, 0, 255)): check_number(x, lo, hi, name)
         check_number(lookahead, 0, 100, 'lookahead', Integral)
-        if not still_below < moving_above: raise BgblurError(f'moving_above must be above still_below, got {moving_above} and {still_below}.')
+        if not still_below < moving_above:
+            raise BgblurError(f'moving_above must be above still_below, got {moving_above} and {still_below}.')
         self.hold_seconds,self.still_below,self.moving_above = hold_seconds,still_below,moving_above
         self.lookahead,self.people,self.feather,self.scene_cut = lookahead,people,feather,scene_cut
         self.reset()
@@ -213,15 +218,17 @@ class Matte(BaseMatte):
         self.past,self.upcoming = deque(maxlen=max(1, self.lookahead)),[]
 
     def __repr__(self):
-        return (f'Matte(hold_seconds={self.hold_seconds}, still_below={self.still_below}, moving_above={self.moving_above}, '
-                f'lookahead={self.lookahead}, people={self.people!r}, feather={self.feather}, scene_cut={self.scene_cut})')
+        return (f'Matte(hold_seconds={self.hold_seconds}, still_below={self.still_below}, '
+                f'moving_above={self.moving_above}, lookahead={self.lookahead}, people={self.people!r}, '
+                f'feather={self.feather}, scene_cut={self.scene_cut})')
 
 # %% ../nbs/02_matte.ipynb #3393e264
-_Moment = namedtuple('Moment', 'frame given grey half p')    # frame, its probability, and both at the small size
+# a frame, its given probability, and small versions: grey, half of it, and the probability
+_Moment = namedtuple('Moment', 'frame given grey half p')
 
 @patch
 def _moment(self:Matte, frame, p):
-    "Return what is worth remembering of a frame."
+    "Return a frame with its small versions. Reuse those of an upcoming frame."
     for m in self.upcoming:
         if m.frame is frame and m.given is p: return m
     size = small_size(*frame.shape[:2])
@@ -234,7 +241,8 @@ def _hold(self:Matte, alpha, grey, time):
     "Return `alpha`, held where the frame did not change since the last one."
     dt = 1/25 if time is None or self.time is None else max(0, time - self.time)
     if self.hold_seconds and self.alpha is not None:
-        weight = hold_weight(local_change(grey, self.past[-1].grey), dt, self.hold_seconds, self.still_below, self.moving_above)
+        change = local_change(grey, self.past[-1].grey)
+        weight = hold_weight(change, dt, self.hold_seconds, self.still_below, self.moving_above)
         step = cv2.subtract(self.alpha, alpha, dst=self.alpha)
         cv2.multiply(step, cv2.resize(weight, alpha.shape[::-1]), dst=step)
         alpha = cv2.add(alpha, step, dst=step)

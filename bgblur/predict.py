@@ -37,25 +37,27 @@ def _person_class(learn):
 
 # %% ../nbs/00_predict.ipynb #5d0f93a6
 def _check_probability(p, name):
-    "Return the output `p` of the model `name` as float32 `(h,w)` in [0,1]. Raises `ModelError` if it is not a probability."
+    "Return `p` as float32 `(h,w)` in [0,1]. Raises `ModelError`, with the model's `name`, if it is not a probability."
     if p.ndim != 2 or p.dtype.kind not in 'fiub' or not p.size:
         raise ModelError(f'{name} returned {p.dtype} {p.shape}, not a probability (h, w).')
     p = p.astype(np.float32, copy=False)
     lo,hi = p.min(),p.max()
     if not (lo >= -.01 and hi <= 1.01):     # `not` also catches NaN
-        raise ModelError(f"{name} returned {f'numbers from {lo:.2g} to {hi:.2g}' if lo <= hi else 'NaN'}, not probabilities in [0,1].")
+        numbers = f'numbers from {lo:.2g} to {hi:.2g}' if lo <= hi else 'NaN'
+        raise ModelError(f'{name} returned {numbers}, not probabilities in [0,1].')
     # 0 everywhere is valid: there is no person
     if hi > .01 and hi - lo < 1e-6: raise ModelError(f'{name} returned {hi:.2f} everywhere, whatever the frame shows.')
     return np.clip(p, 0, 1)
 
-# %% ../nbs/00_predict.ipynb #8888f7a3
+# %% ../nbs/00_predict.ipynb #b31bfd17
 def _reason(e):
     "Return a library's error as one line, without what is meant for the library's authors."
     noise = (r"\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from .* failed:|Fatal error:|/onnxruntime_src/[^)]*\)"
              r"|Non-zero status code returned while |Name:'[^']*' Status Message:")
     return shorten(re.sub(noise, '', str(e)).strip(' .\n'), 200, placeholder=' …') or type(e).__name__
 
-_learner_lock = Lock()     # fastai changes a learner while it predicts
+# %% ../nbs/00_predict.ipynb #8888f7a3
+_learner_lock = Lock()
 
 def person_probability(
     learn,        # fastai `Learner` with a class called 'person', or two classes, person second
@@ -105,7 +107,8 @@ class FunctionSegmenter(Segmenter):
         if p is None: raise BgblurError('The segmenter returned None instead of a probability.')
         p = as_alpha(p, 'probability')
         if p.shape != frame.shape[:2]:
-            raise BgblurError(f'The segmenter returned a probability of shape {p.shape} for a frame of shape {frame.shape}.')
+            raise BgblurError(f'The segmenter returned a probability of shape {p.shape} '
+                              f'for a frame of shape {frame.shape}.')
         return p
 
     def __repr__(self): return f'FunctionSegmenter({name_of(self.function)})'
@@ -133,7 +136,7 @@ class LearnerSegmenter(Segmenter):
 # %% ../nbs/00_predict.ipynb #ad443d5e
 def net_size(
     h:int, w:int,        # height and width of the frame, in pixels
-    side=336,            # side of a square with as many pixels as the model shall see
+    side=336,            # side of a square with as many pixels as the model's input
 ) -> tuple[int,int]:     # height and width of the model's input, multiples of 32
     "Return the input size: about `side`×`side` pixels in the frame's shape, which is limited to 1:4 up to 4:1."
     r = np.clip(w/h, 1/4, 4)**.5
@@ -143,11 +146,12 @@ def net_size(
 def _check_device(device, cuda, package):
     "Raise `ModelError` unless `device` is 'cpu', or 'cuda' where `cuda` says that a GPU can be used."
     if device not in ('cpu', 'cuda'): raise ModelError(f"device must be 'cpu' or 'cuda', got {device!r}.")
-    if device == 'cuda' and not cuda: raise ModelError(f'No Nvidia GPU can be used here: install its driver and {package} with CUDA.')
+    if device == 'cuda' and not cuda:
+        raise ModelError(f'No Nvidia GPU can be used here: install its driver and {package} with CUDA.')
 
 def _session(path, threads, device):
     "Open an onnxruntime session for one model."
-    os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')    # some versions report to their maker over the network
+    os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')    # some versions send usage data
     import onnxruntime as ort
     _check_device(device, 'CUDAExecutionProvider' in ort.get_available_providers(), 'onnxruntime-gpu')
     providers = ['CUDAExecutionProvider']*(device == 'cuda') + ['CPUExecutionProvider']
@@ -161,10 +165,12 @@ def _session(path, threads, device):
 
 # %% ../nbs/00_predict.ipynb #09f2272a
 def _takes_an_image(shape):
-    "Tell whether an input of this shape can be `(1,3,h,w)`. Open sizes are text or None."
+    "Tell whether an input of this shape can be `(1,3,h,w)`. A size that is not fixed is text or None."
     return len(shape) == 4 and shape[1] == 3 and (shape[0] == 1 or not isinstance(shape[0], int))
 
-def _shapes(args): return ' and '.join(f"{a.type[7:-1]} ({', '.join(map(str, a.shape))})" for a in args[:3]) or 'nothing'
+def _shapes(args):
+    "Describe the inputs or outputs of a model, such as 'float (1, 3, h, w)'."
+    return ' and '.join(f"{a.type[7:-1]} ({', '.join(map(str, a.shape))})" for a in args[:3]) or 'nothing'
 
 def _model_input(session, name):
     "Return name and fixed `(h,w)`, or None, of the input. Raises `ModelError` if this is not a person segmenter."
@@ -205,7 +211,8 @@ class OnnxSegmenter(Segmenter):
         x = cv2.cvtColor(frame.bgr((w, h)), cv2.COLOR_BGR2RGB).transpose(2, 0, 1)[None]
         try: p = np.asarray(self.session.run(None, {self.input: np.multiply(x, 1/255, dtype=np.float32)})[0])
         except Exception as e: raise ModelError(f'{self.path.name} failed on an image of {w}×{h}: {_reason(e)}.') from e
-        if p.shape[:-2] != (1, 1): raise ModelError(f'{self.path.name} returned shape {p.shape} instead of (1, 1, h, w).')
+        if p.shape[:-2] != (1, 1):
+            raise ModelError(f'{self.path.name} returned shape {p.shape} instead of (1, 1, h, w).')
         return _check_probability(p[0, 0], self.path.name)
 
     def __repr__(self): return f'OnnxSegmenter({self.path.name!r}, side={self.side})'
@@ -231,7 +238,8 @@ def _open_learner(path, trust):
                          f'its maker, pass trust=True (--trust on the command line).{missing}')
     if missing: raise ModelError(f'{path.name} {_EXTRA}.')
     try:
-        with _learner_lock, _create_mask(), warnings.catch_warnings(action='ignore'):    # the caller has just said that they trust it
+        # fastai warns about pickles, but the caller trusts this one
+        with _learner_lock, _create_mask(), warnings.catch_warnings(action='ignore'):
             from fastai.learner import load_learner
             return load_learner(path)
     except Exception as e: raise ModelError(f'{path.name} does not open as a fastai learner: {_reason(e)}.') from e
@@ -242,7 +250,7 @@ def _try_out(seg):
     y,x = np.mgrid[:180, :320]
     img = np.dstack([.8*x, 1.4*y, .5*(x + y)]).astype(np.uint8)
     try: seg(img)
-    except ModelError: seg(255 - img)    # one odd result for an odd image may be chance, two are not
+    except ModelError: seg(255 - img)    # one wrong result may be chance, two are not
     return seg
 
 def _to_device(learn, device):
@@ -265,7 +273,8 @@ def _model_path(spec):
     path = Path(spec)
     if path.suffix.lower() not in ('.onnx', '.pkl'):
         if os.path.isfile(path): raise ModelError(f'{path} is not a model: use an .onnx or .pkl file.')
-        raise ModelError(f"There is no model called '{spec}': use {' or '.join(MODELS)}, or the path of an .onnx or .pkl file.")
+        raise ModelError(f"There is no model called '{spec}': use {' or '.join(MODELS)}, "
+                         'or the path of an .onnx or .pkl file.')
     # os.path accepts names that are too long for Path
     if os.path.isdir(path): raise ModelError(f'{path} is a folder, not a model file.')
     if not os.path.isfile(path): raise ModelError(f'There is no model file {path}.')
@@ -305,7 +314,8 @@ def as_segmenter(
     if segmenter is None: return load_segmenter()
     if isinstance(segmenter, (str, Path)) or _is_learner(segmenter): return load_segmenter(segmenter)
     if callable(segmenter) and accepts(segmenter, 1): return FunctionSegmenter(segmenter)
-    raise BgblurError(f'segmenter must be a Segmenter, a function of a frame, or a model name or path, got {segmenter!r}.')
+    raise BgblurError('segmenter must be a Segmenter, a function of a frame, '
+                      f'or a model name or path, got {segmenter!r}.')
 
 # %% ../nbs/00_predict.ipynb #dc27616e
 explain_module(__name__)

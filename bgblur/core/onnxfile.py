@@ -14,7 +14,8 @@ from .errors import ModelError
 # %% ../../nbs/core/onnxfile.ipynb #56537c81
 #: where tensors lie in an ONNX file: message -> number of a field -> the message in that field
 _TENSOR_FIELDS = {'model': {7: 'graph', 20: 'training', 25: 'function'}, 'training': {1: 'graph', 2: 'graph'},
-                  'graph': {1: 'node', 5: 'tensor', 15: 'sparse'}, 'function': {7: 'node', 11: 'attribute'}, 'node': {5: 'attribute'},
+                  'graph': {1: 'node', 5: 'tensor', 15: 'sparse'}, 'node': {5: 'attribute'},
+                  'function': {7: 'node', 11: 'attribute'},
                   'attribute': {5: 'tensor', 6: 'graph', 10: 'tensor', 11: 'graph', 22: 'sparse', 23: 'sparse'},
                   'sparse': {1: 'tensor', 2: 'tensor'}, 'tensor': {}}
 
@@ -34,16 +35,18 @@ def _field(data, i):
     return number,wire,n,i
 
 def _has_external_data(data):
-    "Tell whether a tensor lies in another file. Raises `ValueError`, `KeyError` or `IndexError` if `data` is not ONNX."
+    "Tell whether a tensor is in another file. Raises `ValueError`, `KeyError` or `IndexError` if `data` is not ONNX."
     todo = [('model', 0, len(data))]
     while todo:
         message,i,end = todo.pop()
         while i < end:
             number,wire,n,i = _field(data, i)
-            if message == 'tensor' and (number == 13 or number == 14 and n): return True    # external_data, data_location
+            # 13 is the field external_data, 14 is data_location
+            if message == 'tensor' and (number == 13 or number == 14 and n): return True
             if wire == 0: continue
             if i + n > end: raise ValueError('This field is longer than its message.')
-            if wire == 2 and number in _TENSOR_FIELDS[message]: todo.append((_TENSOR_FIELDS[message][number], i, i + n))
+            inner = _TENSOR_FIELDS[message].get(number)
+            if wire == 2 and inner: todo.append((inner, i, i + n))
             i += n
     return False
 
@@ -53,11 +56,13 @@ def check_one_file(
 ):
     "Raise `ModelError` unless `path` is an ONNX file that needs no other file."
     try:
-        with open(path, 'rb') as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as data: external = _has_external_data(data)
+        with open(path, 'rb') as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            external = _has_external_data(data)
     except (OSError, ValueError, KeyError, IndexError) as e:
         reason = e.strerror if isinstance(e, OSError) else 'it is not an ONNX file'
         raise ModelError(f'{path.name} is not a model that onnxruntime can open: {reason}.') from e
-    if external: raise ModelError(f'{path.name} keeps its weights in another file, which is not opened: save it as one file.')
+    if external:
+        raise ModelError(f'{path.name} keeps its weights in another file, which is not opened: save it as one file.')
 
 # %% ../../nbs/core/onnxfile.ipynb #766cd44d
 explain_module(__name__)
