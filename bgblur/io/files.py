@@ -55,7 +55,8 @@ def check_destination(
         if dst.is_dir(): raise VideoError(f'{dst} is a folder: give the name of a file.')
         if dst.suffix.lower() not in suffixes:
             raise VideoError(f"{dst} has an unsupported ending: use one of {' '.join(suffixes)}.")
-        if not dst.parent.is_dir(): raise VideoError(f'There is no folder {dst.parent} for {dst.name}: create it first.')
+        if not dst.parent.is_dir():
+            raise VideoError(f"The folder '{dst.parent}' for '{dst.name}' does not exist: create it first.")
         if not dst.exists(): return dst
         if dst.samefile(src): raise VideoError(f'{dst} is the source itself: choose another name.')
         if not overwrite: raise VideoError(f'{dst} exists: choose another name, or allow overwriting (--overwrite).')
@@ -178,7 +179,8 @@ def check_frame_folder(
     "Return `dst` as a path. Raises `VideoError` if a folder of frames cannot or should not be written there."
     dst = Path(dst)
     with as_video_error(str(dst)[:100]):
-        if not dst.absolute().parent.is_dir(): raise VideoError(f'There is no folder {dst.parent} for {dst.name}: create it first.')
+        if not dst.absolute().parent.is_dir():
+            raise VideoError(f"The folder '{dst.parent}' for '{dst.name}' does not exist: create it first.")
         # this may bring back frames that a killed run moved away
         remove_abandoned(dst.absolute().parent)
         if dst.exists(): _check_only_frames(dst, dst, overwrite)
