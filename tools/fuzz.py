@@ -426,14 +426,15 @@ def try_arrays(seconds, seed):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    p.add_argument('--seconds', type=float, default=300, help='run for this many seconds, half of them for arrays [default: 300]')
-    p.add_argument('--only', choices=['arrays', 'files'], help='run one half only')
-    p.add_argument('--files', type=int, default=10**9, help='stop after this many files')
-    p.add_argument('--seed', type=int, default=time_ns() % 10**6, help='repeat the inputs of an earlier run')
-    p.add_argument('--replay', type=Path, help='try a stored file again')
+    p.add_argument('--seconds', type=float, default=300, help='Run for N seconds, half of them for arrays. [default: 300]')
+    p.add_argument('--only', choices=['arrays', 'files'], help='Run one half only.')
+    p.add_argument('--files', type=int, default=10**9, help='Stop after N files.')
+    p.add_argument('--seed', type=int, default=time_ns() % 10**6, help='Repeat the inputs of the run with this seed.')
+    p.add_argument('--replay', type=Path, help='Try this file from output/fuzz again.')
     p.add_argument('--work', action='store_true', help=argparse.SUPPRESS)
     args = p.parse_args()
     if args.work: return work()
+    if args.replay and not args.replay.is_file(): p.error(f'there is no file {args.replay}')
     if args.replay: return replay(args.replay)
     found = 0
     seconds = args.seconds if args.only else args.seconds/2

@@ -24,6 +24,8 @@ def excluded(python):
 
 
 def main(extras):
+    "Return 0 if everything works with the newest libraries, else 1."
+    if unknown := {*extras} - {*MODULES}: sys.exit(f"There is no extra {', '.join(sorted(unknown))}. Use {', '.join(MODULES)}.")
     with tempfile.TemporaryDirectory(prefix='bgblur-') as folder:
         venv.create(folder, with_pip=True)
         python = Path(folder)/('Scripts' if os.name == 'nt' else 'bin')/'python'

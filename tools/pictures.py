@@ -177,6 +177,7 @@ IMAGE = {'hero': (hero, 1200, 88), 'pipeline': (pipeline, None, 90), 'matte': (m
 
 if __name__ == '__main__':
     names = sys.argv[1:] or [*IMAGE, 'speed']
+    if unknown := {*names} - {*IMAGE, 'speed'}: sys.exit(f"There is no image {', '.join(sorted(unknown))}. Use {', '.join(IMAGE)} or speed.")
     if 'speed' in names: (IMAGES/'speed.png').write_bytes(chart())
     for name, (make, width, quality) in IMAGE.items():
         if name not in names: continue

@@ -26,5 +26,7 @@ def rerun(path, slow):
 
 
 if __name__ == '__main__':
-    for name in sys.argv[1:]:
-        if name != '--slow': rerun(NBS/f'{name}.ipynb', '--slow' in sys.argv)
+    paths = [NBS/f'{name}.ipynb' for name in sys.argv[1:] if name != '--slow']
+    for path in paths:
+        if not path.exists(): sys.exit(f'There is no notebook {path}. Use names such as 07_speed or io/reader.')
+    for path in paths: rerun(path, '--slow' in sys.argv)

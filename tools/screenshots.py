@@ -82,4 +82,6 @@ def live_in_window():
 SCREENSHOTS = {'explorer': in_lab, 'app': as_page, 'live-widget': live_in_lab, 'live-window': live_in_window}
 
 if __name__ == '__main__':
-    for name in sys.argv[1:] or SCREENSHOTS: SCREENSHOTS[name]()
+    names = sys.argv[1:] or [*SCREENSHOTS]
+    if unknown := {*names} - {*SCREENSHOTS}: sys.exit(f"There is no screenshot {', '.join(sorted(unknown))}. Use {', '.join(SCREENSHOTS)}.")
+    for name in names: SCREENSHOTS[name]()
