@@ -196,7 +196,7 @@ class Matte(BaseMatte):
         hold_seconds=.6,    # how slowly alpha changes in a still frame: time constant in seconds; 0: immediately
         still_below=1.,     # change of the frame that still counts as none, in grey levels
         moving_above=8.,    # change from which nothing is held, in grey levels; above `still_below`
-        lookahead=2,        # frames of the future to use, where the caller knows them
+        lookahead=2,        # how many later frames it may use; a live image has none
         people='all',       # who stays sharp: 'all', or 'main' for the largest person only
         feather=0.,         # widen the edge outwards, or inwards below 0; in pixels of a frame 360 pixels high
         scene_cut=40.,      # mean change of the whole frame that makes a cut, in grey levels

@@ -174,10 +174,10 @@ def blur_image(
 ) -> Path:                  # `dst`
     "Blur the background of an image. Raises `VideoError`; then nothing is written."
     src,kind = check_source(src),Path(dst).suffix.lower()
+    img,blurrer = _read_image(src),as_blurrer(blurrer)
     if transparent and kind in IMAGES and kind not in ALPHA_IMAGES:
         raise VideoError(f'{dst} cannot store transparency: use {" or ".join(ALPHA_IMAGES)}.')
     dst = check_destination(src, dst, ALPHA_IMAGES if transparent else IMAGES, overwrite)
-    img,blurrer = _read_image(src),as_blurrer(blurrer)
     data = encode_image((blurrer.cutout if transparent else blurrer)(img), kind)
     with atomic_file(dst, overwrite) as tmp: tmp.write_bytes(data)
     return dst

@@ -34,6 +34,7 @@ def check_source(
     src,          # path of an existing file
 ) -> Path:
     "Return `src` as a path. Raises `VideoError` if the file does not exist, is empty, or cannot be read."
+    if not isinstance(src, (str, os.PathLike)): raise VideoError(f'A file is named by text or a Path, got {src!r:.80}.')
     src = Path(src)
     with as_video_error(str(src)[:100]):
         if src.is_dir(): raise VideoError(f'{src} is a folder, not a file.')

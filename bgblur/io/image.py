@@ -23,7 +23,7 @@ from ..core.errors import BgblurError
 # %% ../../nbs/io/image.ipynb #c699b80f
 #: most pixels of an image that we read; phone cameras reach 108 million
 MAX_PIXELS = 2**27
-_FORMATS = 'JPEG, PNG, WebP, TIFF, BMP, GIF and AVIF'
+_FORMATS = 'JPEG, PNG, WebP, TIFF, BMP, GIF or AVIF'
 
 def _has_oversized_chunk(data):
     "Does a chunk of a PNG claim to be longer than the file?"
