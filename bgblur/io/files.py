@@ -125,7 +125,7 @@ def remove_partial():
 # %% ../../nbs/io/files.ipynb #83983b27
 @contextmanager
 def private_folder(
-    where:Path,          # existing folder; with `parents` it is created if needed, and removed again if nothing else is in it
+    where:Path,          # existing folder; with `parents` it is created, and removed again if it stays empty
     name:str,            # start of the folder's name
     parents=False,       # create `where`?
 ):                       # the new folder
@@ -152,7 +152,8 @@ def atomic_file(
     dst:Path,          # file to create or replace
     overwrite=True,    # replace `dst` if it exists at the end?
 ):                     # temporary path to write to
-    "Write to a private folder beside `dst`, then rename. Raises `VideoError` if that fails, or `dst` exists and may not be replaced."
+    """Write to a private folder beside `dst`, then rename.
+    Raises `VideoError` if that fails, or `dst` exists and may not be replaced."""
     with as_video_error(f'{dst} cannot be written'), private_folder(dst.parent, dst.stem) as part:
         new = part/'new'
         new.touch(0o600)
@@ -165,7 +166,8 @@ def atomic_file(
 
 # %% ../../nbs/io/files.ipynb #429fd55c
 def _check_only_frames(folder, dst, overwrite):
-    "Raise `VideoError` if `folder`, which is or was `dst`, contains other files than frames, or any frame without `overwrite`."
+    """Raise `VideoError` if `folder` contains other files than frames, or any frame without `overwrite`.
+    `folder` is or was `dst`, the name for errors."""
     if not folder.is_dir(): raise VideoError(f'{dst} is a file, not a folder for PNGs.')
     inside = list(folder.iterdir())
     if any(not p.match('frame_*.png') for p in inside):
@@ -193,7 +195,8 @@ def atomic_folder(
     dst:Path,          # folder to create or replace
     overwrite=True,    # replace frames in it?
 ):                     # temporary folder to fill
-    "Fill a private folder beside `dst`, then rename. Raises `VideoError` if that fails, or `dst` contains other files than frames."
+    """Fill a private folder beside `dst`, then rename.
+    Raises `VideoError` if that fails, or `dst` contains other files than frames."""
     with as_video_error(f'{dst} cannot be written'):
         dst = dst.resolve()
         with private_folder(dst.parent, dst.name) as part:

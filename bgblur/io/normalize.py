@@ -57,15 +57,16 @@ def _tag_like(frame, like):
     return frame
 
 def from_bgr(
-    img:np.ndarray,        # BGR uint8 `(H,W,3)`, or BGRA uint8 `(H,W,4)` with straight (not premultiplied) alpha
+    img:np.ndarray,        # BGR uint8 `(H,W,3)`, or BGRA uint8 `(H,W,4)` with straight alpha
     like:av.VideoFrame,    # frame whose time and colour tags it gets
     pix_fmt='yuv420p',     # FFmpeg's pixel format; for yuv420p, odd sides grow by one repeated row or column
 ) -> av.VideoFrame:
     "Return `img` as a frame that can be encoded."
-    if pix_fmt == 'yuv420p': img = cv2.copyMakeBorder(img, 0, img.shape[0]%2, 0, img.shape[1]%2, cv2.BORDER_REPLICATE)
-    space,span = _colour_tags(like)
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(img), format='bgra' if img.shape[2] == 4 else 'bgr24')
-    return _tag_like(frame.reformat(format=pix_fmt, dst_colorspace=space, dst_color_range=span, interpolation=_EXACT), like)
+    (h,w,n),(space,span) = img.shape,_colour_tags(like)
+    if pix_fmt == 'yuv420p': img = cv2.copyMakeBorder(img, 0, h%2, 0, w%2, cv2.BORDER_REPLICATE)
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(img), format='bgra' if n == 4 else 'bgr24')
+    frame = frame.reformat(format=pix_fmt, dst_colorspace=space, dst_color_range=span, interpolation=_EXACT)
+    return _tag_like(frame, like)
 
 # %% ../../nbs/io/normalize.ipynb #d7579331
 #: weights of red and blue in brightness, by FFmpeg's number of the matrix: BT.709 and 2020; others are BT.601
@@ -79,8 +80,9 @@ def to_yuv(
     frame:av.VideoFrame,   # decoded frame
 ):                         # `YuvFrame`, or None if it has another format, an odd size, or must be turned
     "Return the planes of `frame` without copying them."
+    if frame.format.name not in ('yuv420p', 'yuvj420p') or any(orientation(frame)): return None
+    if frame.width % 2 or frame.height % 2: return None
     full = frame.format.name == 'yuvj420p' or frame.color_range == 2
-    if frame.format.name not in ('yuv420p', 'yuvj420p') or frame.width % 2 or frame.height % 2 or any(orientation(frame)): return None
     return YuvFrame(*_plane_views(frame), yuv_to_bgr(*KR_KB.get(int(frame.colorspace), (.299, .114)), full))
 
 def from_yuv(
@@ -136,7 +138,8 @@ def compress_highlights(
     return pq_to_nits(np.where(e < knee, e, bent)*top)
 
 # %% ../../nbs/io/normalize.ipynb #82eb1c6b
-_2020_TO_709 = np.array([[1.6605, -.5876, -.0728], [-.1246, 1.1329, -.0083], [-.0182, -.1006, 1.1187]])    # ITU-R BT.2087
+# ITU-R BT.2087
+_2020_TO_709 = np.array([[1.6605, -.5876, -.0728], [-.1246, 1.1329, -.0083], [-.0182, -.1006, 1.1187]])
 
 def hdr_to_sdr(
     rgb,                   # code values in [0,1], BT.2020, `(...,3)`
@@ -163,8 +166,8 @@ def add_buffer(
     frame:av.VideoFrame,   # first frame
 ):                         # filter node
     "Add the node through which frames like `frame` enter `graph`."
-    return graph.add('buffer', width=str(frame.width), height=str(frame.height), pix_fmt=frame.format.name, time_base=str(frame.time_base),
-                     colorspace=str(int(frame.colorspace)), range=str(int(frame.color_range)))
+    return graph.add('buffer', width=str(frame.width), height=str(frame.height), pix_fmt=frame.format.name,
+                     time_base=str(frame.time_base), colorspace=str(int(frame.colorspace)), range=str(int(frame.color_range)))
 
 def _filter_graph(frame, steps):
     "Return a configured chain of `(filter, arguments)` for frames like `frame`."
@@ -177,8 +180,10 @@ _PRECISE = dict(flags='bilinear+accurate_rnd+full_chroma_int')
 
 def _hdr_steps(table):
     "Return the filters from HDR to BT.709 through the colour table in the file `table`."
-    return [('scale', dict(in_color_matrix='bt2020', **_PRECISE)), ('format', dict(pix_fmts='gbrp16')), ('lut3d', dict(file=str(table))),
-            ('scale', dict(out_color_matrix='bt709', out_range='limited', **_PRECISE)), ('format', dict(pix_fmts='yuv420p'))]
+    return [('scale', dict(in_color_matrix='bt2020', **_PRECISE)), ('format', dict(pix_fmts='gbrp16')),
+            ('lut3d', dict(file=str(table))),
+            ('scale', dict(out_color_matrix='bt709', out_range='limited', **_PRECISE)),
+            ('format', dict(pix_fmts='yuv420p'))]
 
 # %% ../../nbs/io/normalize.ipynb #42c6978e
 class FrameNormalizer:
@@ -193,7 +198,8 @@ class FrameNormalizer:
         self.size = self.size or (frame.width, frame.height)
         self.interlaced |= frame.interlaced_frame
         hdr = frame.color_trc if frame.color_trc in (PQ, HLG) else None
-        kind = frame.width,frame.height,frame.format.name,int(frame.colorspace),int(frame.color_range),hdr,self.interlaced
+        kind = (frame.width, frame.height, frame.format.name, int(frame.colorspace), int(frame.color_range),
+                hdr, self.interlaced)
         if kind != self.kind:
             yield from self.flush()
             self.kind,self.graph = kind,self._build(frame, hdr)
@@ -225,7 +231,8 @@ def _build(self:FrameNormalizer, frame, hdr):
         steps.append(('bwdif', dict(mode='send_frame', deint='interlaced')))
         self.notes['interlaced'] = 'the video was interlaced and has been deinterlaced'
     if (frame.width, frame.height) != self.size:
-        steps += [('scale', dict(w=w, h=h, force_original_aspect_ratio='decrease')), ('pad', dict(w=w, h=h, x=-1, y=-1))]
+        steps.append(('scale', dict(w=w, h=h, force_original_aspect_ratio='decrease')))
+        steps.append(('pad', dict(w=w, h=h, x=-1, y=-1)))
         self.notes['size'] = f'the frame size changed midway, so all frames were fitted into {w}x{h}'
     if not hdr: return _filter_graph(frame, steps) if steps else None
     self.notes['hdr'] = f'HDR ({"HLG" if hdr == HLG else "PQ"}) was converted to standard dynamic range'

@@ -43,7 +43,8 @@ def choose_video(
     container,   # PyAV's input container
     path,        # its file, for errors
 ):               # `av.VideoStream`
-    "Return the first video stream that is not a cover image. Raises `VideoError` if there is none, or its frames are too large."
+    """Return the first video stream that is not a cover image.
+    Raises `VideoError` if there is none, or its frames are too large."""
     cover = av.stream.Disposition.attached_pic
     candidates = [s for s in container.streams.video if not s.disposition & cover and s.codec_context]
     if not candidates: raise VideoError(f'{path} has no video track that FFmpeg can decode.')
@@ -137,8 +138,9 @@ def _decoded(self:VideoReader):
 # %% ../../nbs/io/reader.ipynb #9b805c59
 @patch
 def __iter__(self:VideoReader):
-    """Yield frames (`av.VideoFrame`) and packets (`av.Packet`). `n_undecodable` counts packets and frames that failed, `read_error` is
-    the reason if the file could not be read to its end. Both are complete after the last item."""
+    """Yield frames (`av.VideoFrame`) and packets (`av.Packet`).
+    `n_undecodable` counts packets and frames that failed, `read_error` is the reason if the file could not be
+    read to its end. Both are complete after the last item."""
     for item in self._decoded():
         if isinstance(item, av.Packet): yield item
         else: yield from self.normalizer(item)
