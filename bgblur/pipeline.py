@@ -86,7 +86,7 @@ class _Stopwatch:
 
 # %% ../nbs/03_pipeline.ipynb #4846bdb9
 class Blurrer(BaseBlurrer):
-    """Blur or replace the background of frames. If a part fails, the whole frame is hidden.
+    """Blur or replace the background of frames. If the segmenter or the matte fails, the whole frame is hidden.
 
     Your own parts can be functions, or subclasses of `Segmenter`, `BaseMatte` and `Background`:
 
