@@ -1,11 +1,12 @@
 "Open JupyterLab or the page of `make app` in Debian's Chromium, for the tests and tools/screenshots.py."
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
@@ -23,7 +24,7 @@ def server(command, path='/', output=subprocess.DEVNULL, **env):
         s.bind(('127.0.0.1', 0))
         port = s.getsockname()[1]
     process = subprocess.Popen([*map(str, command[:-1]), f'{command[-1]}{port}'], stdout=output, stderr=output,
-                               env=os.environ | {k: str(v) for k, v in env.items()})
+                               env=os.environ | {k: str(v) for k, v in env.items()}, start_new_session=True)
     try:
         for _ in range(240):
             try: urlopen(f'http://127.0.0.1:{port}/static/favicon.ico', timeout=60).close()
@@ -35,7 +36,10 @@ def server(command, path='/', output=subprocess.DEVNULL, **env):
     finally:
         process.terminate()
         try: process.wait(20)
-        except subprocess.TimeoutExpired: process.kill()
+        except subprocess.TimeoutExpired: pass
+        # the server can be a child of `make`, and may live longer
+        with suppress(ProcessLookupError): os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def notebooks(folder):

@@ -76,7 +76,7 @@ def test_bad_video(bad, args, words):
     (['text.mp4', '-o', 'a.png'], ['not an image']),
     ([CLIP, '-o', 'a.png'], ['not an image', 'bgblur video']),
     (['.'], ['folder']),
-    (['text.mp4', '-o', 'a.gif'], ['.jpg']),
+    ([ROOT/'sample_data'/'rocket.jpg', '-o', 'a.gif'], ['.png']),
 ], ids=lambda v: ' '.join(os.path.basename(str(a)) for a in v))
 def test_bad_image(bad, args, words):
     before = sorted(bad.rglob('*'))
