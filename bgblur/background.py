@@ -34,6 +34,7 @@ class Background:
     "Base class: what stands behind the person. Subclasses write `__call__`."
     wrap = 0               # light that falls from it on the person's edge, 0 to 1, see `light_wrap`
     accepts_yuv = False    # does `on_yuv` work?
+    from_frame = False     # is it made from the frame? Then it is transparent where the frame is
 
     def __call__(self,
         frame,             # BGR uint8 `(H,W,3)`
@@ -62,6 +63,8 @@ class Background:
 # %% ../nbs/09_background.ipynb #dba84f19
 class Blur(Background):
     "The background blurred like frosted glass."
+    from_frame = True
+
     def __init__(self,
         strength=61,      # width of the blur, in pixels of a frame whose shorter side is 360, 1 or more, 1001 at most
     ):
@@ -113,6 +116,8 @@ RADIUS = 8     # of the disc at the size where it is computed, in pixels; smalle
 
 class Lens(Background):
     "The background out of focus, with the bokeh of a camera lens."
+    from_frame = True
+
     def __init__(self,
         strength=61,           # width of the blur, in pixels of a frame whose shorter side is 360, 1 or more, 1001 at most
         highlight_boost=.75,   # how much brighter than white lamps may be, see `srgb_luts`
@@ -222,11 +227,13 @@ def cutout(
     frame,             # BGR uint8 `(H,W,3)`
     alpha,             # opacity of the person, float32 `(H,W)` in [0,1]
     fg, bg,            # both colours, small, as `estimate_layers` returns them
+    opacity=None,      # of the frame, float32 `(H,W)` in [0,1]; None: opaque
 ) -> np.ndarray:       # BGRA uint8 `(H,W,4)`, colour not multiplied by alpha
     "Return the person with alpha. Transparent pixels hold the person's extended colour, never background."
+    visible = alpha if opacity is None else alpha*opacity
     around = cv2.resize(np.rint(fg).astype(np.uint8), frame.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    colour = cv2.copyTo(foreground(frame, alpha, fg, bg), (alpha > .02).view(np.uint8), around)
-    return np.dstack([colour, np.rint(255*alpha).astype(np.uint8)])
+    colour = cv2.copyTo(foreground(frame, alpha, fg, bg), (visible > .02).view(np.uint8), around)
+    return np.dstack([colour, np.rint(255*visible).astype(np.uint8)])
 
 # %% ../nbs/09_background.ipynb #052d5df0
 class VideoBackground(Background):

@@ -25,7 +25,7 @@ from .core.attention import Attention
 from .core.checks import as_alpha, check_frame
 from .core.docs import explain_module
 from .core.errors import BgblurError, check_number
-from .core.frame import YuvFrame, as_frame, small_size
+from .core.frame import YuvFrame, as_frame, over_black, small_size
 from .matte import as_matte
 from .predict import accepts, as_segmenter
 
@@ -52,14 +52,15 @@ def matte_size(
 class BaseBlurrer:
     "Base class: frame to frame. Subclasses write `__call__`."
     accepts_yuv = False         # does it accept a `YuvFrame`?
+    accepts_alpha = False       # does it accept frames with alpha, BGRA uint8 `(H,W,4)`?
     n_failed = 0                # frames that are hidden because a part failed
     n_with_person = None        # frames that show a person; None: not counted
     last_error = None           # exception of the last failure
 
     def __call__(self,
-        frame,                  # BGR uint8 `(H,W,3)`; or `YuvFrame`, if `accepts_yuv`
+        frame,                  # BGR uint8 `(H,W,3)`; or `YuvFrame`, if `accepts_yuv`; or BGRA, if `accepts_alpha`
         time=None,              # of the frame, in seconds; None: 1/25 s after the last one
-    ):                          # like `frame`
+    ):                          # like `frame`; BGR for a frame with alpha
         "Return the new frame."
         raise NotImplementedError
 
@@ -97,6 +98,8 @@ class Blurrer(BaseBlurrer):
         # background: frame, alpha and estimated background to an image
         def sea(frame, alpha, bg): return np.full_like(frame, (150, 120, 40))
         blurrer = Blurrer(dark, hard, sea)"""
+    accepts_alpha = True
+
     def __init__(self,
         segmenter=None,         # `Segmenter`, function of a BGR frame, model name or path; None: 'person'
         matte=None,             # `BaseMatte`, or function of `(frame, p, seconds)` to alpha; None: `Matte()`
@@ -211,7 +214,8 @@ def _blend_bgr(self:Blurrer, frame, time, work, r):
 @patch
 def _blend(self:Blurrer, frame, time, work, r):
     "Return the new frame, in BGR or YUV as `frame` is."
-    blend = self._blend_yuv if isinstance(frame, YuvFrame) else self._blend_bgr
+    if isinstance(frame, YuvFrame): return self._blend_yuv(frame, time, work, r)
+    blend = self._blend_bgr if frame.opacity is None else self._blend_over_black
     return blend(frame, time, work, r)
 
 @patch
@@ -230,9 +234,9 @@ def _process(self:Blurrer, frame, time, blend):
 
 @patch
 def __call__(self:Blurrer,
-    frame,          # BGR uint8 `(H,W,3)`; or `YuvFrame`, if `accepts_yuv`
+    frame,          # BGR uint8 `(H,W,3)`, or BGRA `(H,W,4)`; or `YuvFrame`, if `accepts_yuv`
     time=None,      # of the frame in its clip, in seconds; None: 1/25 s after the last one
-):                  # like `frame`
+):                  # like `frame`; BGR for a frame with alpha
     """Return `frame` with a new background, or only background if the person can't be found.
     Raises `BgblurError` for an invalid frame."""
     return self._process(frame, time, self._blend)
@@ -273,11 +277,11 @@ def _blend_cutout(self:Blurrer, frame, time, work, r):
     "Return the person with alpha, BGRA uint8 `(H,W,4)`."
     if isinstance(frame, YuvFrame): raise BgblurError('A cutout needs a BGR frame, got a YuvFrame.')
     r.layers = self._estimate(work.bgr(small_size(*work.shape[:2])), r.alpha)
-    return cutout(frame.bgr(), _enlarge(r.alpha, frame), *r.layers)
+    return cutout(frame.straight, _enlarge(r.alpha, frame), *r.layers, frame.opacity)
 
 @patch
 def cutout(self:Blurrer,
-    frame,          # BGR uint8 `(H,W,3)`
+    frame,          # BGR uint8 `(H,W,3)`, or BGRA `(H,W,4)`
     time=None,      # of the frame in its clip, in seconds; None: 1/25 s after the last one
 ) -> np.ndarray:    # BGRA uint8 `(H,W,4)`, colour not multiplied by alpha
     """Return the person with alpha. No detail of the background is left.
@@ -286,13 +290,48 @@ def cutout(self:Blurrer,
 
 @patch
 def alpha(self:Blurrer,
-    frame,          # BGR uint8 `(H,W,3)`
+    frame,          # BGR uint8 `(H,W,3)`, or BGRA `(H,W,4)`
     time=None,      # of the frame in its clip, in seconds; None: 1/25 s after the last one
 ) -> np.ndarray:    # opacity of the person, float32 `(H,W)` in [0,1]
     "Return alpha, 0 everywhere if a part fails. Raises `BgblurError` for an invalid frame."
     frame,time,p,ms = self._segment([(frame, time)])[0]
     self.last = self._find_alpha(self._at_matte_size(frame), p, time, ms)
-    return _enlarge(self.last.alpha, frame).copy()     # the matte may keep its own
+    alpha = _enlarge(self.last.alpha, frame)
+    return alpha.copy() if frame.opacity is None else alpha*frame.opacity     # the matte may keep its own
+
+# %% ../nbs/03_pipeline.ipynb #d4889ed6
+@patch
+def with_alpha(self:BaseBlurrer,
+    frame,          # BGRA uint8 `(H,W,4)`
+    time=None,      # of the frame in its clip, in seconds; None: 1/25 s after the last one
+) -> np.ndarray:    # BGRA uint8 `(H,W,4)`
+    "Return the new frame with alpha. Raises `BgblurError` if this blurrer can't do that."
+    raise BgblurError('This blurrer has no transparent output.')
+
+@patch
+def _blend_with_alpha(self:Blurrer, frame, time, work, r):
+    "Return the new frame with alpha, BGRA uint8 `(H,W,4)`."
+    opaque = np.full(frame.shape[:2], 255, np.uint8)
+    if frame.opacity is None: return np.dstack([self._blend(frame, time, work, r), opaque])
+    self.background.seek(time)
+    fg,bg = r.layers = self._estimate(work.bgr(small_size(*work.shape[:2])), r.alpha)
+    person,alpha = foreground(frame.straight, r.alpha, fg, bg),_enlarge(r.alpha, frame)
+    if not self.background.from_frame: alpha = alpha*frame.opacity
+    new = self.background(frame.bgr(), alpha, bg)
+    check_frame(new, 'background')
+    if self.wrap: person = light_wrap(person, alpha, new, self.wrap)
+    return np.dstack([composite(person, alpha, new), frame.alpha if self.background.from_frame else opaque])
+
+@patch
+def _blend_over_black(self:Blurrer, *args): return over_black(self._blend_with_alpha(*args))
+
+@patch
+def with_alpha(self:Blurrer,
+    frame,          # BGRA uint8 `(H,W,4)`, or BGR `(H,W,3)`
+    time=None,      # of the frame in its clip, in seconds; None: 1/25 s after the last one
+) -> np.ndarray:    # BGRA uint8 `(H,W,4)`, colour not multiplied by alpha; opaque if the background is new
+    "Return `frame` with a new background and its own alpha. Raises `BgblurError` for an invalid frame."
+    return self._process(frame, time, self._blend_with_alpha)
 
 # %% ../nbs/03_pipeline.ipynb #559b8408
 @patch
@@ -387,7 +426,10 @@ class FunctionBlurrer(BaseBlurrer):
     ):
         self.function = function
 
-    def __call__(self, frame, time=None): return self.function(frame, time)
+    def __call__(self, frame, time=None):
+        # the function gets nothing that the frame hides
+        has_alpha = isinstance(frame, np.ndarray) and frame.ndim == 3 and frame.shape[2] == 4
+        return self.function(over_black(frame) if has_alpha else frame, time)
 
 def as_blurrer(
     blurrer=None,               # `BaseBlurrer`, or function of `(frame, seconds)`; None: `Blurrer()`

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SIDE', 'halves', 'halved', 'resize_area', 'small_size', 'Frame', 'BgrFrame', 'yuv_to_bgr', 'Plane', 'YuvFrame',
-           'SmallYuvFrame', 'as_frame']
+           'SmallYuvFrame', 'over_black', 'fill_hidden', 'BgraFrame', 'as_frame']
 
 # %% ../../nbs/core/frame.ipynb #a36bbc10
 from functools import cache
@@ -56,6 +56,8 @@ def small_size(
 # %% ../../nbs/core/frame.ipynb #aa344dd7
 class Frame:
     "Base class of frames. `shape` is `(H,W,3)`."
+    opacity = None        # float32 `(H,W)` in [0,1]; None: opaque everywhere
+
     def bgr(self,
         size=None,        # width and height; None: the frame's own
     ) -> np.ndarray:      # BGR uint8 `(h,w,3)`, read-only by agreement
@@ -67,6 +69,11 @@ class Frame:
     ) -> np.ndarray:      # uint8 `(h,w)`
         "Return the brightness at a size."
         raise NotImplementedError
+
+    @property
+    def straight(self):   # BGR uint8 `(H,W,3)`
+        "The colours of the source, not multiplied by its opacity."
+        return self.bgr()
 
     def crop(self,
         top, bottom, left, right,   # rows and columns, in pixels
@@ -214,13 +221,59 @@ class SmallYuvFrame(Frame):
 @patch
 def resized(self:YuvFrame, size): return SmallYuvFrame(self, size)
 
+# %% ../../nbs/core/frame.ipynb #dea8961e
+def _times(img, alpha):
+    "Return `img*alpha/255`, both uint8."
+    return cv2.multiply(img, cv2.merge([alpha]*3), scale=1/255)
+
+def over_black(
+    img,            # BGRA uint8 `(H,W,4)`, colour not multiplied by alpha
+) -> np.ndarray:    # BGR uint8 `(H,W,3)`
+    "Return `img` over black."
+    return _times(cv2.cvtColor(img, cv2.COLOR_BGRA2BGR), img[..., 3])
+
+# %% ../../nbs/core/frame.ipynb #165cff54
+def fill_hidden(
+    img,            # colours multiplied by opacity, BGR float32 `(h,w,3)` in [0,255]
+    opacity,        # float32 `(h,w)` in [0,1]
+) -> np.ndarray:    # BGR float32 `(h,w,3)`, opaque
+    "Return `img` with the visible colours continued into the hidden part."
+    h,w = opacity.shape
+    if min(h, w) <= 2: return np.full_like(img, img.sum((0, 1))/max(opacity.sum(), 1e-6))
+    size = (w + 1)//2,(h + 1)//2
+    smaller = fill_hidden(*(cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in (img, opacity)))
+    return img + (1 - opacity)[..., None]*cv2.resize(smaller, (w, h))
+
+# %% ../../nbs/core/frame.ipynb #67d35dce
+class BgraFrame(BgrFrame):
+    "A frame that is partly transparent. `bgr` continues the visible colours into the hidden part."
+    def __init__(self,
+        img,              # BGRA uint8 `(H,W,4)`, colour not multiplied by alpha
+    ):
+        *bgr,self.alpha = cv2.split(img)
+        self.colour,self.opacity = cv2.merge(bgr),self.alpha/np.float32(255)
+        black,(h,w) = _times(self.colour, self.alpha),self.alpha.shape
+        small = [resize_area(x, small_size(h, w)) for x in (black, self.opacity)]
+        # enlarged from few pixels, because these colours only continue others
+        behind = cv2.resize(cv2.convertScaleAbs(fill_hidden(small[0].astype(np.float32), small[1])), (w, h))
+        super().__init__(cv2.add(black, _times(behind, 255 - self.alpha)))
+
+    @property
+    def straight(self): return cv2.copyTo(self.colour, self.alpha, self.img.copy())
+
 # %% ../../nbs/core/frame.ipynb #9a7a5737
+def _from_bgra(img):
+    "Return a BGRA image as a frame."
+    return BgraFrame(img) if (img[..., 3] < 255).any() else BgrFrame(cv2.cvtColor(img, cv2.COLOR_BGRA2BGR))
+
 def as_frame(
-    frame,              # BGR uint8 `(H,W,3)`, or a `Frame`
+    frame,              # BGR uint8 `(H,W,3)`, BGRA uint8 `(H,W,4)` with straight alpha, or a `Frame`
     name='frame',       # name for the error
 ) -> Frame:
     "Return `frame` as a `Frame`. Raises `BgblurError` if it is something else."
     if isinstance(frame, Frame): return frame
+    has_alpha = isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 4
+    if has_alpha and frame.size: return _from_bgra(frame)
     check_frame(frame, name)
     return BgrFrame(frame)
 
