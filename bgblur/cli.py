@@ -208,7 +208,7 @@ def _print_problems(report, src, error):
     if report.n_undecodable:
         typer.echo(f'bgblur: {src} is damaged. {report.n_undecodable} parts could not be decoded and are missing in the result.', err=True)
     if report.ended_early:
-        typer.echo(f'bgblur: {src} ended early. The result has {report.frames} of about {report.expected} frames.', err=True)
+        typer.echo(f'bgblur: {src} ended early: {report.missing}.', err=True)
 
 # %% ../nbs/11_cli.ipynb #11442ef6
 @command(epilog=_examples({'video me.mp4': 'write me-blurred.mp4', 'video me.mp4 -b lens': 'blur as a camera lens does',

@@ -6,6 +6,7 @@
 __all__ = ['Report', 'blur_video', 'blur_image']
 
 # %% ../nbs/04_video.ipynb #ce559ee4
+import sys
 from collections import deque
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -18,35 +19,41 @@ from fastcore.basics import patch
 from tqdm import tqdm
 
 from .core.docs import explain_module
+from .core.frame import YuvFrame
 from .core.errors import BgblurError, default_threads
 from .io.files import VideoError, atomic_file, atomic_folder, check_destination, check_source
 from .io.image import ALPHA_IMAGES, IMAGES, Stills, encode_image, read_image
-from .io.normalize import to_bgr, to_yuv
+from .io.normalize import square_pixels, to_bgr, to_image, to_yuv
 from .io.reader import VideoReader
 from .io.writer import ALPHA_FORMATS, FORMATS, check_alpha_destination
 from .pipeline import as_blurrer
 
 # %% ../nbs/04_video.ipynb #8ec6c920
-def _blurrer_inputs(reader, frames, packets, yuv):
+def _pixels(frame, blurrer, transparent):
+    "Return a decoded frame in the form that `blurrer` accepts: YUV if possible, with alpha if possible."
+    # to_yuv returns None for frames in another format
+    if blurrer.accepts_yuv and not transparent and (yuv := to_yuv(frame)): return yuv
+    return to_image(frame) if blurrer.accepts_alpha else to_bgr(frame)
+
+def _blurrer_inputs(reader, frames, packets, blurrer, transparent):
     "Yield `(frame, seconds)` for the blurrer; queue each frame, and packets of other tracks, for the writer."
     for item in reader:
         if isinstance(item, av.Packet): packets.append(item)
         else:
             frames.append(item)
-            # to_yuv returns None for frames in another format
-            img = to_yuv(item) if yuv else None
-            yield to_bgr(item) if img is None else img,item.time
+            yield _pixels(item, blurrer, transparent),item.time
 
 # %% ../nbs/04_video.ipynb #9d9698f2
 def _blur_frames(reader, writer, blurrer, transparent=False, done=None):
-    "Blur all frames of `reader` into `writer`, call `done(n, img)` after each, return their number."
+    "Blur all frames of `reader` into `writer`, call `done(n, img, frame)` after each, return their number."
     n,frames,packets = 0,deque(),deque()
-    inputs = _blurrer_inputs(reader, frames, packets, blurrer.accepts_yuv and not transparent)
+    inputs = _blurrer_inputs(reader, frames, packets, blurrer, transparent)
     with closing(blurrer.stream(inputs, transparent)) as outputs:
         for img in outputs:
             while packets: writer.copy(packets.popleft())
-            writer.write(img, frames.popleft())
-            if done: done(n, img)
+            frame = frames.popleft()
+            writer.write(img, frame)
+            if done: done(n, img, frame)
             n += 1
     while packets: writer.copy(packets.popleft())
     return n
@@ -57,14 +64,13 @@ class Report:
     "Result of `blur_video`."
     path: Path           # the result
     frames: int          # number of frames in the result
-    expected: int        # number of frames in the source, by its header; None if unknown
     seconds: float       # duration of the work
     audio: str           # the sound was 'copied', 'converted to AAC' (or Opus, MP3), 'left out' or 'none'
     n_failed: int        # number of frames in which the model failed; they are blurred as a whole
     error: str           # why the model failed last
     stills: list[Path]   # images saved on the way
     n_undecodable: int   # number of pieces of the source that could not be decoded
-    read_error: str      # why the source could not be read to its end; empty if it could
+    missing: str         # what is missing at the end of the source, in words; empty if it is complete
     notes: list[str]     # other differences from the source
 
 # %% ../nbs/04_video.ipynb #8589fb0e
@@ -73,9 +79,8 @@ def fps(self:Report): return self.frames/self.seconds
 
 @patch(as_prop=True)
 def ended_early(self:Report):
-    "Did the source end early, by more than two frames and a twentieth of its length?"
-    if self.read_error: return True
-    return bool(self.expected) and self.frames < self.expected - max(2, .05*self.expected)
+    "Does the source contain less than its header states?"
+    return bool(self.missing)
 
 @patch(as_prop=True)
 def is_incomplete(self:Report):
@@ -97,7 +102,7 @@ def __repr__(self:Report):
     if self.stills: facts.append(f'{len(self.stills)} stills')
     if self.n_failed: facts.append(f'model failed on {self.n_failed} frames: {self.error}')
     if self.n_undecodable: facts.append(f'{self.n_undecodable} undecodable in the source')
-    if self.ended_early: facts.append(f'the source ended early, {self.expected} frames expected')
+    if self.ended_early: facts.append(f'the source ended early: {self.missing}')
     return f'<Report of {self.path.name}: {"; ".join([*facts, *self.notes])}>'
 
 # %% ../nbs/04_video.ipynb #0ef06c35
@@ -115,9 +120,38 @@ def _no_person_note(blurrer):
         yield 'no person was found, so every frame is blurred as a whole'
 
 def _make_report(dst, n, seconds, audio, reader, writer, blurrer, stills):
-    notes = [*reader.normalizer.notes.values(), *writer.notes, *_no_person_note(blurrer)]
-    return Report(dst, n, reader.n_frames, seconds, audio, blurrer.n_failed, str(blurrer.last_error or ''),
-                  stills.paths, reader.n_undecodable, reader.read_error, notes)
+    notes = [*reader.notes, *reader.normalizer.notes.values(), *writer.notes, *_no_person_note(blurrer)]
+    return Report(dst, n, seconds, audio, blurrer.n_failed, str(blurrer.last_error or ''),
+                  stills.paths, reader.n_undecodable, reader.missing, notes)
+
+# %% ../nbs/04_video.ipynb #f76c4afa
+class _LogLines:
+    "Progress for a log: a line for each tenth, but at most every 5 seconds, or a line each minute."
+    def __init__(self, total, name):
+        self.total,self.name,self.n,self.tenths = total,name,0,0
+        self.start = self.last = perf_counter()
+
+    def __enter__(self): return self
+    def __exit__(self, *args): pass
+
+    def update(self):
+        self.n += 1
+        tenths,now = 10*self.n//self.total if self.total else 0,perf_counter()
+        if now - self.last < (5 if tenths > self.tenths else 60): return
+        self.tenths,self.last = tenths,now
+        share = f'{100*self.n/self.total:.0f} %, ' if self.total else ''
+        print(f'{self.name}: {share}{self.n} frames, {self.n/(now - self.start):.0f} frames/s', file=sys.stderr, flush=True)
+
+def _progress(total, name, wanted):
+    "Return a progress bar for a terminal or a notebook, or lines for a log."
+    is_shown = sys.stderr.isatty() or 'ipykernel' in sys.modules
+    if is_shown or not wanted: return tqdm(total=total, unit=' frames', desc=name, disable=not wanted)
+    return _LogLines(total, name)
+
+# %% ../nbs/04_video.ipynb #e9d2c159
+def _as_still(img, frame, aspect):
+    "Return `img`, BGR or a `YuvFrame` made from `frame`, as an image with square pixels."
+    return square_pixels(img.bgr() if isinstance(img, YuvFrame) else img, aspect, frame)
 
 # %% ../nbs/04_video.ipynb #002b62e1
 def blur_video(
@@ -129,6 +163,8 @@ def blur_video(
     overwrite:bool=False,   # replace `dst` and stills that exist?
     progress:bool=True,     # show a progress bar?
     transparent:bool=False, # write the person without background?
+    start=0,                # second of the clip at which to start
+    end=None,               # second of the clip at which to stop; None: its end
 ) -> Report:
     "Blur the background of a clip and keep everything else. Raises `VideoError`; then nothing is written."
     src = check_source(src)
@@ -136,25 +172,25 @@ def blur_video(
     else: dst = check_destination(src, dst, FORMATS, overwrite)
     blurrer = as_blurrer(blurrer)
     blurrer.reset()
-    start,kind = perf_counter(),dst.suffix.lower()
+    began,kind = perf_counter(),dst.suffix.lower()
     stills_dir = Path(stills_dir or dst.with_name(f'{dst.stem}-stills'))
     saved = Stills(stills_dir, stills, overwrite, '.png' if transparent else '.jpg')
     atomic = atomic_file if kind else atomic_folder
-    with _opencv_threads(default_threads()), VideoReader(src) as reader, saved, atomic(dst, overwrite) as tmp:
+    with _opencv_threads(default_threads()), VideoReader(src, start, end) as reader, saved, atomic(dst, overwrite) as tmp:
         writer = (ALPHA_FORMATS if transparent else FORMATS)[kind](tmp, reader)
         try:
-            with tqdm(total=reader.n_frames, unit=' frames', desc=src.name, disable=not progress) as bar:
-                def done(n, img):
-                    saved.add(n, img)
+            with _progress(reader.n_frames, src.name, progress) as bar:
+                def done(n, img, frame):
+                    if stills and n % stills == 0: saved.add(n, _as_still(img, frame, reader.aspect))
                     bar.update()
                 n = _blur_frames(reader, writer, blurrer, transparent, done)
-            if not n: raise VideoError(f'{src} has no frame that can be decoded.')
+            if not n: raise VideoError(f"{src} has no frame that can be decoded{' in this part' if start or end else ''}.")
             # before closing: PyAV 19 describes no stream of a closed file
             audio = writer.audio_report(bool(reader.audio))
             writer.close()
         except (av.error.FFmpegError, OSError) as e:
             raise VideoError(f'{dst} cannot be written: {e.strerror}.') from e
-    return _make_report(dst, n, perf_counter() - start, audio, reader, writer, blurrer, saved)
+    return _make_report(dst, n, perf_counter() - began, audio, reader, writer, blurrer, saved)
 
 # %% ../nbs/04_video.ipynb #fa9ce4e7
 def _read_image(src):
