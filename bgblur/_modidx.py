@@ -992,5 +992,6 @@ d = { 'settings': { 'branch': 'main',
                               'bgblur.video._pixels': ('video.html#_pixels', 'bgblur/video.py'),
                               'bgblur.video._progress': ('video.html#_progress', 'bgblur/video.py'),
                               'bgblur.video._read_image': ('video.html#_read_image', 'bgblur/video.py'),
+                              'bgblur.video._transparency_note': ('video.html#_transparency_note', 'bgblur/video.py'),
                               'bgblur.video.blur_image': ('video.html#blur_image', 'bgblur/video.py'),
                               'bgblur.video.blur_video': ('video.html#blur_video', 'bgblur/video.py')}}}

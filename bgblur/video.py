@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-import cv2
+import cv2, numpy as np
 import av    # after OpenCV: both load a GUI library, and with PyAV's the windows of OpenCV hang
 from fastcore.basics import patch
 from tqdm import tqdm
@@ -41,7 +41,9 @@ def _blurrer_inputs(reader, frames, packets, blurrer, transparent):
         if isinstance(item, av.Packet): packets.append(item)
         else:
             frames.append(item)
-            yield _pixels(item, blurrer, transparent),item.time
+            img = _pixels(item, blurrer, transparent)
+            reader.is_transparent |= isinstance(img, np.ndarray) and img.shape[2] == 4
+            yield img,item.time
 
 # %% ../nbs/04_video.ipynb #9d9698f2
 def _blur_frames(reader, writer, blurrer, transparent=False, done=None):
@@ -119,12 +121,18 @@ def _no_person_note(blurrer):
     if blurrer.n_with_person == 0 and not blurrer.n_failed:
         yield 'no person was found, so every frame is blurred as a whole'
 
-def _make_report(dst, n, seconds, audio, reader, writer, blurrer, stills):
-    notes = [*reader.notes, *reader.normalizer.notes.values(), *writer.notes, *_no_person_note(blurrer)]
+def _transparency_note(reader, transparent):
+    "Yield a note if the source has transparent parts and the result has none."
+    if reader.is_transparent and not transparent:
+        yield 'the source is transparent in places, where the result shows black or the new background'
+
+def _make_report(dst, n, seconds, audio, reader, writer, blurrer, stills, transparent):
+    notes = [*reader.notes, *reader.normalizer.notes.values(), *writer.notes, *_transparency_note(reader, transparent),
+             *_no_person_note(blurrer)]
     return Report(dst, n, seconds, audio, blurrer.n_failed, str(blurrer.last_error or ''),
                   stills.paths, reader.n_undecodable, reader.missing, notes)
 
-# %% ../nbs/04_video.ipynb #f76c4afa
+# %% ../nbs/04_video.ipynb #12aec1a2
 class _LogLines:
     "Progress for a log: a line for each tenth, but at most every 5 seconds, or a line each minute."
     def __init__(self, total, name):
@@ -148,7 +156,7 @@ def _progress(total, name, wanted):
     if is_shown or not wanted: return tqdm(total=total, unit=' frames', desc=name, disable=not wanted)
     return _LogLines(total, name)
 
-# %% ../nbs/04_video.ipynb #e9d2c159
+# %% ../nbs/04_video.ipynb #4b0a7c9f
 def _as_still(img, frame, aspect):
     "Return `img`, BGR or a `YuvFrame` made from `frame`, as an image with square pixels."
     return square_pixels(img.bgr() if isinstance(img, YuvFrame) else img, aspect, frame)
@@ -190,7 +198,7 @@ def blur_video(
             writer.close()
         except (av.error.FFmpegError, OSError) as e:
             raise VideoError(f'{dst} cannot be written: {e.strerror}.') from e
-    return _make_report(dst, n, perf_counter() - began, audio, reader, writer, blurrer, saved)
+    return _make_report(dst, n, perf_counter() - began, audio, reader, writer, blurrer, saved, transparent)
 
 # %% ../nbs/04_video.ipynb #fa9ce4e7
 def _read_image(src):

@@ -114,6 +114,8 @@ class VideoReader:
         # what the container says about the shape of a pixel comes before what the codec says
         self.aspect,self.base_rate = self.video.sample_aspect_ratio,self.video.base_rate
         self.n_undecodable,self.read_error,self.normalizer,self.notes = 0,'',FrameNormalizer(),[]
+        # set by the loop that looks at the pixels
+        self.is_transparent = False
         self._prepare()
 
     @property
@@ -126,7 +128,7 @@ class VideoReader:
     def __enter__(self): return self
     def __exit__(self, *args): self.close()
 
-# %% ../../nbs/io/reader.ipynb #54010f04
+# %% ../../nbs/io/reader.ipynb #07cba434
 def _part(start, end):
     "Return start and length as fractions; length None if `end` is. Raises `VideoError` if they are not a part of a clip."
     check_number(start, 0, 1e9, 'start')
@@ -135,7 +137,7 @@ def _part(start, end):
     if end <= start: raise VideoError(f'The end must come after the start, got {start:g} to {end:g} seconds.')
     return Fraction(start),Fraction(end) - Fraction(start)
 
-# %% ../../nbs/io/reader.ipynb #45fba1d3
+# %% ../../nbs/io/reader.ipynb #6e89bca9
 _ALPHA_DECODERS = {'vp8': 'libvpx', 'vp9': 'libvpx-vp9'}
 
 def open_decoder(
@@ -151,7 +153,7 @@ def open_decoder(
     decoder.thread_type,decoder.thread_count = 'AUTO',default_threads()
     return decoder
 
-# %% ../../nbs/io/reader.ipynb #585d73f2
+# %% ../../nbs/io/reader.ipynb #77528a1b
 @patch
 def _prepare(self:VideoReader):
     "Note where the clip starts, and how many frames and seconds the header states; 0 if it doesn't."
@@ -188,7 +190,7 @@ def _demuxed(self:VideoReader):
             self._measure(fix_times(packet))
             yield packet
 
-# %% ../../nbs/io/reader.ipynb #bfe47e25
+# %% ../../nbs/io/reader.ipynb #48ca245b
 _WITH_INDEX = 'mov','matroska','avi'
 
 @patch
@@ -213,7 +215,7 @@ def _is_before(self:VideoReader, packet):
     # a decoder needs the last packet before the start, and players know that they must not play it
     return end <= 0 if self.start else packet.is_discard and end + (packet.duration or 0) <= 0
 
-# %% ../../nbs/io/reader.ipynb #24eeffc0
+# %% ../../nbs/io/reader.ipynb #11fc7ee2
 @patch
 def _until_end(self:VideoReader, packets):
     "Yield `packets` until all of video and sound have reached the end."
@@ -242,7 +244,7 @@ def _packets(self:VideoReader):
     except IndexError: self.read_error = 'a stream begins in the middle of it'
     yield None
 
-# %% ../../nbs/io/reader.ipynb #fffd2389
+# %% ../../nbs/io/reader.ipynb #9079ddab
 @patch(as_prop=True)
 def missing(self:VideoReader):
     "Return in words what is missing at the end of the file; '' if nothing is. Call it after the last frame."
@@ -271,7 +273,7 @@ def _decode_start(self:VideoReader, packet):
     with suppress(av.error.FFmpegError): self.decoder.decode(packet)
     return []
 
-# %% ../../nbs/io/reader.ipynb #ec0c865e
+# %% ../../nbs/io/reader.ipynb #e43c493b
 @patch
 def _in_part(self:VideoReader, frame):
     "Does `frame` belong to the part that is wanted? One that starts before it and ends in it starts at 0."
@@ -312,8 +314,8 @@ def frames(self:VideoReader):
     "Return a generator of the frames alone."
     return (f for f in self if isinstance(f, av.VideoFrame))
 
-# %% ../../nbs/io/reader.ipynb #751f27d4
-def _timecode(stream): return stream.metadata.get('timecode')
+# %% ../../nbs/io/reader.ipynb #0ae6de6f
+def _timecode(stream): return {k.lower(): v for k,v in stream.metadata.items()}.get('timecode')
 
 @patch(as_prop=True)
 def timecode(self:VideoReader):
