@@ -132,7 +132,7 @@ def _make_report(dst, n, seconds, audio, reader, writer, blurrer, stills, transp
     return Report(dst, n, seconds, audio, blurrer.n_failed, str(blurrer.last_error or ''),
                   stills.paths, reader.n_undecodable, reader.missing, notes)
 
-# %% ../nbs/04_video.ipynb #12aec1a2
+# %% ../nbs/04_video.ipynb #25060a59
 class _LogLines:
     "Progress for a log: a line for each tenth, but at most every 5 seconds, or a line each minute."
     def __init__(self, total, name):
@@ -156,7 +156,7 @@ def _progress(total, name, wanted):
     if is_shown or not wanted: return tqdm(total=total, unit=' frames', desc=name, disable=not wanted)
     return _LogLines(total, name)
 
-# %% ../nbs/04_video.ipynb #4b0a7c9f
+# %% ../nbs/04_video.ipynb #a61a325b
 def _as_still(img, frame, aspect):
     "Return `img`, BGR or a `YuvFrame` made from `frame`, as an image with square pixels."
     return square_pixels(img.bgr() if isinstance(img, YuvFrame) else img, aspect, frame)

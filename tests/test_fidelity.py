@@ -103,11 +103,14 @@ def test_pause_in_an_avi(tmp_path, small):
     "AVI has one frame rate. A clip that pauses gets a finer one, so no frame drifts away from the sound."
     pts = [*range(10), *range(60, 70)]
     src = write(tmp_path/'a.mp4', small[:20], pts, sound=3)
-    got = times(blur(src, tmp_path/'out.avi').path)
-    assert len(got) == 20 and max(abs(a - b/25) for a, b in zip(got, pts)) < .06
-    # the reader, too, must not take the time of the next frame
-    with VideoReader(tmp_path/'out.avi') as r: got = [f.time for f in r.frames()]
-    assert max(abs(a - b/25) for a, b in zip(got, pts)) < .06
+    assert times(blur(src, tmp_path/'out.avi').path) == [Fraction(k, 25) for k in pts]
+
+
+def test_avi_of_others(tmp_path, small):
+    "FFmpeg gives each frame of H.264 in an AVI the time of the next one."
+    src = write(tmp_path/'a.avi', small[:20], options={'bf': '0'})
+    assert times(src)[0] > 0
+    with VideoReader(src) as r: assert [f.time for f in r.frames()] == pytest.approx([k/25 for k in range(20)], abs=.001)
 
 
 def test_gif_as_browsers_show_it(tmp_path, small):
@@ -348,11 +351,9 @@ def test_sound_that_browsers_play(tmp_path, small, codec, kind, becomes):
 
 @pytest.mark.parametrize('kind, channels', [('mp4', 8), ('webm', 8), ('avi', 2)])
 def test_surround_sound(tmp_path, small, kind, channels):
-    report = blur(write(tmp_path/'a.mkv', small[:10], sound=.4, codec='pcm_s16le', layout='7.1'), tmp_path/f'b.{kind}')
-    with av.open(str(report.path)) as c:
-        kept = c.streams.audio[0].channels
-        assert kept == channels or kind == 'avi' and kept == 8
-    assert any('mixed down' in n for n in report.notes) == (kept < 8)
+    report = blur(write(tmp_path/'a.mkv', small[:10], sound=.4, codec='libopus', layout='7.1'), tmp_path/f'b.{kind}')
+    with av.open(str(report.path)) as c: assert c.streams.audio[0].channels == channels
+    assert any('mixed down' in n for n in report.notes) == (channels < 8)
 
 
 def with_extras(path, small):
@@ -394,7 +395,8 @@ def test_part_of_a_clip(tmp_path, small, kind):
     k = 13 if report.frames == 22 else 12
     assert cv2.absdiff(read_frames(report.path)[3], small[k + 3]).mean() < 5
     found = spans(report.path)
-    assert found['video'][0] == 0 and found['video'][1] == pytest.approx(.88, abs=.05) and found['audio'][1] == pytest.approx(.88, abs=.06)
+    assert found['video'][0] == 0 and -.05 < found['audio'][0] < .05
+    assert found['video'][1] == pytest.approx(.88, abs=.05) and found['audio'][1] == pytest.approx(.88, abs=.06)
 
 
 def test_part_with_chapters(tmp_path, small):
@@ -403,8 +405,21 @@ def test_part_with_chapters(tmp_path, small):
     assert any('time code' in n for n in report.notes)
 
 
+def test_part_by_the_command(tmp_path, small):
+    src = write(tmp_path/'a.mp4', small, sound=2)
+    assert bgblur('video', src, '--start', '0:00.5', '--duration', '1', '-q').returncode == 0
+    with av.open(str(tmp_path/'a-blurred.mp4')) as c: assert c.duration == pytest.approx(1_000_000, abs=50_000)
+    for wrong in (('--start', 'soon'), ('--end', '1', '--duration', '1'), ('--end', '-1')):
+        result = bgblur('video', src, '-o', tmp_path/'c.mp4', *wrong)
+        assert result.returncode == 2 and 'Traceback' not in result.stderr and not (tmp_path/'c.mp4').exists()
+
+
 def test_part_that_does_not_exist(tmp_path, small):
     src = write(tmp_path/'a.mp4', small[:25])
     with pytest.raises(Exception, match='no frame that can be decoded in this part'): blur_video(src, tmp_path/'b.mp4', plain, start=5, progress=False)
     with pytest.raises(Exception, match='end must come after the start'): blur_video(src, tmp_path/'b.mp4', plain, start=5, end=4, progress=False)
     assert not (tmp_path/'b.mp4').exists()
+
+
+def test_address_is_printed_as_typed():
+    for command in ('video', 'image'): one_sentence(bgblur(command, 'https://example.org/a.mp4'), 'https://example.org/a.mp4 is an address')

@@ -148,7 +148,7 @@ def _copy_attachments(self:VideoWriter, out):
     for s in files: out.add_attachment(s.metadata.get('filename', 'file'), s.mimetype or 'application/octet-stream', s.data)
     return []
 
-# %% ../../nbs/io/writer.ipynb #7bd65db4
+# %% ../../nbs/io/writer.ipynb #9e2e023b
 @patch
 def _copy_timecode(self:VideoWriter):
     "Copy the time code, or note that it is left out."
@@ -226,7 +226,7 @@ def close(self:VideoWriter):
     self.out.close()
     if self._needs_display_size(): set_display_size(self.path, round(w*aspect), h)
 
-# %% ../../nbs/io/writer.ipynb #b66f1e57
+# %% ../../nbs/io/writer.ipynb #7107de03
 def avi_tick(
     rate,        # average frames per second of the source, `Fraction`
     base,        # the lowest rate that contains all its times, as FFmpeg estimates it; None if unknown
@@ -261,6 +261,8 @@ class AviWriter(VideoWriter):
         # AVI has no times for H.264, but with these limits x264 writes them into its own data
         self.options |= {'nal-hrd': 'vbr', 'maxrate': '50M', 'bufsize': '50M'}
 
+    # the start of converted sound has times below 0, and FFmpeg would shift all frames but the first
+    def _container_options(self): return {'avoid_negative_ts': 'disabled'}
     def _time_base(self, frame): return avi_tick(self.reader.rate, self.reader.base_rate)
     def _rate(self): return 1/self._time_base(None)
 
@@ -299,7 +301,7 @@ class GifWriter(VideoWriter):
         self.graph.push(frame)
         return self.graph.pull()
 
-# %% ../../nbs/io/writer.ipynb #838ad05c
+# %% ../../nbs/io/writer.ipynb #bc1fd513
 @patch
 def _container_options(self:GifWriter): return {'loop': str(repetitions(self.reader.path))}
 
