@@ -64,19 +64,49 @@ def masked_blur(
 # %% ../nbs/01_blur.ipynb #421d4c81
 def _shares(alpha):
     "Return the weights of person and background, float32 `(2,h,w,3)`."
-    return np.stack([cv2.merge([a]*3) for a in (alpha, 1 - alpha)])
+    share = np.empty((2, *alpha.shape, 3), np.float32)
+    for s,a in zip(share, (alpha, 1 - alpha)): cv2.merge([a]*3, s)
+    return share
 
 def _residual(img, share, both):
     "Return the difference between the frame and the mixture of `both` colours."
     mixed = share*both
-    return img - mixed[0] - mixed[1]
+    rest = np.subtract(img, mixed[0], out=mixed[0])     # in place, because new arrays are slow
+    return np.subtract(rest, mixed[1], out=rest)
 
 def _relax(img, share, both, rounds, weight):
     "Alternate smoothing and residual correction; updates `both` in place."
     gain = share/(share[0]**2 + share[1]**2 + weight)
     for _ in range(rounds):
         for x in both: cv2.blur(x, (3, 3), dst=x, borderType=cv2.BORDER_REPLICATE)
-        both += gain*_residual(img, share, both)
+        rest = _residual(img, share, both)
+        for x,g in zip(both, gain): x += g*rest
+    return both
+
+# %% ../nbs/01_blur.ipynb #293c766c
+_NEAR = np.ones((9, 9), np.uint8)
+
+def _range_nearby(img, share, bg):
+    "Return the smallest and the largest background colours nearby, uint8 `(h,w,3)` each."
+    visible = (share[0][..., 0] < .01).view(np.uint8)
+    seen = cv2.copyTo(cv2.convertScaleAbs(img), visible, cv2.convertScaleAbs(bg))
+    return cv2.erode(seen, _NEAR),cv2.dilate(seen, _NEAR)
+
+# %% ../nbs/01_blur.ipynb #d5d17726
+def _limit(both, share, low, high):
+    "Limit the background to a range and give the person the rest; updates `both` in place."
+    bg = cv2.add(both[1], 0, dtype=cv2.CV_8U)     # rounded, and limited to 0 to 255
+    inside = cv2.min(cv2.max(bg, low), high)
+    at = np.flatnonzero(inside.reshape(-1) != bg.reshape(-1))     # few pixels
+    (f,b),a = both.reshape(2, -1),share[0].reshape(-1)[at]
+    excess = b[at] - inside.reshape(-1)[at]
+    b[at] -= excess
+    f[at] += a*(1 - a)/(a*a + .001)*excess
+
+def _relax_in_range(img, share, both, rounds, weight):
+    "Call `_relax`, but keep the background within the colours nearby, and both colours within 0 to 255."
+    low,high = _range_nearby(img, share, both[1])
+    _limit(_relax(img, share, both, rounds, weight), share, low, high)
     return np.clip(both, 0, 255, out=both)
 
 # %% ../nbs/01_blur.ipynb #a9cfb173
@@ -99,11 +129,12 @@ def estimate_foreground_background(
     "Return the colours of the person and of the background at each pixel, even where one hides the other."
     h,w = alpha.shape
     share = _shares(alpha)
-    if min(h, w) <= 8: both = np.stack([_mean_colour(img, s[..., 0]) for s in share])
+    # the power: pixels that show both colours count little
+    if min(h, w) <= 8: both = np.stack([_mean_colour(img, s[..., 0]**4) for s in share])
     else:
         smaller = estimate_foreground_background(_halve(img), _halve(alpha), rounds, weight)
         both = np.stack([cv2.resize(x, (w, h)) for x in smaller])
-    return _relax(img, share, both, rounds if max(h, w) > 60 else 8, weight)
+    return _relax_in_range(img, share, both, rounds if max(h, w) > 60 else 8, weight)
 
 # %% ../nbs/01_blur.ipynb #b2704a33
 def _from_scratch(img, a):
@@ -115,7 +146,8 @@ def _from_scratch(img, a):
 def _from_last(img, a, last):
     "Return both colours of a region, starting from the last frame's; None if those don't explain this frame."
     share = _shares(a)
-    if abs(_residual(img, share, last)).mean() < 12: return _relax(img, share, last, 2, .02)
+    explained = cv2.norm(_residual(img, share, last), cv2.NORM_L1) < 12*img.size
+    if explained: return _relax_in_range(img, share, last, 2, .02)
 
 # %% ../nbs/01_blur.ipynb #240062a8
 def estimate_layers(

@@ -11,6 +11,10 @@ import numpy as np
 import pytest
 from conftest import BIN, CLIP, ROOT, bgblur, run, sound, times, write_clip
 
+from bgblur.blur import composite
+from bgblur.camera.sources import bgr_to_yuv, yuv_to_bgr_image
+from bgblur.pipeline import Blurrer
+
 ROCKET = ROOT/'sample_data'/'rocket.jpg'
 CORNER = np.s_[:30, -60:]    # of the sample clip's frames: always background
 FACE = np.s_[150:180, 185:215]
@@ -110,6 +114,35 @@ def test_transparent_video(tmp_path, talk, name):
         assert 'Opus' in result.stdout and len(sound(tmp_path/name)) > 20
         assert all(abs(a - b) <= Fraction(1, 1000) for a, b in zip(times(tmp_path/name), times(talk)))
     if name == 'cut': assert 'left out' in result.stdout and {p.suffix for p in (tmp_path/name).iterdir()} == {'.png'}
+
+
+FLOOR = (205, 210, 215)
+
+
+def walking(x):
+    "Return a frame of a leg with a dark shoe at column `x` in front of a bright floor, and its alpha."
+    alpha, leg = np.zeros((240, 320), np.float32), np.full((240, 320, 3), (110, 140, 190), np.uint8)
+    cv2.rectangle(alpha, (x, 0), (x + 28, 168), 1, -1)
+    cv2.ellipse(alpha, (x + 24, 180), (36, 16), 0, 0, 360, 1, -1)
+    leg[160:] = (40, 35, 30)
+    alpha = cv2.GaussianBlur(alpha, (0, 0), 2)
+    return composite(leg, alpha, np.full_like(leg, FLOOR)), alpha
+
+
+@pytest.mark.parametrize('background, yuv', [('blur', False), ('blur', True), ('lens', False), ('none', False)])
+def test_floor_that_the_shoe_has_left(background, yuv):
+    "Alpha follows the shoe with a delay. The floor where the shoe was a frame before must not become brighter or darker."
+    steps = [walking(x) for x in range(22, 220, 18)]
+    late = iter([.6*now + .4*before for (_, before), (_, now) in zip(steps, steps[1:])])
+    blurrer = Blurrer(lambda img: (img.max(2) < 200).astype(np.float32), lambda img, p, seconds: next(late),
+                      'blur' if background == 'none' else background, skip=0, max_matte_height=1000, strict=True)
+    for (_, before), (img, now) in zip(steps, steps[1:]):
+        if background == 'none':
+            cut = blurrer.cutout(img)
+            out = composite(cut[..., :3], cut[..., 3]/np.float32(255), np.full_like(img, FLOOR))
+        else: out = yuv_to_bgr_image(blurrer(bgr_to_yuv(img))) if yuv else blurrer(img)
+        left = (before > .1) & (now < .02)
+        assert abs(out[left] - np.float32(FLOOR)).max() < 10
 
 
 def test_cutout_contains_no_background(me, frames):
