@@ -24,7 +24,7 @@ from .core.docs import explain_module
 from .core.errors import BgblurError, check_number, name_of
 from .core.frame import SIDE, resize_area, small_size
 from .io.files import VideoError, check_source
-from .io.image import read_image
+from .io.image import is_image, read_image
 from .io.normalize import to_bgr
 from .io.reader import VideoReader
 from .predict import accepts
@@ -186,7 +186,7 @@ class ImageBackground(Background):
     "An image that fills the frame."
     wrap = .3
     def __init__(self,
-        image,       # path of an image file, or BGR uint8 `(h,w,3)`
+        image,       # path of an image file, or BGR uint8 `(h,w,3)`; where the file is transparent, it is black
     ):
         "Raises `BgblurError` if there is no such file or it can't be read, see `read_image`."
         self.img = image if isinstance(image, np.ndarray) else read_image(image, f'The background {image}')
@@ -299,8 +299,8 @@ def seek(self:VideoBackground,
 def _file_background(spec):
     "Return the image or video in the file `spec` as a background."
     path = check_source(spec)
-    # of an animation OpenCV would show the first frame only
-    if path.suffix.lower() != '.gif' and cv2.haveImageReader(str(path)): return ImageBackground(path)
+    # of an animation, an image background would show the first frame only
+    if path.suffix.lower() != '.gif' and is_image(path): return ImageBackground(path)
     try: return VideoBackground(path)
     except VideoError as e:
         raise VideoError(f'The background {path} is neither an image nor a video that can be read.') from e

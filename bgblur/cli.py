@@ -286,15 +286,15 @@ def image(
 ):
     """Blur or replace the background of an image.
 
-    Writes .jpg, .png, .webp, .bmp or .tif. With -b none the background is transparent: .png or .webp.
-    A video as background contributes its first frame."""
+    The result is in sRGB, and keeps date and camera, but not the location. Writes .jpg, .png, .webp, .bmp or .tif. With
+    -b none the background is transparent: .png or .webp. A video as background contributes its first frame."""
     from bgblur.io.image import ALPHA_IMAGES, IMAGES
     from bgblur.video import blur_image
     transparent = settings.background == 'none'
     dst = _destination(src, output, ALPHA_IMAGES if transparent else IMAGES, settings.background)
     blurrer = blurrer_from(settings, trust)
-    blur_image(src, dst, blurrer, overwrite, transparent)
-    if not quiet: typer.echo(dst)
+    result = blur_image(src, dst, blurrer, overwrite, transparent)
+    if not quiet: typer.echo('\n'.join([str(dst), *result.notes]))
     if blurrer.n_failed:
         _print_traceback(blurrer.last_error)
         typer.echo(f'bgblur: the model failed, so the whole image is hidden. {blurrer.last_error}', err=True)
