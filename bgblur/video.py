@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from .core.docs import explain_module
 from .core.errors import BgblurError, default_threads
+from .core.settings import Encoding
 from .io.files import VideoError, atomic_file, atomic_folder, check_destination, check_source
 from .io.image import ALPHA_IMAGES, IMAGES, Stills, encode_image, read_image
 from .io.normalize import to_bgr, to_yuv
@@ -129,6 +130,7 @@ def blur_video(
     overwrite:bool=False,   # replace `dst` and stills that exist?
     progress:bool=True,     # show a progress bar?
     transparent:bool=False, # write the person without background?
+    encoding=Encoding(),    # quality, codec and preset of the result
 ) -> Report:
     "Blur the background of a clip and keep everything else. Raises `VideoError`; then nothing is written."
     src = check_source(src)
@@ -141,7 +143,7 @@ def blur_video(
     saved = Stills(stills_dir, stills, overwrite, '.png' if transparent else '.jpg')
     atomic = atomic_file if kind else atomic_folder
     with _opencv_threads(default_threads()), VideoReader(src) as reader, saved, atomic(dst, overwrite) as tmp:
-        writer = (ALPHA_FORMATS if transparent else FORMATS)[kind](tmp, reader)
+        writer = (ALPHA_FORMATS if transparent else FORMATS)[kind](tmp, reader, encoding)
         try:
             with tqdm(total=reader.n_frames, unit=' frames', desc=src.name, disable=not progress) as bar:
                 def done(n, img):
