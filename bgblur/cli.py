@@ -31,7 +31,7 @@ import typer.core
 
 from .core.docs import explain_module
 from .core.errors import BgblurError
-from .core.settings import SETTINGS, Settings
+from .core.settings import SETTINGS, Choices, Encoding, Settings, declared
 
 # %% ../nbs/11_cli.ipynb #fa10b158
 class _PlainHelp:
@@ -87,25 +87,30 @@ def _options(version:Annotated[bool, typer.Option('--version', callback=_print_v
 
 # %% ../nbs/11_cli.ipynb #b7265508
 def _option(f):
-    "Return the command-line option of the field `f` of `Settings`, as a parameter of a function."
+    "Return the command-line option of the field `f` of `Settings` or `Encoding`, as a parameter of a function."
     m = f.metadata
-    names = (m['short'], f"--{f.name.replace('_', '-')}") if m['short'] else ()
-    kind = Literal[m['choices']] if m['choices'] else f.type
-    info = _typed(kind, *names, help=m['help'], default=m['unset'], min=m['lo'], max=m['hi'], metavar=m['metavar'])
+    long = f"--{f.name.replace('_', '-')}"
+    names,kind,limits = (m['short'], long) if m['short'] else (),f.type,dict(min=m['lo'], max=m['hi'])
+    # typer has no type for a word or a number: `Encoding` itself checks the text
+    if m['choices'] and m['hi'] is not None: kind,limits = str,{}
+    elif m['choices']: kind = Literal[m['choices']] if f.default else Optional[Literal[m['choices']]]
+    if isinstance(f.default, bool): info = _flag(long, help=m['help'])
+    else: info = _typed(kind, *names, help=m['help'], default=m['unset'], metavar=m['metavar'], **limits)
     return Parameter(f.name, Parameter.KEYWORD_ONLY, default=f.default, annotation=info)
 
 # %% ../nbs/11_cli.ipynb #87f20573
 def with_settings(
-    f,      # a command with a parameter `settings`
-):          # the same command with one option per setting
-    "Replace the parameter `settings` of a command by one option per field of `Settings`."
+    f,      # a command; the defaults of some parameters are `Settings()` or `Encoding()`
+):          # the same command with one option per field of these
+    "Replace each parameter whose default is a `Choices` by one option per field."
+    params = {p.name: p.replace(kind=Parameter.KEYWORD_ONLY) for p in signature(f).parameters.values()}
+    kinds = {name: type(p.default) for name,p in params.items() if isinstance(p.default, Choices)}
     @wraps(f)
-    def command(**args): return f(settings=Settings(**{name: args.pop(name) for name in SETTINGS}), **args)
-    options = [_option(x) for x in SETTINGS.values()]
-    params = signature(f).parameters.values()
-    keyword = [p.replace(kind=Parameter.KEYWORD_ONLY) for p in params]
-    command.__signature__ = signature(f).replace(parameters=[
-        q for p in keyword for q in (options if p.name == 'settings' else [p])])
+    def command(**args):
+        made = {name: kind(**{field: args.pop(field) for field in declared(kind)}) for name,kind in kinds.items()}
+        return f(**made, **args)
+    options = {name: [_option(x) for x in declared(kind).values()] for name,kind in kinds.items()}
+    command.__signature__ = signature(f).replace(parameters=[q for name,p in params.items() for q in options.get(name, [p])])
     return command
 
 # %% ../nbs/11_cli.ipynb #ff516f3b
@@ -248,6 +253,10 @@ def video(
     output:Output=None,
     settings:Settings=Settings(),
     trust:Trust=False,
+    encoding:Encoding=Encoding(),
+    start:Start=None,
+    end:End=None,
+    duration:Duration=None,
     stills:_typed(int, min=0, metavar='N', help='Save every N-th frame as an image.', default='none')=0,
     stills_dir:_typed(Optional[Path], metavar='DIR', help='Save the images in this folder.', default='DST with -stills')=None,
     overwrite:Overwrite=False,
@@ -262,11 +271,13 @@ def video(
     from bgblur.video import blur_video
     if stills_dir and not stills: raise typer.BadParameter('also needs --stills N, the number of frames from one image to the next.',
                                                            param_hint='--stills-dir')
+    start,end = part_of_clip(start, end, duration)
     transparent = settings.background == 'none'
     suffixes = [suffix for suffix in ALPHA_FORMATS if suffix] if transparent else FORMATS
     dst = _destination(src, output, suffixes, settings.background)
     blurrer = blurrer_from(settings, trust)
-    report = blur_video(src, dst, blurrer, stills, stills_dir, overwrite, progress=not quiet, transparent=transparent)
+    report = blur_video(src, dst, blurrer, stills, stills_dir, overwrite, progress=not quiet, transparent=transparent,
+                        start=start, end=end, encoding=encoding)
     if not quiet: typer.echo(report)
     _print_problems(report, src, blurrer.last_error)
     if report.n_failed or report.is_incomplete: raise typer.Exit(1)

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from .core.docs import explain_module
 from .core.errors import BgblurError, default_threads
 from .core.frame import YuvFrame, over_black
+from .core.settings import Encoding
 from .io.files import VideoError, atomic_file, atomic_folder, check_destination, check_source
 from .io.image import ALPHA_IMAGES, IMAGES, Stills, encode_image, load_image
 from .io.normalize import square_pixels, to_bgr, to_image, to_yuv
@@ -173,6 +174,7 @@ def blur_video(
     transparent:bool=False, # write the person without background?
     start=0,                # second of the clip at which to start
     end=None,               # second of the clip at which to stop; None: its end
+    encoding=Encoding(),    # quality, codec and preset of the result
 ) -> Report:
     "Blur the background of a clip and keep everything else. Raises `VideoError`; then nothing is written."
     src = check_source(src)
@@ -185,7 +187,7 @@ def blur_video(
     saved = Stills(stills_dir, stills, overwrite, '.png' if transparent else '.jpg')
     atomic = atomic_file if kind else atomic_folder
     with _opencv_threads(default_threads()), VideoReader(src, start, end) as reader, saved, atomic(dst, overwrite) as tmp:
-        writer = (ALPHA_FORMATS if transparent else FORMATS)[kind](tmp, reader)
+        writer = (ALPHA_FORMATS if transparent else FORMATS)[kind](tmp, reader, encoding)
         try:
             with _progress(reader.n_frames, src.name, progress) as bar:
                 def done(n, img, frame):
