@@ -12,6 +12,7 @@ from av.video.reformatter import Interpolation
 from conftest import bgblur, one_sentence, read_frames, times
 from test_faults import SMALL, blur, encode, plain
 
+from bgblur.core.settings import Encoding
 from bgblur.io.reader import VideoReader
 from bgblur.pipeline import Blurrer
 from bgblur.video import blur_video
@@ -338,6 +339,14 @@ def test_stereo_sound_without_names_for_its_channels(tmp_path, small):
     report = blur(src, tmp_path/'b.mp4')
     assert complete(report) and report.audio == 'converted to AAC'
     with av.open(str(report.path)) as c: assert c.streams.audio[0].layout.name == 'stereo'
+
+
+def test_keep_audio(tmp_path, small):
+    "Sound that an MP4 can hold is copied on request. What it refuses at its end is found before the work, and converted."
+    keep = Encoding(keep_audio=True)
+    assert blur(write(tmp_path/'a.mkv', small[:10], sound=.4, codec='ac3'), tmp_path/'a.mp4', encoding=keep).audio == 'copied'
+    avi = write(tmp_path/'b.avi', small[:10], sound=.4, codec='pcm_s16le', video='mjpeg')
+    assert blur(avi, tmp_path/'b.mp4', encoding=keep).audio == 'converted to AAC'
 
 
 @pytest.mark.parametrize('codec, kind, becomes', [('ac3', 'mp4', 'aac'), ('eac3', 'mp4', 'aac'), ('pcm_s16le', 'mp4', 'aac'), ('mp2', 'mp4', 'aac'),
