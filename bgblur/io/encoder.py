@@ -6,7 +6,7 @@
 __all__ = ['EFFICIENCY', 'CODECS', 'x264_options', 'video_bit_rate', 'rate_limit', 'limit_options', 'Codec', 'choose_codec',
            'refuse_choices', 'encoder_options', 'size_note']
 
-# %% ../../nbs/io/encoder.ipynb #9f37ed5e
+# %% ../../nbs/io/encoder.ipynb #d7077261
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from ..core.settings import Encoding
 from .files import VideoError
 from .reader import VideoReader, open_container
 
-# %% ../../nbs/io/encoder.ipynb #6ea71974
+# %% ../../nbs/io/encoder.ipynb #40cb4b64
 def x264_options(
     crf:float=15,       # quality, 1 (best) to 51
     preset=None,        # preset of x264; None: ours
@@ -35,7 +35,7 @@ def x264_options(
             # threads that share a frame wait for each other
             'thread_type': 'frame', 'threads': str(default_threads())}
 
-# %% ../../nbs/io/encoder.ipynb #697b60b7
+# %% ../../nbs/io/encoder.ipynb #4099bac9
 def _packet_rate(container, video, rate):
     "Return the bit rate of the packets of `video` in bits per second, up to the first damage."
     n,n_bytes,times = 0,0,[]
@@ -59,7 +59,7 @@ def video_bit_rate(
     if not reader.path.is_file(): return None
     with open_container(reader.path) as again: return _packet_rate(again, again.streams[video.index], reader.rate)
 
-# %% ../../nbs/io/encoder.ipynb #48a56454
+# %% ../../nbs/io/encoder.ipynb #7beaafd5
 #: bits of H.264 for the quality of one bit of these codecs; other codecs are not better than H.264
 EFFICIENCY = {'hevc': 1.5, 'vp9': 1.4, 'av1': 1.9}
 
@@ -83,7 +83,7 @@ def limit_options(
     maxrate = limit/(1 + .9*buffer/(seconds or 8))
     return {'maxrate': str(round(maxrate)), 'bufsize': str(round(maxrate*buffer))}
 
-# %% ../../nbs/io/encoder.ipynb #ab2d2b2b
+# %% ../../nbs/io/encoder.ipynb #7d2c4980
 def _x265_options(crf, preset, fine):
     "Return the options of FFmpeg's encoder libx265."
     n = default_threads()
@@ -94,7 +94,8 @@ def _svtav1_options(crf, preset, fine):
     "Return the options of FFmpeg's encoder libsvtav1."
     # SVT-AV1 has no option for its log, only this variable; 1: errors only
     os.environ.setdefault('SVT_LOG', '1')
-    return {'crf': str(round(crf)), 'preset': preset or '10', 'svtav1-params': f'lp={default_threads()}'}
+    # without the second parameter, it exceeds a limit by up to a quarter
+    return {'crf': str(round(crf)), 'preset': preset or '10', 'svtav1-params': f'lp={default_threads()}:mbr-overshoot-pct=20'}
 
 def _vp9_options(crf, preset, fine):
     "Return the options of FFmpeg's encoder libvpx-vp9."
@@ -103,7 +104,7 @@ def _vp9_options(crf, preset, fine):
     return {'crf': str(round(crf)), 'b': '0', 'deadline': 'realtime' if int(speed) >= 5 else 'good', 'cpu-used': speed,
             'row-mt': '1', 'threads': str(default_threads())}
 
-# %% ../../nbs/io/encoder.ipynb #9963e7f5
+# %% ../../nbs/io/encoder.ipynb #b1972774
 @dataclass(frozen=True)
 class Codec:
     "A video codec and its encoder."
@@ -127,9 +128,9 @@ CODECS = {c.name: c for c in (
     Codec('av1', 'AV1', 'libsvtav1', _svtav1_options, _words(30, 12, 6), tuple(map(str, range(14))), 64),
     Codec('vp9', 'VP9', 'libvpx-vp9', _vp9_options, _words(32, 20, 10), tuple(map(str, range(9)))))}
 
-# %% ../../nbs/io/encoder.ipynb #e8ed5b3b
+# %% ../../nbs/io/encoder.ipynb #d1d43d8a
 def choose_codec(
-    encoding:Encoding,
+    encoding:Encoding,  # the user's choice
     names,              # the codecs that the container can hold; the first is the default
     container,          # FFmpeg's name of it, such as 'mp4'
 ) -> Codec:
@@ -143,17 +144,17 @@ def choose_codec(
     return codec
 
 def refuse_choices(
-    encoding:Encoding,
+    encoding:Encoding,  # the user's choice
     title,              # what is written, such as 'GIF'
 ):
     "Raise `VideoError` if `encoding` contains a choice that a format without choices would ignore."
     for name in encoding.changed():
         if name != 'keep_audio': raise VideoError(f'{title} has no {name} to choose: leave out --{name}.')
 
-# %% ../../nbs/io/encoder.ipynb #10b07530
+# %% ../../nbs/io/encoder.ipynb #b796b026
 def encoder_options(
-    codec:Codec,
-    encoding:Encoding,
+    codec:Codec,            # what `choose_codec` returns
+    encoding:Encoding,      # the user's choice
     reader:VideoReader,     # the source
     rate=None,              # bits per second of its video, or None if unknown
 ) -> dict:
@@ -174,16 +175,16 @@ def encoder_options(
         if 'b' in options: options['b'] = options['maxrate']
     return options
 
-# %% ../../nbs/io/encoder.ipynb #f064d47c
+# %% ../../nbs/io/encoder.ipynb #3df269a1
 def size_note(
     rate,               # bits per second of the result's video
     source_rate,        # bits per second of the source's video, or None if unknown
-    encoding:Encoding,
+    encoding:Encoding,  # the user's choice
 ) -> str:               # empty if there is nothing to say
     "Return a note if the result has more than 1.5 times the bit rate of the source."
-    if not source_rate or rate <= 1.5*source_rate: return ''
+    if not source_rate or round(rate/source_rate, 1) <= 1.5: return ''
     todo = '' if encoding.quality == 'small' else ': use --quality small for a smaller file'
     return f'the video has {rate/source_rate:.1f} times the bit rate of the source{todo}'
 
-# %% ../../nbs/io/encoder.ipynb #a9921735
+# %% ../../nbs/io/encoder.ipynb #cf8bb8a7
 explain_module(__name__)
