@@ -6,7 +6,7 @@
 __all__ = ['EFFICIENCY', 'CODECS', 'LIMITS', 'x264_options', 'video_bit_rate', 'rate_limit', 'limit_options', 'Codec',
            'choose_codec', 'refuse_choices', 'encoder_options', 'size_note']
 
-# %% ../../nbs/io/encoder.ipynb #ecd7a55f
+# %% ../../nbs/io/encoder.ipynb #b7ac1333
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from ..core.settings import Encoding
 from .files import VideoError
 from .reader import VideoReader, open_container
 
-# %% ../../nbs/io/encoder.ipynb #713b11c9
+# %% ../../nbs/io/encoder.ipynb #859b5b01
 def x264_options(
     crf:float=15,       # quality, 1 (best) to 51
     preset=None,        # preset of x264; None: ours
@@ -35,7 +35,7 @@ def x264_options(
             # threads that share a frame wait for each other
             'thread_type': 'frame', 'threads': str(default_threads())}
 
-# %% ../../nbs/io/encoder.ipynb #f16b1952
+# %% ../../nbs/io/encoder.ipynb #95b710e7
 def _packet_rate(container, video, rate):
     "Return the bit rate of the packets of `video` in bits per second, up to the first damage."
     n,n_bytes,times = 0,0,[]
@@ -59,7 +59,7 @@ def video_bit_rate(
     if not reader.path.is_file(): return None
     with open_container(reader.path) as again: return _packet_rate(again, again.streams[video.index], reader.rate)
 
-# %% ../../nbs/io/encoder.ipynb #de871e47
+# %% ../../nbs/io/encoder.ipynb #eedec5de
 #: bits of H.264 for the quality of one bit of these codecs; other codecs are not better than H.264
 EFFICIENCY = {'hevc': 1.5, 'vp9': 1.4, 'av1': 1.9}
 
@@ -84,7 +84,7 @@ def limit_options(
     maxrate = limit/(1 + .9*buffer/(seconds or 8))
     return {'maxrate': str(round(maxrate)), 'bufsize': str(round(maxrate*buffer))}
 
-# %% ../../nbs/io/encoder.ipynb #36441c19
+# %% ../../nbs/io/encoder.ipynb #dcb36f8c
 def _x265_options(crf, preset, fine):
     "Return the options of FFmpeg's encoder libx265."
     n = default_threads()
@@ -105,7 +105,7 @@ def _vp9_options(crf, preset, fine):
     return {'crf': str(round(crf)), 'b': '0', 'deadline': 'realtime' if int(speed) >= 5 else 'good', 'cpu-used': speed,
             'row-mt': '1', 'threads': str(default_threads())}
 
-# %% ../../nbs/io/encoder.ipynb #a56d8524
+# %% ../../nbs/io/encoder.ipynb #37abac53
 @dataclass(frozen=True)
 class Codec:
     "A video codec and its encoder."
@@ -129,7 +129,7 @@ CODECS = {c.name: c for c in (
     Codec('av1', 'AV1', 'libsvtav1', _svtav1_options, _words(30, 12, 6), tuple(map(str, range(14))), 64),
     Codec('vp9', 'VP9', 'libvpx-vp9', _vp9_options, _words(32, 20, 10), tuple(map(str, range(9)))))}
 
-# %% ../../nbs/io/encoder.ipynb #3eaa42c3
+# %% ../../nbs/io/encoder.ipynb #48ddb63a
 def choose_codec(
     encoding:Encoding,  # the user's choice
     names,              # the codecs that the container can hold; the first is the default
@@ -152,7 +152,7 @@ def refuse_choices(
     for name in encoding.changed():
         if name != 'keep_audio': raise VideoError(f'{title} has no {name} to choose: leave out --{name}.')
 
-# %% ../../nbs/io/encoder.ipynb #909cad16
+# %% ../../nbs/io/encoder.ipynb #6ac575ae
 #: how many times the bit rate of the source a quality may need; others have no limit
 LIMITS = {'small': 1, 'good': 1.5}
 
@@ -164,7 +164,8 @@ def encoder_options(
 ) -> dict:
     "Return the options of the encoder for this source. Raises `VideoError` if its frames are too small for the codec."
     video,quality = reader.video,encoding.quality
-    if min(video.width, video.height) < codec.min_side:
+    # a damaged header may claim 0 pixels; the first frame shows the size
+    if 0 < min(video.width, video.height) < codec.min_side:
         raise VideoError(f'{codec.title} needs frames of at least {codec.min_side}x{codec.min_side} pixels, '
                          f'got {video.width}x{video.height}: use h264.')
     # a file without a frame rate may claim 1000
@@ -180,7 +181,7 @@ def encoder_options(
         if 'b' in options: options['b'] = options['maxrate']
     return options
 
-# %% ../../nbs/io/encoder.ipynb #ba7bf154
+# %% ../../nbs/io/encoder.ipynb #be7325e3
 def size_note(
     rate,               # bits per second of the result's video
     source_rate,        # bits per second of the source's video, or None if unknown
@@ -191,5 +192,5 @@ def size_note(
     todo = '' if encoding.quality == 'small' else ': use --quality small for a smaller file'
     return f'the video has {rate/source_rate:.1f} times the bit rate of the source{todo}'
 
-# %% ../../nbs/io/encoder.ipynb #0c2eb728
+# %% ../../nbs/io/encoder.ipynb #9df223ec
 explain_module(__name__)
