@@ -63,15 +63,27 @@ def _enable_heic(name):
         raise BgblurError(f"{name} is a HEIC image: run pip install 'bgblur[heic]', or convert it to JPEG.") from e
     register_heif_opener(thumbnails=False)
 
+def _check_size(size, name):
+    w,h = size
+    if w*h > MAX_PIXELS:
+        raise BgblurError(f'{name} is too large, {w}×{h} pixels: at most {MAX_PIXELS/1e6:.0f} million are supported.')
+
+def _webp_size(data):
+    "Return width and height from the header of a WebP: lossless, extended or lossy."
+    kind,bits = data[12:16],int.from_bytes(data[21:25], 'little')
+    if kind == b'VP8L': return (bits & 0x3fff) + 1,(bits >> 14 & 0x3fff) + 1
+    if kind == b'VP8X': return tuple(int.from_bytes(data[i:i+3], 'little') + 1 for i in (24, 27))
+    return tuple(int.from_bytes(data[i:i+2], 'little') & 0x3fff for i in (26, 28))
+
 def _open(data, name):
     "Return the image of Pillow in `data`, of which only the header is read. Raises `BgblurError`."
     kind = _format_of(data)
     if not kind: raise BgblurError(f'{name} is not an image in a supported format: use {_NAMES}.')
     if kind == 'HEIF': _enable_heic(name)
+    # this decoder allocates memory already when it opens a file
+    if kind == 'WEBP': _check_size(_webp_size(data), name)
     with _damaged(name): img = Image.OPEN[kind][0](BytesIO(data), '')
-    w,h = img.size
-    if w*h > MAX_PIXELS:
-        raise BgblurError(f'{name} is too large, {w}×{h} pixels: at most {MAX_PIXELS/1e6:.0f} million are supported.')
+    _check_size(img.size, name)
     return img
 
 @contextmanager
@@ -98,7 +110,7 @@ def _read_file(source, name):
     except OSError as e: raise BgblurError(f'{name} cannot be read: {e.strerror}.') from e
     except ValueError as e: raise BgblurError(f'{name} cannot be read: {e}.') from e
 
-# %% ../../nbs/io/image.ipynb #d317aae6
+# %% ../../nbs/io/image.ipynb #3077a8fd
 def _scale_transparency(img):
     "Scale the colour that stands for transparent to eight bits, like the pixels of a PNG."
     key,raw = img.info.get('transparency'),str(img.tile[0][3]) if img.tile else ''
@@ -124,7 +136,7 @@ def _split_alpha(img):
     if img.mode in ('L', 'RGB', 'CMYK', 'LAB'): return img,alpha
     return img.convert('L' if img.mode in ('1', 'LA') else 'RGB'),alpha
 
-# %% ../../nbs/io/image.ipynb #65bf5122
+# %% ../../nbs/io/image.ipynb #713176c3
 _EXIF,_GPS,_PREVIEW,_INTEROP = 0x8769,0x8825,1,0xA005      # blocks within EXIF
 # make, model, date, artist, copyright
 _KEPT = {0x010F, 0x0110, 0x0132, 0x013B, 0x8298}
@@ -148,7 +160,7 @@ def _new_exif(exif, dpi):
     if dpi: new.update({0x011A: dpi[0], 0x011B: dpi[1], 0x0128: 2})
     return new.tobytes()[6:]
 
-# %% ../../nbs/io/image.ipynb #e3d7f476
+# %% ../../nbs/io/image.ipynb #aaf97fd1
 def _left_out(img, exif):
     "Name what the file contains and the result will not."
     inner,info = exif.get_ifd(_EXIF),img.info
@@ -158,7 +170,7 @@ def _left_out(img, exif):
              'IPTC': 'photoshop' in info or 0x83BB in exif, 'comment': info.get('comment') or getattr(img, 'text', None)}
     return [name for name,there in found.items() if there]
 
-# %% ../../nbs/io/image.ipynb #133051b7
+# %% ../../nbs/io/image.ipynb #1382d28a
 def _png_profile(info):
     "Return a profile for the curve and the primaries that an old PNG states."
     gamma,xy = 1/(info.get('gamma') or 1/2.2),info.get('chromaticity')
@@ -177,7 +189,7 @@ def _profile_of(img, exif, data):
     is_old_png = img.format == 'PNG' and 'srgb' not in img.info and {'gamma', 'chromaticity'} & {*img.info}
     return (_png_profile(img.info) if is_old_png else b''),''
 
-# %% ../../nbs/io/image.ipynb #c30bb22f
+# %% ../../nbs/io/image.ipynb #304879ce
 @dataclass
 class StillImage:
     "An image, and what its file says about it."
@@ -208,7 +220,7 @@ def _density(img, exif, turned):
     except (TypeError, ValueError, KeyError, ArithmeticError): return None
     return ((y, x) if turned else (x, y)) if min(x, y) >= 1 else None
 
-# %% ../../nbs/io/image.ipynb #c54a5a5c
+# %% ../../nbs/io/image.ipynb #8153a09b
 def _other_images(img):
     "Return a note if the file contains more than one image, else ''."
     if not getattr(img, 'is_animated', False): return ''
@@ -260,7 +272,7 @@ def read_image(
     img = load_image(source, name).img
     return over_black(img) if img.shape[2] == 4 else img
 
-# %% ../../nbs/io/image.ipynb #c0feb666
+# %% ../../nbs/io/image.ipynb #13bcf54e
 def _into_jpeg(data, exif, dpi):
     "Return a JPEG with EXIF and pixels per inch in its first two segments."
     if dpi: data = data[:13] + b'\1' + struct.pack('>HH', *map(round, dpi)) + data[18:]
