@@ -19,6 +19,7 @@ from io import BytesIO
 import cv2, numpy as np
 from fastcore.basics import patch
 from PIL import Image, ImageOps
+from PIL.ExifTags import IFD
 
 from ..core.docs import explain_module
 from ..core.errors import BgblurError
@@ -110,22 +111,23 @@ def _read_file(source, name):
     except OSError as e: raise BgblurError(f'{name} cannot be read: {e.strerror}.') from e
     except ValueError as e: raise BgblurError(f'{name} cannot be read: {e}.') from e
 
-# %% ../../nbs/io/image.ipynb #3077a8fd
+# %% ../../nbs/io/image.ipynb #d1c1bdcb
 def _scale_transparency(img):
     "Scale the colour that stands for transparent to eight bits, like the pixels of a PNG."
     key,raw = img.info.get('transparency'),str(img.tile[0][3]) if img.tile else ''
     bits = {';2': 85, ';4': 17, '16B': 1/256}
-    factor = next((f for end,f in bits.items() if end in raw), None) if img.format == 'PNG' and img.mode != 'P' else None
+    is_scaled = img.format == 'PNG' and img.mode in ('L', 'RGB')
+    factor = next((f for end,f in bits.items() if end in raw), None) if is_scaled else None
     if factor and key is not None:
         img.info['transparency'] = tuple(int(k*factor) for k in key) if isinstance(key, tuple) else int(key*factor)
 
 def _eight_bits(img):
-    "Return an image of integers or floats as mode 'L'."
+    "Return an image of integers or floats as mode 'L', or 'LA' if one value stands for transparent."
     a = np.nan_to_num(np.asarray(img).astype(np.float32))
     # floats go from 0 to 1
     scale = 255 if img.mode == 'F' else 1/256 if a.max() > 255 else 1
     out = Image.fromarray(np.clip(a*scale, 0, 255).astype(np.uint8))
-    out.info = img.info
+    if (key := img.info.get('transparency')) is not None: out.putalpha(Image.fromarray(np.uint8(255*(a != key))))
     return out
 
 def _split_alpha(img):
@@ -136,31 +138,33 @@ def _split_alpha(img):
     if img.mode in ('L', 'RGB', 'CMYK', 'LAB'): return img,alpha
     return img.convert('L' if img.mode in ('1', 'LA') else 'RGB'),alpha
 
-# %% ../../nbs/io/image.ipynb #713176c3
-_EXIF,_GPS,_PREVIEW,_INTEROP = 0x8769,0x8825,1,0xA005      # blocks within EXIF
+# %% ../../nbs/io/image.ipynb #10c0afeb
+_EXIF,_GPS,_PREVIEW,_INTEROP = IFD.Exif,IFD.GPSInfo,IFD.IFD1,IFD.Interop      # blocks within EXIF
 # make, model, date, artist, copyright
 _KEPT = {0x010F, 0x0110, 0x0132, 0x013B, 0x8298}
 # exposure, date and its time zone, speed, aperture, light, flash, focal length, mode, lens
 _KEPT_EXIF = {0x829A, 0x829D, 0x8822, 0x8827, 0x8830, 0x8832, 0x9003, 0x9004, *range(0x9010, 0x9013), *range(0x9201, 0x9206),
               *range(0x9207, 0x920B), *range(0x9290, 0x9293), *range(0xA402, 0xA407), *range(0xA432, 0xA435)}
 
-def _clean(value):
-    "Return the value of a tag if it is short, else None. Text stays in the bytes of the file."
-    if isinstance(value, str): value = value.split('\0')[0].encode('latin-1', 'replace')
-    return value if len(value if isinstance(value, (bytes, tuple)) else '') <= 500 else None
+def _kept(tags, names):
+    "Return the tags that are in `names`, without those that are very long."
+    found = {t: tags[t].split('\0')[0] if isinstance(tags[t], str) else tags[t] for t in sorted(names & {*tags})}
+    return {t: v for t,v in found.items() if not hasattr(v, '__len__') or len(v) <= 500}
 
-def _kept(tags, names): return {t: v for t in sorted(names & {*tags}) if (v := _clean(tags[t])) is not None}
+def _as_bytes(tags):
+    "Return tags with the bytes of their texts, because Pillow would write only ASCII."
+    return {t: v.encode('latin-1', 'replace') if isinstance(v, str) else v for t,v in tags.items()}
 
 def _new_exif(exif, dpi):
     "Return the tags that we keep as the bytes of a new EXIF block, b'' if there are none."
     new,inner = Image.Exif(),_kept(exif.get_ifd(_EXIF), _KEPT_EXIF)
-    new.update(_kept(exif, _KEPT))
+    new.update(_as_bytes(_kept(exif, _KEPT)))
     if not (new or inner): return b''
     new.get_ifd(_EXIF).update(inner | {0xA001: 1})      # the colours are sRGB now
     if dpi: new.update({0x011A: dpi[0], 0x011B: dpi[1], 0x0128: 2})
     return new.tobytes()[6:]
 
-# %% ../../nbs/io/image.ipynb #aaf97fd1
+# %% ../../nbs/io/image.ipynb #28fbe2b7
 def _left_out(img, exif):
     "Name what the file contains and the result will not."
     inner,info = exif.get_ifd(_EXIF),img.info
@@ -170,7 +174,7 @@ def _left_out(img, exif):
              'IPTC': 'photoshop' in info or 0x83BB in exif, 'comment': info.get('comment') or getattr(img, 'text', None)}
     return [name for name,there in found.items() if there]
 
-# %% ../../nbs/io/image.ipynb #1382d28a
+# %% ../../nbs/io/image.ipynb #aa79e561
 def _png_profile(info):
     "Return a profile for the curve and the primaries that an old PNG states."
     gamma,xy = 1/(info.get('gamma') or 1/2.2),info.get('chromaticity')
@@ -189,7 +193,7 @@ def _profile_of(img, exif, data):
     is_old_png = img.format == 'PNG' and 'srgb' not in img.info and {'gamma', 'chromaticity'} & {*img.info}
     return (_png_profile(img.info) if is_old_png else b''),''
 
-# %% ../../nbs/io/image.ipynb #304879ce
+# %% ../../nbs/io/image.ipynb #708c464c
 @dataclass
 class StillImage:
     "An image, and what its file says about it."
@@ -220,7 +224,7 @@ def _density(img, exif, turned):
     except (TypeError, ValueError, KeyError, ArithmeticError): return None
     return ((y, x) if turned else (x, y)) if min(x, y) >= 1 else None
 
-# %% ../../nbs/io/image.ipynb #8153a09b
+# %% ../../nbs/io/image.ipynb #b2c7b27a
 def _other_images(img):
     "Return a note if the file contains more than one image, else ''."
     if not getattr(img, 'is_animated', False): return ''
@@ -272,7 +276,7 @@ def read_image(
     img = load_image(source, name).img
     return over_black(img) if img.shape[2] == 4 else img
 
-# %% ../../nbs/io/image.ipynb #13bcf54e
+# %% ../../nbs/io/image.ipynb #022b6c6c
 def _into_jpeg(data, exif, dpi):
     "Return a JPEG with EXIF and pixels per inch in its first two segments."
     if dpi: data = data[:13] + b'\1' + struct.pack('>HH', *map(round, dpi)) + data[18:]
@@ -295,7 +299,7 @@ _WITH_PILLOW = {'.webp': 'WEBP', '.bmp': 'BMP', '.tif': 'TIFF', '.tiff': 'TIFF'}
 def _with_pillow(img, kind, exif, dpi):
     out,tags,options = BytesIO(),Image.Exif(),dict(lossless=True, exact=True) if kind == 'WEBP' else {}
     if exif: tags.load(exif)
-    tags.update({t: _clean(v) for t,v in tags.items()})
+    tags.update(_as_bytes(tags))
     if kind == 'TIFF':
         # LibTIFF compresses, but cannot write the block with date and exposure
         options['compression'] = 'raw' if exif else 'tiff_lzw'
