@@ -18,8 +18,9 @@ from io import BytesIO
 
 import cv2, numpy as np
 from fastcore.basics import patch
-from PIL import Image, ImageOps
+from PIL import Image
 from PIL.ExifTags import IFD
+from PIL.Image import Transpose as T
 
 from ..core.docs import explain_module
 from ..core.errors import BgblurError
@@ -111,7 +112,7 @@ def _read_file(source, name):
     except OSError as e: raise BgblurError(f'{name} cannot be read: {e.strerror}.') from e
     except ValueError as e: raise BgblurError(f'{name} cannot be read: {e}.') from e
 
-# %% ../../nbs/io/image.ipynb #d1c1bdcb
+# %% ../../nbs/io/image.ipynb #56147df5
 def _scale_transparency(img):
     "Scale the colour that stands for transparent to eight bits, like the pixels of a PNG."
     key,raw = img.info.get('transparency'),str(img.tile[0][3]) if img.tile else ''
@@ -138,7 +139,7 @@ def _split_alpha(img):
     if img.mode in ('L', 'RGB', 'CMYK', 'LAB'): return img,alpha
     return img.convert('L' if img.mode in ('1', 'LA') else 'RGB'),alpha
 
-# %% ../../nbs/io/image.ipynb #10c0afeb
+# %% ../../nbs/io/image.ipynb #72ff9746
 _EXIF,_GPS,_PREVIEW,_INTEROP = IFD.Exif,IFD.GPSInfo,IFD.IFD1,IFD.Interop      # blocks within EXIF
 # make, model, date, artist, copyright
 _KEPT = {0x010F, 0x0110, 0x0132, 0x013B, 0x8298}
@@ -155,26 +156,32 @@ def _as_bytes(tags):
     "Return tags with the bytes of their texts, because Pillow would write only ASCII."
     return {t: v.encode('latin-1', 'replace') if isinstance(v, str) else v for t,v in tags.items()}
 
+def _block(exif, tag):
+    "Return the tags of a block within EXIF."
+    # older versions of Pillow raise KeyError if there is none
+    try: return exif.get_ifd(tag)
+    except KeyError: return {}
+
 def _new_exif(exif, dpi):
     "Return the tags that we keep as the bytes of a new EXIF block, b'' if there are none."
-    new,inner = Image.Exif(),_kept(exif.get_ifd(_EXIF), _KEPT_EXIF)
+    new,inner = Image.Exif(),_kept(_block(exif, _EXIF), _KEPT_EXIF)
     new.update(_as_bytes(_kept(exif, _KEPT)))
     if not (new or inner): return b''
     new.get_ifd(_EXIF).update(inner | {0xA001: 1})      # the colours are sRGB now
     if dpi: new.update({0x011A: dpi[0], 0x011B: dpi[1], 0x0128: 2})
     return new.tobytes()[6:]
 
-# %% ../../nbs/io/image.ipynb #28fbe2b7
+# %% ../../nbs/io/image.ipynb #53b90f79
 def _left_out(img, exif):
     "Name what the file contains and the result will not."
-    inner,info = exif.get_ifd(_EXIF),img.info
-    found = {'location': exif.get_ifd(_GPS), 'preview image': exif.get_ifd(_PREVIEW), 'maker notes': 0x927C in inner,
+    inner,info = _block(exif, _EXIF),img.info
+    found = {'location': _block(exif, _GPS), 'preview image': _block(exif, _PREVIEW), 'maker notes': 0x927C in inner,
              'serial numbers': {0xA431, 0xA435} & {*inner}, 'description': 0x010E in exif or 0x9286 in inner,
              'XMP': any(k in info for k in ('xmp', 'XML:com.adobe.xmp')) or 0x02BC in exif,
              'IPTC': 'photoshop' in info or 0x83BB in exif, 'comment': info.get('comment') or getattr(img, 'text', None)}
     return [name for name,there in found.items() if there]
 
-# %% ../../nbs/io/image.ipynb #aa79e561
+# %% ../../nbs/io/image.ipynb #4bb92175
 def _png_profile(info):
     "Return a profile for the curve and the primaries that an old PNG states."
     gamma,xy = 1/(info.get('gamma') or 1/2.2),info.get('chromaticity')
@@ -189,11 +196,11 @@ def _profile_of(img, exif, data):
     if icc := img.info.get('icc_profile'): return icc,''
     at = data.find(b'colrnclx') + 8 if img.format in ('AVIF', 'HEIF') else 0
     if at > 8: return cicp_profile(*struct.unpack('>HH', data[at:at+4]))
-    if exif.get_ifd(_INTEROP).get(1) == 'R03': return rgb_profile(ADOBE_RGB, 563/256, 'Adobe RGB'),''
+    if _block(exif, _INTEROP).get(1) == 'R03': return rgb_profile(ADOBE_RGB, 563/256, 'Adobe RGB'),''
     is_old_png = img.format == 'PNG' and 'srgb' not in img.info and {'gamma', 'chromaticity'} & {*img.info}
     return (_png_profile(img.info) if is_old_png else b''),''
 
-# %% ../../nbs/io/image.ipynb #708c464c
+# %% ../../nbs/io/image.ipynb #9cc4ec87
 @dataclass
 class StillImage:
     "An image, and what its file says about it."
@@ -224,7 +231,7 @@ def _density(img, exif, turned):
     except (TypeError, ValueError, KeyError, ArithmeticError): return None
     return ((y, x) if turned else (x, y)) if min(x, y) >= 1 else None
 
-# %% ../../nbs/io/image.ipynb #b2c7b27a
+# %% ../../nbs/io/image.ipynb #c08a3b93
 def _other_images(img):
     "Return a note if the file contains more than one image, else ''."
     if not getattr(img, 'is_animated', False): return ''
@@ -234,12 +241,18 @@ def _other_images(img):
     hint = '' if img.format == 'WEBP' else ': use `bgblur video` for all of them'
     return 'only the first frame of the animation was used' + hint
 
+_UPRIGHT = dict(zip(range(2, 9), (T.FLIP_LEFT_RIGHT, T.ROTATE_180, T.FLIP_TOP_BOTTOM, T.TRANSPOSE, T.ROTATE_270, T.TRANSVERSE, T.ROTATE_90)))
+
+def _turn_upright(img, exif):
+    "Return an image turned as EXIF says. Pillow has already turned a TIFF, and removed the tag."
+    way = _UPRIGHT.get(exif.get(0x0112))
+    return img if img is None or way is None else img.transpose(way)
+
 def _exif_of(img):
     "Return the EXIF block and a note. A damaged one is ignored."
     try:
         exif = img.getexif()
-        for block in (_EXIF, _GPS, _PREVIEW, _INTEROP): exif.get_ifd(block)
-        ImageOps.exif_transpose(img, in_place=True)
+        for block in (_EXIF, _GPS, _PREVIEW, _INTEROP): _block(exif, block)
         return exif,''
     except MemoryError: raise
     except Exception: return Image.Exif(),'the EXIF data is damaged, so it was left out'
@@ -253,11 +266,12 @@ def _decode(img, data, name):
         exif,damage = _exif_of(img)
         (icc,lost),(colours,alpha) = _profile_of(img, exif, data),_split_alpha(img)
         colours,converted = to_srgb(colours, icc if colours.mode == 'RGB' or 'icc_profile' in img.info else b'')
-        pixels = _to_array(colours, alpha if alpha and alpha.getextrema()[0] < 255 else None)
-        left,dpi = _left_out(img, exif),_density(img, exif, img.size != size)
+        if alpha and alpha.getextrema()[0] == 255: alpha = None
+        colours,alpha = (_turn_upright(x, exif) for x in (colours, alpha))
+        left,dpi = _left_out(img, exif),_density(img, exif, colours.size != size)
         notes = [others, converted, lost, damage, 'of 16 bits per channel, 8 were kept' if is_deep else '',
                  f"left out: {', '.join(left)}" if left else '']
-        return StillImage(pixels, _new_exif(exif, dpi), dpi, [n for n in notes if n])
+        return StillImage(_to_array(colours, alpha), _new_exif(exif, dpi), dpi, [n for n in notes if n])
 
 def load_image(
     source,         # path of an image file, or its bytes
@@ -276,7 +290,7 @@ def read_image(
     img = load_image(source, name).img
     return over_black(img) if img.shape[2] == 4 else img
 
-# %% ../../nbs/io/image.ipynb #022b6c6c
+# %% ../../nbs/io/image.ipynb #d15f777c
 def _into_jpeg(data, exif, dpi):
     "Return a JPEG with EXIF and pixels per inch in its first two segments."
     if dpi: data = data[:13] + b'\1' + struct.pack('>HH', *map(round, dpi)) + data[18:]
