@@ -27,6 +27,7 @@ import cv2
 import numpy as np
 import psutil
 import pytest
+from PIL import Image
 from browser import app
 from conftest import BIN, CLIP, ROOT, bgblur, run, write_clip
 from test_command import one_sentence
@@ -671,7 +672,7 @@ def test_upload_is_private(tmp_path, monkeypatch):
 
 
 def test_location_and_camera_are_removed(tmp_path, frames):
-    "Keep a file's title, and remove the location and the camera."
+    "Keep a clip's title, and remove its location and camera. Keep an image's camera, and remove its location and texts."
     src = write_clip(tmp_path/'plain.mp4', frames[:5])
     with av.open(str(src)) as plain, av.open(str(tmp_path/'told.mp4'), 'w', options={'movflags': 'use_metadata_tags'}) as told:
         told.metadata.update({'title': 'A talk', 'location': '+48.1234+011.5678/', 'com.apple.quicktime.model': 'SECRET'})
@@ -679,9 +680,11 @@ def test_location_and_camera_are_removed(tmp_path, frames):
         for track in tracks.values(): track.metadata['handler_name'] = 'SECRET'
         for packet in plain.demux():
             if packet.size: packet.stream = tracks[packet.stream]; told.mux(packet)
-    exif = b'Exif\0\0MM\0*\0\0\0\x08\0\1\1\x0f\0\2\0\0\0\7\0\0\0\x1a\0\0\0\0SECRET\0'      # the camera's manufacturer
-    jpeg = cv2.imencode('.jpg', frames[0])[1].tobytes()
-    (tmp_path/'told.jpg').write_bytes(jpeg[:2] + b'\xff\xe1' + struct.pack('>H', len(exif) + 2) + exif + jpeg[2:])
+    exif = Image.Exif()
+    exif.update({0x010F: 'Acme', 0x010E: 'SECRET', 0xC4A5: b'SECRET'})
+    exif.get_ifd(0x8769).update({0x927C: b'SECRET', 0xA431: 'SECRET', 0x9286: b'SECRET'})
+    exif.get_ifd(0x8825).update({0x1B: b'SECRET', 2: (48., 7., 24.)})
+    Image.fromarray(frames[0][..., ::-1]).save(tmp_path/'told.jpg', exif=exif, comment='SECRET', xmp=b'<x>SECRET</x>')
     blur_video(tmp_path/'told.mp4', tmp_path/'out-told.mp4', progress=False)
     blur_image(tmp_path/'told.jpg', tmp_path/'out-told.jpg')
     for name in ('told.mp4', 'told.jpg'):

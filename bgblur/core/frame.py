@@ -250,16 +250,18 @@ class BgraFrame(BgrFrame):
     def __init__(self,
         img,              # BGRA uint8 `(H,W,4)`, colour not multiplied by alpha
     ):
-        *bgr,self.alpha = cv2.split(img)
-        self.colour,self.opacity = cv2.merge(bgr),self.alpha/np.float32(255)
-        black,(h,w) = _times(self.colour, self.alpha),self.alpha.shape
+        self.bgra,self.alpha = img,cv2.extractChannel(img, 3)
+        black,(h,w) = over_black(img),self.alpha.shape
         small = [resize_area(x, small_size(h, w)) for x in (black, self.opacity)]
         # enlarged from few pixels, because these colours only continue others
         behind = cv2.resize(cv2.convertScaleAbs(fill_hidden(small[0].astype(np.float32), small[1])), (w, h))
         super().__init__(cv2.add(black, _times(behind, 255 - self.alpha)))
 
     @property
-    def straight(self): return cv2.copyTo(self.colour, self.alpha, self.img.copy())
+    def opacity(self): return self.alpha/np.float32(255)
+
+    @property
+    def straight(self): return cv2.copyTo(cv2.cvtColor(self.bgra, cv2.COLOR_BGRA2BGR), self.alpha, self.img.copy())
 
 # %% ../../nbs/core/frame.ipynb #9a7a5737
 def _from_bgra(img):

@@ -18,7 +18,9 @@ from io import BytesIO
 
 import cv2, numpy as np
 from fastcore.basics import patch
-from PIL import Image, ImageOps
+from PIL import Image
+from PIL.ExifTags import IFD
+from PIL.Image import Transpose as T
 
 from ..core.docs import explain_module
 from ..core.errors import BgblurError
@@ -63,15 +65,27 @@ def _enable_heic(name):
         raise BgblurError(f"{name} is a HEIC image: run pip install 'bgblur[heic]', or convert it to JPEG.") from e
     register_heif_opener(thumbnails=False)
 
+def _check_size(size, name):
+    w,h = size
+    if w*h > MAX_PIXELS:
+        raise BgblurError(f'{name} is too large, {w}×{h} pixels: at most {MAX_PIXELS/1e6:.0f} million are supported.')
+
+def _webp_size(data):
+    "Return width and height from the header of a WebP: lossless, extended or lossy."
+    kind,bits = data[12:16],int.from_bytes(data[21:25], 'little')
+    if kind == b'VP8L': return (bits & 0x3fff) + 1,(bits >> 14 & 0x3fff) + 1
+    if kind == b'VP8X': return tuple(int.from_bytes(data[i:i+3], 'little') + 1 for i in (24, 27))
+    return tuple(int.from_bytes(data[i:i+2], 'little') & 0x3fff for i in (26, 28))
+
 def _open(data, name):
     "Return the image of Pillow in `data`, of which only the header is read. Raises `BgblurError`."
     kind = _format_of(data)
     if not kind: raise BgblurError(f'{name} is not an image in a supported format: use {_NAMES}.')
     if kind == 'HEIF': _enable_heic(name)
+    # this decoder allocates memory already when it opens a file
+    if kind == 'WEBP': _check_size(_webp_size(data), name)
     with _damaged(name): img = Image.OPEN[kind][0](BytesIO(data), '')
-    w,h = img.size
-    if w*h > MAX_PIXELS:
-        raise BgblurError(f'{name} is too large, {w}×{h} pixels: at most {MAX_PIXELS/1e6:.0f} million are supported.')
+    _check_size(img.size, name)
     return img
 
 @contextmanager
@@ -98,22 +112,23 @@ def _read_file(source, name):
     except OSError as e: raise BgblurError(f'{name} cannot be read: {e.strerror}.') from e
     except ValueError as e: raise BgblurError(f'{name} cannot be read: {e}.') from e
 
-# %% ../../nbs/io/image.ipynb #d317aae6
+# %% ../../nbs/io/image.ipynb #56147df5
 def _scale_transparency(img):
     "Scale the colour that stands for transparent to eight bits, like the pixels of a PNG."
     key,raw = img.info.get('transparency'),str(img.tile[0][3]) if img.tile else ''
     bits = {';2': 85, ';4': 17, '16B': 1/256}
-    factor = next((f for end,f in bits.items() if end in raw), None) if img.format == 'PNG' and img.mode != 'P' else None
+    is_scaled = img.format == 'PNG' and img.mode in ('L', 'RGB')
+    factor = next((f for end,f in bits.items() if end in raw), None) if is_scaled else None
     if factor and key is not None:
         img.info['transparency'] = tuple(int(k*factor) for k in key) if isinstance(key, tuple) else int(key*factor)
 
 def _eight_bits(img):
-    "Return an image of integers or floats as mode 'L'."
+    "Return an image of integers or floats as mode 'L', or 'LA' if one value stands for transparent."
     a = np.nan_to_num(np.asarray(img).astype(np.float32))
     # floats go from 0 to 1
     scale = 255 if img.mode == 'F' else 1/256 if a.max() > 255 else 1
     out = Image.fromarray(np.clip(a*scale, 0, 255).astype(np.uint8))
-    out.info = img.info
+    if (key := img.info.get('transparency')) is not None: out.putalpha(Image.fromarray(np.uint8(255*(a != key))))
     return out
 
 def _split_alpha(img):
@@ -124,41 +139,49 @@ def _split_alpha(img):
     if img.mode in ('L', 'RGB', 'CMYK', 'LAB'): return img,alpha
     return img.convert('L' if img.mode in ('1', 'LA') else 'RGB'),alpha
 
-# %% ../../nbs/io/image.ipynb #65bf5122
-_EXIF,_GPS,_PREVIEW,_INTEROP = 0x8769,0x8825,1,0xA005      # blocks within EXIF
+# %% ../../nbs/io/image.ipynb #72ff9746
+_EXIF,_GPS,_PREVIEW,_INTEROP = IFD.Exif,IFD.GPSInfo,IFD.IFD1,IFD.Interop      # blocks within EXIF
 # make, model, date, artist, copyright
 _KEPT = {0x010F, 0x0110, 0x0132, 0x013B, 0x8298}
 # exposure, date and its time zone, speed, aperture, light, flash, focal length, mode, lens
 _KEPT_EXIF = {0x829A, 0x829D, 0x8822, 0x8827, 0x8830, 0x8832, 0x9003, 0x9004, *range(0x9010, 0x9013), *range(0x9201, 0x9206),
               *range(0x9207, 0x920B), *range(0x9290, 0x9293), *range(0xA402, 0xA407), *range(0xA432, 0xA435)}
 
-def _clean(value):
-    "Return the value of a tag if it is short, else None. Text stays in the bytes of the file."
-    if isinstance(value, str): value = value.split('\0')[0].encode('latin-1', 'replace')
-    return value if len(value if isinstance(value, (bytes, tuple)) else '') <= 500 else None
+def _kept(tags, names):
+    "Return the tags that are in `names`, without those that are very long."
+    found = {t: tags[t].split('\0')[0] if isinstance(tags[t], str) else tags[t] for t in sorted(names & {*tags})}
+    return {t: v for t,v in found.items() if not hasattr(v, '__len__') or len(v) <= 500}
 
-def _kept(tags, names): return {t: v for t in sorted(names & {*tags}) if (v := _clean(tags[t])) is not None}
+def _as_bytes(tags):
+    "Return tags with the bytes of their texts, because Pillow would write only ASCII."
+    return {t: v.encode('latin-1', 'replace') if isinstance(v, str) else v for t,v in tags.items()}
+
+def _block(exif, tag):
+    "Return the tags of a block within EXIF."
+    # older versions of Pillow raise KeyError if there is none
+    try: return exif.get_ifd(tag)
+    except KeyError: return {}
 
 def _new_exif(exif, dpi):
     "Return the tags that we keep as the bytes of a new EXIF block, b'' if there are none."
-    new,inner = Image.Exif(),_kept(exif.get_ifd(_EXIF), _KEPT_EXIF)
-    new.update(_kept(exif, _KEPT))
+    new,inner = Image.Exif(),_kept(_block(exif, _EXIF), _KEPT_EXIF)
+    new.update(_as_bytes(_kept(exif, _KEPT)))
     if not (new or inner): return b''
     new.get_ifd(_EXIF).update(inner | {0xA001: 1})      # the colours are sRGB now
     if dpi: new.update({0x011A: dpi[0], 0x011B: dpi[1], 0x0128: 2})
     return new.tobytes()[6:]
 
-# %% ../../nbs/io/image.ipynb #e3d7f476
+# %% ../../nbs/io/image.ipynb #53b90f79
 def _left_out(img, exif):
     "Name what the file contains and the result will not."
-    inner,info = exif.get_ifd(_EXIF),img.info
-    found = {'location': exif.get_ifd(_GPS), 'preview image': exif.get_ifd(_PREVIEW), 'maker notes': 0x927C in inner,
+    inner,info = _block(exif, _EXIF),img.info
+    found = {'location': _block(exif, _GPS), 'preview image': _block(exif, _PREVIEW), 'maker notes': 0x927C in inner,
              'serial numbers': {0xA431, 0xA435} & {*inner}, 'description': 0x010E in exif or 0x9286 in inner,
              'XMP': any(k in info for k in ('xmp', 'XML:com.adobe.xmp')) or 0x02BC in exif,
              'IPTC': 'photoshop' in info or 0x83BB in exif, 'comment': info.get('comment') or getattr(img, 'text', None)}
     return [name for name,there in found.items() if there]
 
-# %% ../../nbs/io/image.ipynb #133051b7
+# %% ../../nbs/io/image.ipynb #4bb92175
 def _png_profile(info):
     "Return a profile for the curve and the primaries that an old PNG states."
     gamma,xy = 1/(info.get('gamma') or 1/2.2),info.get('chromaticity')
@@ -173,11 +196,11 @@ def _profile_of(img, exif, data):
     if icc := img.info.get('icc_profile'): return icc,''
     at = data.find(b'colrnclx') + 8 if img.format in ('AVIF', 'HEIF') else 0
     if at > 8: return cicp_profile(*struct.unpack('>HH', data[at:at+4]))
-    if exif.get_ifd(_INTEROP).get(1) == 'R03': return rgb_profile(ADOBE_RGB, 563/256, 'Adobe RGB'),''
+    if _block(exif, _INTEROP).get(1) == 'R03': return rgb_profile(ADOBE_RGB, 563/256, 'Adobe RGB'),''
     is_old_png = img.format == 'PNG' and 'srgb' not in img.info and {'gamma', 'chromaticity'} & {*img.info}
     return (_png_profile(img.info) if is_old_png else b''),''
 
-# %% ../../nbs/io/image.ipynb #c30bb22f
+# %% ../../nbs/io/image.ipynb #9cc4ec87
 @dataclass
 class StillImage:
     "An image, and what its file says about it."
@@ -208,7 +231,7 @@ def _density(img, exif, turned):
     except (TypeError, ValueError, KeyError, ArithmeticError): return None
     return ((y, x) if turned else (x, y)) if min(x, y) >= 1 else None
 
-# %% ../../nbs/io/image.ipynb #c54a5a5c
+# %% ../../nbs/io/image.ipynb #c08a3b93
 def _other_images(img):
     "Return a note if the file contains more than one image, else ''."
     if not getattr(img, 'is_animated', False): return ''
@@ -218,12 +241,18 @@ def _other_images(img):
     hint = '' if img.format == 'WEBP' else ': use `bgblur video` for all of them'
     return 'only the first frame of the animation was used' + hint
 
+_UPRIGHT = dict(zip(range(2, 9), (T.FLIP_LEFT_RIGHT, T.ROTATE_180, T.FLIP_TOP_BOTTOM, T.TRANSPOSE, T.ROTATE_270, T.TRANSVERSE, T.ROTATE_90)))
+
+def _turn_upright(img, exif):
+    "Return an image turned as EXIF says. Pillow has already turned a TIFF, and removed the tag."
+    way = _UPRIGHT.get(exif.get(0x0112))
+    return img if img is None or way is None else img.transpose(way)
+
 def _exif_of(img):
     "Return the EXIF block and a note. A damaged one is ignored."
     try:
         exif = img.getexif()
-        for block in (_EXIF, _GPS, _PREVIEW, _INTEROP): exif.get_ifd(block)
-        ImageOps.exif_transpose(img, in_place=True)
+        for block in (_EXIF, _GPS, _PREVIEW, _INTEROP): _block(exif, block)
         return exif,''
     except MemoryError: raise
     except Exception: return Image.Exif(),'the EXIF data is damaged, so it was left out'
@@ -237,11 +266,12 @@ def _decode(img, data, name):
         exif,damage = _exif_of(img)
         (icc,lost),(colours,alpha) = _profile_of(img, exif, data),_split_alpha(img)
         colours,converted = to_srgb(colours, icc if colours.mode == 'RGB' or 'icc_profile' in img.info else b'')
-        pixels = _to_array(colours, alpha if alpha and alpha.getextrema()[0] < 255 else None)
-        left,dpi = _left_out(img, exif),_density(img, exif, img.size != size)
+        if alpha and alpha.getextrema()[0] == 255: alpha = None
+        colours,alpha = (_turn_upright(x, exif) for x in (colours, alpha))
+        left,dpi = _left_out(img, exif),_density(img, exif, colours.size != size)
         notes = [others, converted, lost, damage, 'of 16 bits per channel, 8 were kept' if is_deep else '',
                  f"left out: {', '.join(left)}" if left else '']
-        return StillImage(pixels, _new_exif(exif, dpi), dpi, [n for n in notes if n])
+        return StillImage(_to_array(colours, alpha), _new_exif(exif, dpi), dpi, [n for n in notes if n])
 
 def load_image(
     source,         # path of an image file, or its bytes
@@ -260,7 +290,7 @@ def read_image(
     img = load_image(source, name).img
     return over_black(img) if img.shape[2] == 4 else img
 
-# %% ../../nbs/io/image.ipynb #c0feb666
+# %% ../../nbs/io/image.ipynb #d15f777c
 def _into_jpeg(data, exif, dpi):
     "Return a JPEG with EXIF and pixels per inch in its first two segments."
     if dpi: data = data[:13] + b'\1' + struct.pack('>HH', *map(round, dpi)) + data[18:]
@@ -283,7 +313,7 @@ _WITH_PILLOW = {'.webp': 'WEBP', '.bmp': 'BMP', '.tif': 'TIFF', '.tiff': 'TIFF'}
 def _with_pillow(img, kind, exif, dpi):
     out,tags,options = BytesIO(),Image.Exif(),dict(lossless=True, exact=True) if kind == 'WEBP' else {}
     if exif: tags.load(exif)
-    tags.update({t: _clean(v) for t,v in tags.items()})
+    tags.update(_as_bytes(tags))
     if kind == 'TIFF':
         # LibTIFF compresses, but cannot write the block with date and exposure
         options['compression'] = 'raw' if exif else 'tiff_lzw'
