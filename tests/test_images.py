@@ -418,6 +418,14 @@ def test_truncated_image_is_one_sentence(tmp_path, frame, kind):
     assert [p.name for p in tmp_path.iterdir()] == [src.name]
 
 
+def test_damaged_tiff_prints_nothing(tmp_path, frame):
+    "LibTIFF prints a line of its own for each damaged strip, unless it is told not to."
+    data = bytearray(save(tmp_path/'a.tif', rgb(frame), compression='tiff_lzw').read_bytes())
+    data[20_000:20_400] = bytes(range(200))*2
+    (tmp_path/'a.tif').write_bytes(data)
+    one_sentence(bgblur('image', tmp_path/'a.tif', '-o', tmp_path/'b.png'), 'damaged')
+
+
 def test_plain_image_is_read_as_opencv_reads_it(frame, tmp_path):
     "An ordinary JPEG or PNG gives the same pixels, and no notes."
     for name in ('a.jpg', 'a.png'):
