@@ -214,13 +214,15 @@ class NotAnArray:
 
 no_arrays = [lambda: None, lambda: [], lambda: '', lambda: 'frame.png', lambda: 3, lambda: .5, lambda: [[1, 2], [3]], NotAnArray, dict, object,
              lambda: b'abc', lambda: range(3)]
-bad_images = st.sampled_from([
+bad_frames = st.sampled_from([
     *no_arrays, lambda: np.zeros((4, 4, 3)), lambda: np.zeros((4, 4), np.uint8), lambda: np.zeros((4, 4, 1), np.uint8),
-    lambda: np.zeros((4, 4, 4), np.uint8), lambda: np.zeros((0, 4, 3), np.uint8), lambda: np.zeros((4, 0, 3), np.uint8),
-    lambda: np.zeros((1, 4, 4, 3), np.uint8), lambda: np.zeros((3, 4, 4), np.uint8), lambda: np.uint8(3), lambda: np.zeros((), np.uint8),
+    lambda: np.zeros((0, 4, 3), np.uint8), lambda: np.zeros((4, 0, 3), np.uint8),
+    lambda: np.zeros((1, 4, 4, 3), np.uint8), lambda: np.zeros((3, 4, 5), np.uint8), lambda: np.uint8(3), lambda: np.zeros((), np.uint8),
     lambda: np.zeros((4, 4, 3), np.int8), lambda: np.zeros((4, 4, 3), np.uint16), lambda: np.zeros((4, 4, 3), bool),
     lambda: np.full((4, 4, 3), None), lambda: np.zeros((4, 4, 3), complex), lambda: np.zeros((4, 4, 3), 'U1'), lambda: np.zeros((4, 4, 3), 'M8[s]'),
     lambda: np.zeros((4, 4), 'u1,u1,u1'), lambda: np.zeros((4, 4, 3)).tolist()])
+# a frame may have alpha, other images may not
+bad_images = bad_frames | st.just(lambda: np.zeros((4, 4, 4), np.uint8))
 
 
 def alpha_with(value):
@@ -439,7 +441,7 @@ def test_matte(frames, ps, options, reuse, with_lookahead):
 
 
 @often
-@given(bad_images, bad_alphas, bad_numbers | too_much)
+@given(bad_frames, bad_alphas, bad_numbers | too_much)
 def test_matte_refuses_bad_arguments(image, p, number):
     good, half = np.zeros((6, 5, 3), np.uint8), np.full((6, 5), .5, np.float32)
     for option in ('hold_seconds', 'still_below', 'moving_above', 'feather', 'scene_cut'): refuses(Matte, **{option: number})
@@ -581,13 +583,27 @@ def test_failure_hides_the_frame(make, bad, in_matte, frames, late):
 
 
 @fuzz
-@given(blurrers(), bad_images)
+@given(blurrers(), bad_frames)
 def test_bad_frames(make, image):
     "Refuse invalid frames. A `Blurrer` works as before afterwards."
     b, good = make(), Image((20, 30), 'person').plain
     for f in (b, b.alpha, b.cutout): refuses(f, image())
     refuses(lambda: list(b.stream([(image(), None)])))
     assert b.n_failed == 0 and equal(b(good), make()(good))
+
+
+@fuzz
+@given(blurrers(), shapes.flatmap(lambda s: same_size(Image, Image, Alpha, shape=st.just(s))))
+def test_hidden_pixels_change_nothing(make, given):
+    "Whatever a frame with alpha hides, all outputs are the same, and they are images."
+    img, other, alpha = (x.plain for x in given)
+    x = np.dstack([img, np.rint(255*alpha).astype(np.uint8)])
+    y = x.copy()
+    y[x[..., 3] == 0, :3] = other[x[..., 3] == 0]
+    for call in (Blurrer.__call__, Blurrer.alpha, Blurrer.cutout, Blurrer.with_alpha):
+        out = call(make(), x)
+        assert equal(out, call(make(), y))
+        if out.ndim == 3: is_image(out, img.shape[:2], 3 if call is Blurrer.__call__ else 4)
 
 
 @often
@@ -675,7 +691,7 @@ def test_learner(img, p, second):
 
 
 @often
-@given(bad_images)
+@given(bad_frames)
 def test_segmenter_refuses_bad_frames(image):
     refuses(SEGMENTER, image())
     refuses(check_frame, image())

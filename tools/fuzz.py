@@ -23,6 +23,7 @@ from time import monotonic, time, time_ns
 
 import cv2
 import numpy as np
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 FOUND = ROOT/'output'/'fuzz'
@@ -123,7 +124,27 @@ def make_images(folder):
     grey, alpha = folder/'grey.png', folder/'alpha.png'
     cv2.imwrite(str(grey), make_image(0)[..., 0].astype(np.uint16)*257)
     cv2.imwrite(str(alpha), cv2.cvtColor(make_image(0), cv2.COLOR_BGR2BGRA))
-    return [*made, grey, alpha]
+    return [*made, grey, alpha, *make_rich_images(folder)]
+
+
+def make_rich_images(folder):
+    "Write images with a profile, EXIF, density, XMP, a palette, alpha, or several frames. Return their paths."
+    from bgblur.io.colour import PRIMARIES, rgb_profile
+    icc, exif, img = rgb_profile(PRIMARIES[12]), Image.Exif(), Image.fromarray(make_image(0))
+    exif.update({0x010F: 'Acme', 0x0110: 'Phone 1', 0x0112: 6, 0x8298: 'Jo'})
+    exif.get_ifd(0x8769).update({0x9003: '2026:05:01 12:00:00', 0x829A: .02, 0x927C: bytes(40)})
+    exif.get_ifd(0x8825).update({1: 'N', 2: (48., 8., 6.)})
+    facts = dict(exif=exif, icc_profile=icc, dpi=(300, 150))
+    half = img.convert('RGBA')
+    half.putalpha(Image.linear_gradient('L').resize(img.size))
+    kinds = {'a.jpg': (img, facts | {'xmp': b'<x:xmpmeta/>'}), 'a.png': (half, facts), 'a.webp': (half, facts), 'a.avif': (half, facts),
+             'a.tif': (half, facts), 'lzw.tif': (half, {'compression': 'tiff_lzw'}), 'cmyk.jpg': (img.convert('CMYK'), {}),
+             'palette.png': (half.quantize(16), {}), 'grey.png': (half.convert('LA'), {})}
+    several = {'save_all': True, 'append_images': [half, img.convert('RGBA')]}
+    for kind in ('gif', 'png', 'webp', 'avif'): kinds[f'several.{kind}'] = (half, several | {'duration': 100})
+    kinds |= {'several.tif': (half, several), 'several.jpg': (img, {'save_all': True, 'append_images': [img], 'format': 'MPO'})}
+    for name, (made, options) in kinds.items(): made.save(folder/name, **options)
+    return [folder/name for name in kinds]
 
 
 # -- damage --------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ __all__ = ['PRIMARIES', 'ADOBE_RGB', 'to_srgb', 'rgb_profile', 'cicp_profile']
 
 # %% ../../nbs/io/colour.ipynb #73edf838
 import struct
+from contextlib import suppress
 from functools import cache
 from io import BytesIO
 
@@ -44,25 +45,24 @@ def _without_profile(img):
     if img.mode == 'CMYK': return img.convert('RGB')
     return ImageCms.profileToProfile(img, ImageCms.createProfile('LAB'), _srgb(), outputMode='RGB')
 
-def _transform(icc, mode):
-    "Return the conversion from a profile to sRGB, and what it is; None if the profile cannot be used."
-    try:
-        p = ImageCms.ImageCmsProfile(BytesIO(icc))
-        if _MODES.get(p.profile.xcolor_space.strip()) != mode: return None
-        return ImageCms.buildTransform(p, _srgb(), mode, 'RGB'),_description(p)
-    except (ImageCms.PyCMSError, OSError): return None
+def _convert(img, icc):
+    "Convert an image with a profile. Return it and what was done. Raises an error of LittleCMS if that is not possible."
+    p = ImageCms.ImageCmsProfile(BytesIO(icc))
+    if _MODES.get(p.profile.xcolor_space.strip()) != img.mode: raise ImageCms.PyCMSError('a profile for another kind of image')
+    transform = ImageCms.buildTransform(p, _srgb(), img.mode, 'RGB')
+    if not _changes(transform, img.mode): return img,''
+    return transform.apply(img),f'the colours were converted from {_description(p)} to sRGB'
 
 def to_srgb(
     img,           # image of Pillow, mode 'L', 'RGB', 'CMYK' or 'LAB'
     icc=b'',       # ICC profile; empty: none
 ) -> tuple:        # image of Pillow in sRGB, mode 'L' or 'RGB', and what was done; '' for nothing
     "Convert the colours of an image to sRGB. A profile that cannot be used is ignored."
-    found,note = icc and _transform(icc, img.mode),''
-    if found and not _changes(found[0], img.mode): return img,''
-    if found: return found[0].apply(img),f'the colours were converted from {found[1]} to sRGB'
-    if icc: note = 'the colour profile is damaged or does not fit, so it was ignored'
-    elif img.mode not in ('L', 'RGB'): note = f'the colours were converted from {img.mode} without a profile, so they may differ'
-    return (img if img.mode in ('L', 'RGB') else _without_profile(img)),note
+    note = 'the colour profile is damaged or does not fit, so it was ignored' if icc else ''
+    if icc:
+        with suppress(ImageCms.PyCMSError, OSError): return _convert(img, icc)
+    if img.mode in ('L', 'RGB'): return img,note
+    return _without_profile(img),note or f'the colours were converted from {img.mode} without a profile, so they may differ'
 
 # %% ../../nbs/io/colour.ipynb #92c099f8
 _D65,_P3 = (.3127, .329),((.68, .32), (.265, .69), (.15, .06))

@@ -11,7 +11,8 @@ import re
 import struct
 import warnings
 import zlib
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from ctypes import CDLL
 from dataclasses import dataclass, field
 from importlib import import_module
 from io import BytesIO
@@ -22,6 +23,7 @@ from PIL import Image
 from PIL.ExifTags import IFD
 from PIL.Image import Transpose as T
 
+from ..core.checks import quiet_opencv
 from ..core.docs import explain_module
 from ..core.errors import BgblurError
 from ..core.frame import YuvFrame, over_black
@@ -34,6 +36,11 @@ MAX_PIXELS = 2**27
 _FORMATS = 'JPEG','PNG','WEBP','TIFF','BMP','GIF','AVIF'
 _NAMES = 'JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF or HEIC'
 for _plugin in ('Jpeg', 'Png', 'WebP', 'Tiff', 'Bmp', 'Gif', 'Avif'): import_module(f'PIL.{_plugin}ImagePlugin')
+
+# LibTIFF prints what is wrong with a file, and Pillow does not stop it; on Windows its functions are not visible
+with suppress(AttributeError, OSError):
+    _libtiff = CDLL(Image.core.__file__)
+    for _set in (_libtiff.TIFFSetErrorHandler, _libtiff.TIFFSetWarningHandler): _set(None)
 
 def _brands(data):
     "Return the brands of a file that is built like MP4, such as HEIC and AVIF."
@@ -112,7 +119,7 @@ def _read_file(source, name):
     except OSError as e: raise BgblurError(f'{name} cannot be read: {e.strerror}.') from e
     except ValueError as e: raise BgblurError(f'{name} cannot be read: {e}.') from e
 
-# %% ../../nbs/io/image.ipynb #56147df5
+# %% ../../nbs/io/image.ipynb #eca3a00e
 def _scale_transparency(img):
     "Scale the colour that stands for transparent to eight bits, like the pixels of a PNG."
     key,raw = img.info.get('transparency'),str(img.tile[0][3]) if img.tile else ''
@@ -139,7 +146,7 @@ def _split_alpha(img):
     if img.mode in ('L', 'RGB', 'CMYK', 'LAB'): return img,alpha
     return img.convert('L' if img.mode in ('1', 'LA') else 'RGB'),alpha
 
-# %% ../../nbs/io/image.ipynb #72ff9746
+# %% ../../nbs/io/image.ipynb #186d8095
 _EXIF,_GPS,_PREVIEW,_INTEROP = IFD.Exif,IFD.GPSInfo,IFD.IFD1,IFD.Interop      # blocks within EXIF
 # make, model, date, artist, copyright
 _KEPT = {0x010F, 0x0110, 0x0132, 0x013B, 0x8298}
@@ -171,7 +178,7 @@ def _new_exif(exif, dpi):
     if dpi: new.update({0x011A: dpi[0], 0x011B: dpi[1], 0x0128: 2})
     return new.tobytes()[6:]
 
-# %% ../../nbs/io/image.ipynb #53b90f79
+# %% ../../nbs/io/image.ipynb #06782133
 def _left_out(img, exif):
     "Name what the file contains and the result will not."
     inner,info = _block(exif, _EXIF),img.info
@@ -181,7 +188,7 @@ def _left_out(img, exif):
              'IPTC': 'photoshop' in info or 0x83BB in exif, 'comment': info.get('comment') or getattr(img, 'text', None)}
     return [name for name,there in found.items() if there]
 
-# %% ../../nbs/io/image.ipynb #4bb92175
+# %% ../../nbs/io/image.ipynb #53231577
 def _png_profile(info):
     "Return a profile for the curve and the primaries that an old PNG states."
     gamma,xy = 1/(info.get('gamma') or 1/2.2),info.get('chromaticity')
@@ -200,7 +207,7 @@ def _profile_of(img, exif, data):
     is_old_png = img.format == 'PNG' and 'srgb' not in img.info and {'gamma', 'chromaticity'} & {*img.info}
     return (_png_profile(img.info) if is_old_png else b''),''
 
-# %% ../../nbs/io/image.ipynb #9cc4ec87
+# %% ../../nbs/io/image.ipynb #5d4c9d98
 @dataclass
 class StillImage:
     "An image, and what its file says about it."
@@ -231,7 +238,7 @@ def _density(img, exif, turned):
     except (TypeError, ValueError, KeyError, ArithmeticError): return None
     return ((y, x) if turned else (x, y)) if min(x, y) >= 1 else None
 
-# %% ../../nbs/io/image.ipynb #c08a3b93
+# %% ../../nbs/io/image.ipynb #ed108c9a
 def _other_images(img):
     "Return a note if the file contains more than one image, else ''."
     if not getattr(img, 'is_animated', False): return ''
@@ -248,6 +255,10 @@ def _turn_upright(img, exif):
     way = _UPRIGHT.get(exif.get(0x0112))
     return img if img is None or way is None else img.transpose(way)
 
+def _is_deep(img):
+    "Tell whether an image has more than eight bits per channel."
+    return '16' in str([tile[3] for tile in img.tile]) or img.mode[0] in 'IF' or img.info.get('bit_depth', 8) > 8
+
 def _exif_of(img):
     "Return the EXIF block and a note. A damaged one is ignored."
     try:
@@ -260,7 +271,7 @@ def _exif_of(img):
 def _decode(img, data, name):
     "Return a `StillImage` for an image of Pillow that is open."
     with _damaged(name):
-        others,size,is_deep = _other_images(img),img.size,'16' in str(img.tile) or img.mode[0] in 'IF'
+        others,size,is_deep = _other_images(img),img.size,_is_deep(img)
         _scale_transparency(img)
         img.load()
         exif,damage = _exif_of(img)
@@ -269,7 +280,7 @@ def _decode(img, data, name):
         if alpha and alpha.getextrema()[0] == 255: alpha = None
         colours,alpha = (_turn_upright(x, exif) for x in (colours, alpha))
         left,dpi = _left_out(img, exif),_density(img, exif, colours.size != size)
-        notes = [others, converted, lost, damage, 'of 16 bits per channel, 8 were kept' if is_deep else '',
+        notes = [others, converted, lost, damage, 'reduced to 8 bits per channel' if is_deep else '',
                  f"left out: {', '.join(left)}" if left else '']
         return StillImage(_to_array(colours, alpha), _new_exif(exif, dpi), dpi, [n for n in notes if n])
 
@@ -290,7 +301,7 @@ def read_image(
     img = load_image(source, name).img
     return over_black(img) if img.shape[2] == 4 else img
 
-# %% ../../nbs/io/image.ipynb #d15f777c
+# %% ../../nbs/io/image.ipynb #13e4a737
 def _into_jpeg(data, exif, dpi):
     "Return a JPEG with EXIF and pixels per inch in its first two segments."
     if dpi: data = data[:13] + b'\1' + struct.pack('>HH', *map(round, dpi)) + data[18:]
@@ -334,7 +345,7 @@ def encode_image(
     options = [cv2.IMWRITE_JPEG_QUALITY, 95] if suffix in ('.jpg', '.jpeg') else []
     try:
         if suffix in _WITH_PILLOW: return _with_pillow(img, _WITH_PILLOW[suffix], exif, dpi)
-        ok,buf = cv2.imencode(suffix, img, options)
+        with quiet_opencv(): ok,buf = cv2.imencode(suffix, img, options)
     except (OSError, ValueError, cv2.error): ok = False
     if not ok: raise VideoError(f'An image of {img.shape[1]}×{img.shape[0]} pixels cannot be written as {suffix}.')
     return (_into_png if suffix == '.png' else _into_jpeg)(buf.tobytes(), exif, dpi)
