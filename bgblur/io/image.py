@@ -72,6 +72,17 @@ def _enable_heic(name):
         raise BgblurError(f"{name} is a HEIC image: run pip install 'bgblur[heic]', or convert it to JPEG.") from e
     register_heif_opener(thumbnails=False)
 
+# %% ../../nbs/io/image.ipynb #37701c37
+@contextmanager
+def _damaged(name):
+    "Turn any error of a decoder in the block into a `BgblurError`, and hide its warnings."
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', module=r'PIL\.')
+            yield
+    except MemoryError: raise
+    except Exception as e: raise BgblurError(f'{name} is damaged or incomplete, so it cannot be read.') from e
+
 def _check_size(size, name):
     w,h = size
     if w*h > MAX_PIXELS:
@@ -84,6 +95,7 @@ def _webp_size(data):
     if kind == b'VP8X': return tuple(int.from_bytes(data[i:i+3], 'little') + 1 for i in (24, 27))
     return tuple(int.from_bytes(data[i:i+2], 'little') & 0x3fff for i in (26, 28))
 
+# %% ../../nbs/io/image.ipynb #34987f74
 def _open(data, name):
     "Return the image of Pillow in `data`, of which only the header is read. Raises `BgblurError`."
     kind = _format_of(data)
@@ -95,16 +107,7 @@ def _open(data, name):
     _check_size(img.size, name)
     return img
 
-@contextmanager
-def _damaged(name):
-    "Turn any error of a decoder in the block into a `BgblurError`, and hide its warnings."
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings('ignore', module=r'PIL\.')
-            yield
-    except MemoryError: raise
-    except Exception as e: raise BgblurError(f'{name} is damaged or incomplete, so it cannot be read.') from e
-
+# %% ../../nbs/io/image.ipynb #4bcea6a5
 def _read_file(source, name):
     "Return the bytes of a file. Raises `BgblurError` if it cannot be read, or is larger than any image."
     if isinstance(source, bytes): return source
@@ -115,7 +118,7 @@ def _read_file(source, name):
             if size > 8*MAX_PIXELS:
                 raise BgblurError(f'{name} is too large, {size/1e9:.1f} GB: at most {8*MAX_PIXELS/1e9:.1f} are supported.')
             f.seek(0)
-            return f.read(size)     # a device such as /dev/zero has no end
+            return f.read(size)
     except OSError as e: raise BgblurError(f'{name} cannot be read: {e.strerror}.') from e
     except ValueError as e: raise BgblurError(f'{name} cannot be read: {e}.') from e
 
@@ -284,6 +287,7 @@ def _decode(img, data, name):
                  f"left out: {', '.join(left)}" if left else '']
         return StillImage(_to_array(colours, alpha), _new_exif(exif, dpi), dpi, [n for n in notes if n])
 
+# %% ../../nbs/io/image.ipynb #42a9da43
 def load_image(
     source,         # path of an image file, or its bytes
     name=None,      # name for errors; None: its path
