@@ -247,9 +247,7 @@ def _other_images(img):
     if not getattr(img, 'is_animated', False): return ''
     if img.format == 'TIFF': return 'only the first page was used'
     if img.format in ('MPO', 'HEIF'): return 'left out: the other images in the file'
-    # FFmpeg does not read an animated WebP
-    hint = '' if img.format == 'WEBP' else ': use `bgblur video` for all of them'
-    return 'only the first frame of the animation was used' + hint
+    return 'only the first frame of the animation was used: use `bgblur video` for all of them'
 
 _UPRIGHT = dict(zip(range(2, 9), (T.FLIP_LEFT_RIGHT, T.ROTATE_180, T.FLIP_TOP_BOTTOM, T.TRANSPOSE, T.ROTATE_270, T.TRANSVERSE, T.ROTATE_90)))
 
