@@ -432,3 +432,12 @@ def test_part_that_does_not_exist(tmp_path, small):
 
 def test_address_is_printed_as_typed():
     for command in ('video', 'image'): one_sentence(bgblur(command, 'https://example.org/a.mp4'), 'https://example.org/a.mp4 is an address')
+
+
+def test_unknown_side_data(tmp_path, small):
+    "An animated AVIF may contain EXIF, a kind of data that PyAV cannot name."
+    from PIL import Image
+    imgs, exif = [Image.fromarray(i[..., ::-1]) for i in small[:3]], Image.Exif()
+    exif[0x010F] = 'a camera'
+    imgs[0].save(tmp_path/'a.avif', save_all=True, append_images=imgs[1:], duration=80, exif=exif)
+    assert blur(tmp_path/'a.avif').frames == 3

@@ -29,7 +29,9 @@ def orientation(
 ) -> tuple:                # `(transpose, mirror, flip)`, three bools, to apply in that order
     "Return how to turn `frame` upright: exchange rows and columns, mirror left and right, turn upside down."
     # not frame.side_data: it forms a reference cycle that keeps each frame alive
-    matrix = SideDataContainer(frame).get('DISPLAYMATRIX')
+    try: matrix = SideDataContainer(frame).get('DISPLAYMATRIX')
+    # PyAV does not know all kinds of side data: an AVIF may contain EXIF
+    except ValueError: matrix = None
     if not matrix: return False,False,False
     a,b,_,c,d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
     transpose = abs(b) > abs(a)
