@@ -107,6 +107,54 @@ def test_pause_in_an_avi(tmp_path, small):
     assert times(blur(src, tmp_path/'out.avi').path) == [Fraction(k, 25) for k in pts]
 
 
+@pytest.mark.parametrize('first, second', [(100, 0), (0, 3000)])
+@pytest.mark.parametrize('kind', ['mp4', 'mkv'])
+def test_joined_transport_streams(tmp_path, small, first, second, kind):
+    "In television recordings the clock may start again. A jump is no pause."
+    parts = [write(tmp_path/f'{k}.ts', small[:25], sound=1, offset=offset, options={'bf': '0'}) for k, offset in enumerate((first, second))]
+    joined = tmp_path/'joined.ts'
+    joined.write_bytes(b''.join(p.read_bytes() for p in parts))
+    report = blur(joined, tmp_path/f'out.{kind}')
+    got = times(report.path)
+    assert len(got) == 50 and got == sorted(got) and got[-1] == pytest.approx(1.98, abs=.1)
+    assert spans(report.path)['audio'][1] == pytest.approx(2, abs=.1)
+
+
+def test_end_of_a_clip_with_reordered_frames(tmp_path, small):
+    "An MP4 states the distance to the next frame in the file, which is another one with B-frames."
+    pts = [*range(10), *range(30, 40)]
+    src = write(tmp_path/'a.mp4', small[:20], pts, options={'bf': '3', 'b-adapt': '0'})
+    with av.open(str(src)) as c: assert any(p.pts != p.dts for p in c.demux(video=0) if p.size)
+    for kind in ('mp4', 'mkv'):
+        with av.open(str(blur(src, tmp_path/f'out.{kind}').path)) as c: assert c.duration == pytest.approx(1_600_000, abs=45_000)
+
+
+def test_one_frame_in_ten_seconds_as_an_avi(tmp_path, small):
+    src = write(tmp_path/'a.mp4', small[:5], [10*k for k in range(5)], Fraction(1))
+    assert times(blur(src, tmp_path/'out.avi').path) == [10*k for k in range(5)]
+
+
+def test_avi_with_reordered_frames(tmp_path, small):
+    src = encode(tmp_path/'a.avi', small[:20], codec='mpeg4', options={'bf': '2'})
+    with VideoReader(src) as r: got = [f.time for f in r.frames()]
+    assert got == sorted(got) and len(got) == 20
+
+
+def test_sound_in_an_avi(tmp_path, small):
+    "AVI stores no times of sound: late sound gets silence in front, and a lost pause is reported."
+    src = tmp_path/'a.mkv'
+    with av.open(str(write(tmp_path/'b.mkv', small[:40], sound=.5))) as a, av.open(str(src), 'w') as out:
+        tracks = {s: out.add_stream_from_template(s) for s in a.streams}
+        for p in a.demux():
+            if not p.size: continue
+            if p.stream.type == 'audio': p.pts, p.dts = p.pts + 1000, p.dts + 1000
+            p.stream = tracks[p.stream]
+            out.mux(p)
+    with av.open(str(blur(src, tmp_path/'out.avi').path)) as c:
+        heard = np.concatenate([f.to_ndarray()[0] for f in c.decode(audio=0)])
+    assert np.abs(heard[:44000]).max() < .05 and np.abs(heard[52800:67200]).max() > .2      # silent for one second
+
+
 def test_avi_of_others(tmp_path, small):
     "FFmpeg gives each frame of H.264 in an AVI the time of the next one."
     src = write(tmp_path/'a.avi', small[:20], options={'bf': '0'})
@@ -285,10 +333,9 @@ def test_transparent_gif(tmp_path, frames):
         rgba = np.dstack([cv2.resize(f, (320, 240))[..., ::-1], np.full((240, 320), 255, np.uint8)])
         rgba[:, :160, 3] = 0
         imgs.append(Image.fromarray(rgba))
-    for kind in ('gif', 'webp', 'png'):
+    for kind, option in (('gif', {'disposal': 2}), ('webp', {'exact': True}), ('png', {'disposal': 1}), ('avif', {})):
         src = tmp_path/f'a.{kind}'
-        imgs[0].save(src, save_all=True, append_images=imgs[1:], duration=80, disposal=2) if kind != 'webp' else \
-            imgs[0].save(src, save_all=True, append_images=imgs[1:], duration=80, exact=True)
+        imgs[0].save(src, save_all=True, append_images=imgs[1:], duration=80, **option)
         report = blur_video(src, tmp_path/f'{kind}.mp4', Blurrer(background='green'), progress=False)
         assert report.frames == 3
         for img in read_frames(report.path):
@@ -365,6 +412,20 @@ def test_surround_sound(tmp_path, small, kind, channels):
     assert any('mixed down' in n for n in report.notes) == (channels < 8)
 
 
+@pytest.mark.parametrize('layout, becomes', [('5.1(side)', '5.1'), ('5.0(side)', '5.0'), ('6.1', '5.1')])
+def test_layouts_that_aac_has_names_for(tmp_path, small, layout, becomes):
+    report = blur(write(tmp_path/'a.mkv', small[:10], sound=.4, codec='pcm_s16le', layout=layout), tmp_path/'b.mp4')
+    with av.open(str(report.path)) as c: assert c.streams.audio[0].layout.name == becomes
+
+
+def test_order_of_channels_in_a_mov(tmp_path, small):
+    "Editors write 7.1 in another order, and PyAV 18 crashes when it reads that."
+    src = write(tmp_path/'a.mov', small[:10], sound=.4, codec='pcm_s24le', layout='7.1')
+    result = bgblur('video', src, '-o', tmp_path/'b.mp4')
+    assert result.returncode == 0, result.stderr
+    with av.open(str(tmp_path/'b.mp4')) as c: assert c.streams.audio[0].layout.name == '7.1'
+
+
 def with_extras(path, small):
     "Write a clip with a time code, two chapters, an attached file and a cover."
     with av.open(str(path), 'w') as out:
@@ -383,6 +444,13 @@ def test_time_code(tmp_path, small, kind):
     report = blur(with_extras(tmp_path/'a.mov', small), tmp_path/f'b.{kind}')
     with VideoReader(report.path) as r: kept = r.timecode
     assert kept == '11:07:15:07' and not report.notes if kind in ('mp4', 'mov', 'mkv') else 'the time code 11:07:15:07 was left out' in report.notes
+
+
+def test_lost_chapters_are_reported(tmp_path, small):
+    src = with_extras(tmp_path/'a.mkv', small)
+    for name in ('b.avi', 'b.gif'): assert 'the chapters were left out' in blur(src, tmp_path/name).notes
+    cut = blur_video(src, tmp_path/'cut', Blurrer(), transparent=True, progress=False)
+    assert 'the chapters were left out' in cut.notes
 
 
 def test_attached_fonts(tmp_path, small):

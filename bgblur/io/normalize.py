@@ -300,8 +300,10 @@ class TimestampFixer:
     def __init__(self,
         shift=0,               # seconds to add to all times
         overlapping=(),        # streams whose packets may overlap: subtitles
+        max_pause=None,        # seconds; None: the class's
     ):
         self.shift,self.overlapping,self.ends = shift,overlapping,{}
+        self.max_pause = max_pause or self.max_pause
 
     def __call__(self,
         packet:av.Packet,      # of any stream

@@ -8,6 +8,7 @@ __all__ = ['CONTAINERS', 'MAX_FRAME_PIXELS', 'open_container', 'is_still', 'choo
 
 # %% ../../nbs/io/reader.ipynb #c498ca75
 import re
+from collections import deque
 from contextlib import suppress
 from fractions import Fraction
 
@@ -17,7 +18,7 @@ from fastcore.basics import patch
 
 from ..core.docs import explain_module
 from .files import VideoError, check_source
-from .animation import webp_to_mov
+from .animation import animation_to_mov
 from .image import IMAGES
 from .normalize import FrameNormalizer, TimestampFixer
 from ..core.errors import check_number, default_threads
@@ -37,7 +38,7 @@ def open_container(
     options = {'protocol_whitelist': 'file', 'format_whitelist': CONTAINERS, 'max_pixels': str(MAX_FRAME_PIXELS)}
     # PyAV 18 refuses metadata that is not UTF-8; PyAV 19 has no such option
     lenient = {'metadata_errors': 'replace'} if int(av.__version__.partition('.')[0]) < 19 else {}
-    try: return av.open(webp_to_mov(path) or f'file:{path}', options=options, **lenient)
+    try: return av.open(animation_to_mov(path) or f'file:{path}', options=options, **lenient)
     except (av.error.FFmpegError, OSError, ValueError) as e:
         if path.suffix.lower() in IMAGES: raise VideoError(f'{path} is an image, not a video: use `bgblur image`.') from e
         raise VideoError(f'{path} is not a video that FFmpeg can read, or it is incomplete.') from e
@@ -113,6 +114,7 @@ class VideoReader:
         self.rate,self.n_frames = rate_and_length(self.container, self.video)
         # what the container says about the shape of a pixel comes before what the codec says
         self.aspect,self.base_rate = self.video.sample_aspect_ratio,self.video.base_rate
+        self.last_end = self._video_end()
         self.n_undecodable,self.read_error,self.normalizer,self.notes = 0,'',FrameNormalizer(),[]
         # set by the loop that looks at the pixels
         self.is_transparent = False
@@ -155,6 +157,14 @@ def open_decoder(
 
 # %% ../../nbs/io/reader.ipynb #77528a1b
 @patch
+def _video_end(self:VideoReader):
+    "Return the second of the clip at which the video ends, as an MP4 states it; None if unknown."
+    v,offset = self.video,Fraction(self.container.start_time or 0, av.time_base)
+    if 'mp4' not in self.container.format.name or None in (v.start_time, v.duration): return None
+    end = (v.start_time + v.duration)*v.time_base - offset - self.start
+    return end if self.length is None else min(end, self.length)
+
+@patch
 def _prepare(self:VideoReader):
     "Note where the clip starts, and how many frames and seconds the header states; 0 if it doesn't."
     c,kind = self.container,self.container.format.name.partition(',')[0]
@@ -179,14 +189,13 @@ def _measure(self:VideoReader, packet, shift=0):
 def _demuxed(self:VideoReader):
     "Yield the packets of video, sound and subtitles that contain data, with repaired times."
     used,shift = {self.video, *self.tracks},-self.offset - self.start
-    fix_times = TimestampFixer(shift, self.subtitles)
-    in_order = self.container.format.name == 'avi' and not self.video.codec_context.has_b_frames
+    # in these a jump is no pause: joined recordings, or a clock that starts again
+    max_pause = 10 if self.container.format.name in ('mpegts', 'mpeg') else None
+    fix_times = TimestampFixer(shift, self.subtitles, max_pause)
     for packet in self.container.demux():
         if not packet.size: continue
         if packet.stream not in used: self._measure(packet, shift)
         else:
-            # AVI states no pts, and FFmpeg assumes that frames are reordered
-            if in_order and packet.stream is self.video: packet.pts = packet.dts
             self._measure(fix_times(packet))
             yield packet
 
@@ -286,13 +295,19 @@ def _in_part(self:VideoReader, frame):
 @patch
 def _decoded(self:VideoReader):
     "Yield decoded frames, and packets of the other streams."
-    n,has_started = 0,False
+    n,has_started,is_avi,times = 0,False,self.container.format.name == 'avi',deque()
     for packet in self._packets():
         if packet and packet.stream is not self.video:
             yield packet
             continue
         has_started = has_started or not packet or packet.is_keyframe
-        for frame in self._decode(packet) if has_started else self._decode_start(packet):
+        # AVI has one time for each packet. FFmpeg guesses from it when the frame is shown, often wrongly
+        if is_avi and packet and packet.dts is not None: times.append(packet.dts)
+        n_failed = self.n_undecodable
+        frames = self._decode(packet) if has_started else self._decode_start(packet)
+        if times and not frames and self.n_undecodable > n_failed: times.pop()
+        for frame in frames:
+            if times: frame.pts,frame.time_base = times.popleft(),self.video.time_base
             # a raw H.264 stream has no times
             if frame.pts is None: frame.pts,frame.time_base = n - round(self.start*self.rate),1/self.rate
             n += 1

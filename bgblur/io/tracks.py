@@ -7,6 +7,7 @@ __all__ = ['RATES', 'SUBTITLES', 'PLAYABLE', 'can_copy', 'TrackWriter', 'CopiedT
            'ConvertedSubtitles', 'is_playable', 'open_track', 'left_out']
 
 # %% ../../nbs/io/tracks.ipynb #b1121311
+import re
 from fractions import Fraction
 from io import BytesIO
 from itertools import islice
@@ -28,11 +29,19 @@ def _first_packet(track):
         if packet: packet.pts = packet.dts = 0
         return packet
 
+_AVI_SOUND = 'mp2','mp3','ac3','aac','flac','wmav1','wmav2','pcm_','adpcm_'
+
+def _keeps_time_in_avi(track):
+    "AVI has no times for sound: it must start with the clip, and have packets of one duration."
+    late = (track.start_time or 0)*track.time_base - Fraction(track.container.start_time or 0, av.time_base)
+    return late < .03 and track.codec_context.codec.canonical_name.startswith(_AVI_SOUND)
+
 def can_copy(
     container,   # FFmpeg's name of a container, such as 'mp4'
     track,       # input stream
 ) -> bool:
     "Tell whether packets of `track` can be copied into such a container."
+    if container == 'avi' and track.type == 'audio' and not _keeps_time_in_avi(track): return False
     try:
         with av.open(BytesIO(), 'w', format=container) as out:
             stream = out.add_stream_from_template(track)
@@ -67,11 +76,21 @@ class CopiedTrack(TrackWriter):
         track,       # input stream
     ):
         self.out,self.last_dts,self.stream = out,None,out.add_stream_from_template(track)
+        self.is_avi,self.seconds = out.format.name == 'avi' and track.type == 'audio',0
+
+    def _fits_avi(self, packet):
+        "Note a pause, which AVI cannot store. Tell whether the packet is more than the start of the decoder."
+        start,length = (t*packet.time_base for t in (packet.pts or 0, packet.duration or 0))
+        if start - self.seconds > .05: self.note = 'a pause in the sound was lost: AVI stores no times of sound'
+        self.seconds = start + length
+        return self.seconds > 0
 
     def write(self, packet):
+        if self.is_avi and not self._fits_avi(packet): return
         if packet.dts is None: packet.dts = packet.pts
-        # containers refuse times that do not increase
-        if None not in (packet.dts, self.last_dts) and packet.dts <= self.last_dts: packet.dts = self.last_dts + 1
+        # most containers refuse times that do not increase; in Matroska, short packets share a millisecond
+        step = 0 if self.out.format.name in ('matroska', 'webm') else 1
+        if None not in (packet.dts, self.last_dts): packet.dts = max(packet.dts, self.last_dts + step)
         if packet.pts is not None and packet.dts is not None: packet.pts = max(packet.pts, packet.dts)
         self.last_dts,packet.stream = packet.dts,self.stream
         self.out.mux(packet)
@@ -85,19 +104,30 @@ _LAYOUTS = {1: 'mono', 2: 'stereo', 3: '2.1', 4: '4.0', 5: '5.0', 6: '5.1', 7: '
 
 def _accepts_layout(codec, layout):
     "Does the encoder accept sound of this layout?"
+    # FFmpeg would write AAC of seven channels without their names
+    if codec == 'aac' and layout == '6.1': return False
     encoder = av.CodecContext.create(codec, 'w')
     encoder.layout,encoder.sample_rate,encoder.format = layout,48000,encoder.codec.audio_formats[0]
     try: encoder.open()
     except (av.error.FFmpegError, ValueError): return False
     return True
 
+def _name_channels(track):
+    "Give PCM sound of a MOV the usual order of its channels: PyAV 18 crashes when it reads another one."
+    codec = track.codec_context.codec.canonical_name
+    if int(av.__version__.partition('.')[0]) > 18 or not codec.startswith('pcm_') or 'mov' not in track.container.format.name: return
+    bits = int(re.search(r'\d+', codec)[0]) if re.search(r'\d', codec) else 8
+    n = round(track.bit_rate/track.rate/bits) if track.bit_rate else 0
+    if n in _LAYOUTS: track.codec_context.layout = _LAYOUTS[n]
+
 def best_layout(
     codec,       # encoder, a key of `RATES`
     track,       # input stream of sound
 ) -> str:        # such as '5.1'
     "Return the layout for the encoder that keeps most channels of `track`."
+    _name_channels(track)
     # the name of sound whose channels are unnamed is a number, such as '2 channels'
-    own = [] if track.layout.name.endswith('channels') else [track.layout.name]
+    own = [] if 'channels' in track.layout.name else [re.sub(r'\(.*', '', track.layout.name)]
     wanted = own + [_LAYOUTS[k] for k in range(min(track.channels, 8), 0, -1)]
     return next(x for x in wanted if _accepts_layout(codec, x))
 
@@ -114,14 +144,29 @@ class ConvertedSound(TrackWriter):
         rate = track.rate if track.rate in RATES[codec] else 48000
         self.out,self.stream = out,out.add_stream(codec, rate=rate, layout=layout)
         self.resampler = av.AudioResampler(format='fltp', layout=layout, rate=rate)
+        self.fills_gaps,self.n_samples = out.format.name == 'avi',0
         n = self.stream.codec_context.layout.nb_channels
         if n < track.channels: self.note = f'sound with {track.channels} channels was mixed down to {layout}'
 
+    def _fill(self, frame):
+        "Encode silence before a track that starts late, or in a gap, for AVI, which has no times for sound."
+        n = round((frame.time or 0)*frame.sample_rate) - self.n_samples
+        self.n_samples += frame.samples + max(0, n)
+        if n < .03*frame.sample_rate: return
+        for start in range(0, n, frame.sample_rate):
+            silence = av.AudioFrame(frame.format.name, frame.layout.name, min(frame.sample_rate, n - start))
+            silence.sample_rate = frame.sample_rate
+            for plane in silence.planes: plane.update(bytes(plane.buffer_size))
+            self._encode(silence)
+
     def _encode(self, frame):
+        if frame and self.fills_gaps: frame.pts = None
         for part in self.resampler.resample(frame): self.out.mux(self.stream.encode(part))
 
     def write(self, packet):
-        for frame in packet.decode(): self._encode(frame)
+        for frame in packet.decode():
+            if self.fills_gaps: self._fill(frame)
+            self._encode(frame)
 
     def close(self):
         self._encode(None)
@@ -194,7 +239,7 @@ def _describe(stream):
         return f'a track of {stream.type}' + (f' ({name})' if name else '')
     ctx = stream.codec_context
     if is_still(stream): return 'the cover image'
-    return f'another video track ({ctx.name}, {ctx.width}x{ctx.height})' if ctx else 'another video track'
+    return f'another video track ({ctx.codec.canonical_name}, {ctx.width}x{ctx.height})' if ctx else 'another video track'
 
 def left_out(
     streams,         # input streams that no writer copies

@@ -105,7 +105,8 @@ def _set_format(self:VideoWriter, frame, transposed):
     ctx.time_base = self._time_base(frame)
     ctx.colorspace,ctx.color_range = frame.colorspace,frame.color_range
     ctx.color_primaries,ctx.color_trc = frame.color_primaries,frame.color_trc
-    if aspect := self.reader.aspect: ctx.sample_aspect_ratio = 1/aspect if transposed else aspect
+    # the frames of a GIF are already square
+    if (aspect := self.reader.aspect) and self.container != 'gif': ctx.sample_aspect_ratio = 1/aspect if transposed else aspect
     # Matroska needs it in its header as well, which we correct at the end
     if self._needs_display_size(): self.stream.metadata['title'] = PLACEHOLDER
 
@@ -119,20 +120,20 @@ _METADATA = {'title', 'artist', 'album', 'comment', 'description', 'copyright', 
 @patch
 def _add_track(self:VideoWriter, out, track):
     "Add a track of the source, or note that it is left out."
-    if made := open_track(out, self.container, track, self.audio_codec, self.encoding.keep_audio):
-        self.tracks[track] = made
-        if made.note: self.notes.append(made.note)
+    if made := open_track(out, self.container, track, self.audio_codec, self.encoding.keep_audio): self.tracks[track] = made
     else:
-        kind = 'sound' if track.type == 'audio' else 'subtitles'
-        name = track.codec_context.name if track.codec_context else 'unknown'
-        self.notes.append(f'{kind} ({name}) cannot be stored in a {self.container} file and were left out')
+        kind = 'a sound track' if track.type == 'audio' else 'a track of subtitles'
+        name = track.codec_context.codec.canonical_name if track.codec_context else 'unknown'
+        self.notes.append(f'{kind} ({name}) cannot be stored in such a file and was left out')
 
 @patch
 def _copy_metadata(self:VideoWriter, out):
     "Copy title, chapters and similar."
     source = self.reader.container
     out.metadata.update({k: v for k,v in source.metadata.items() if k.lower() in _METADATA})
-    if chapters := self.reader.chapters(): out.set_chapters(chapters)
+    chapters = self.reader.chapters()
+    if chapters and self.container in ('avi', 'gif'): self.notes.append('the chapters were left out')
+    elif chapters: out.set_chapters(chapters)
 
 @patch
 def _copy_attachments(self:VideoWriter, out):
@@ -176,10 +177,19 @@ def _retime(self:VideoWriter, frame, like):
     tick = self.stream.codec_context.time_base
     pts = round(frame.pts*frame.time_base/tick)
     if self.last_pts is not None and pts <= self.last_pts: pts = self.last_pts + 1
-    self.durations[pts] = round((like.duration*like.time_base or 1/self.reader.rate)/tick)
+    if self.last_pts is not None: self.durations[self.last_pts] = pts - self.last_pts
+    self.durations[pts] = self._last_duration(like, tick)
     self.last_pts = frame.pts = pts
     frame.time_base = tick
     return frame
+
+@patch
+def _last_duration(self:VideoWriter, like, tick):
+    "Return the duration of a frame in ticks, in case that it is the last one."
+    end = self.reader.last_end
+    # the duration of a frame in an MP4 is that of another one if frames are reordered
+    if end and end > like.pts*like.time_base: return round((end - like.pts*like.time_base)/tick)
+    return round((like.duration*like.time_base or 1/self.reader.rate)/tick)
 
 # %% ../../nbs/io/writer.ipynb #2e62f9f5
 @patch
@@ -220,7 +230,9 @@ def copy(self:VideoWriter,
 def close(self:VideoWriter):
     "Finish the file. Raises FFmpeg's errors if it cannot be written."
     self._encode(None)
-    for track in self.tracks.values(): track.close()
+    for track in self.tracks.values():
+        track.close()
+        if track.note: self.notes.append(track.note)
     ctx = self.stream.codec_context
     w,h,aspect = ctx.width,ctx.height,ctx.sample_aspect_ratio
     self.out.close()
@@ -232,7 +244,7 @@ def avi_tick(
     base,        # the lowest rate that contains all its times, as FFmpeg estimates it; None if unknown
 ) -> Fraction:   # in seconds
     "Return the clock for an AVI: one tick per frame for a constant rate, else 5 ms at most."
-    if not base or not 1 <= base <= 1000: base = rate
+    if not base or base > 1000: base = rate
     return 1/base if abs(base - rate) < rate/1000 else 1/(base*ceil(200/base))
 
 # %% ../../nbs/io/writer.ipynb #17c0b8f8
@@ -338,6 +350,8 @@ class PngWriter(BaseWriter):
         "Raises `VideoError` for other values of `encoding`."
         super().__init__()
         refuse_choices(encoding, 'PNG')
+        if reader.subtitles: self.notes.append('subtitles were left out')
+        if reader.chapters(): self.notes.append('the chapters were left out')
         self.path,self.aspect,self.n = Path(path),reader.aspect,0
 
     def write(self,
