@@ -173,7 +173,7 @@ def encoder_options(
     if rate and quality in LIMITS:
         limit = rate_limit(rate, video.codec_context.codec.canonical_name, codec.name, pixel_rate, LIMITS[quality])
     fine = quality == 'small' or bool(limit) and limit < .25*pixel_rate
-    # x264 stores 0 in a profile that browsers cannot play; SVT-AV1 reads 0 as not given
+    # x264 stores 0 in a profile that browsers cannot play; SVT-AV1 reads 0 as its default
     options = codec.options(max(1, codec.crf.get(quality, quality)), encoding.preset, fine)
     if limit:
         options |= limit_options(limit, reader.n_frames and float(reader.n_frames/reader.rate))
