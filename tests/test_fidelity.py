@@ -120,13 +120,15 @@ def test_joined_transport_streams(tmp_path, small, first, second, kind):
     assert spans(report.path)['audio'][1] == pytest.approx(2, abs=.1)
 
 
-def test_end_of_a_clip_with_reordered_frames(tmp_path, small):
+@pytest.mark.parametrize('pts', [[*range(10), *range(30, 40)], [0, 1, 2, 3, 4, 25, 26, 27], [*range(0, 200, 25), 201, 202]])
+def test_end_of_a_clip_with_reordered_frames(tmp_path, small, pts):
     "An MP4 states the distance to the next frame in the file, which is another one with B-frames."
-    pts = [*range(10), *range(30, 40)]
-    src = write(tmp_path/'a.mp4', small[:20], pts, options={'bf': '3', 'b-adapt': '0'})
-    with av.open(str(src)) as c: assert any(p.pts != p.dts for p in c.demux(video=0) if p.size)
+    src = write(tmp_path/'a.mp4', small[:len(pts)], pts, options={'bf': '3', 'b-adapt': '0'})
+    with av.open(str(src)) as c:
+        duration = c.duration
+        assert any(p.pts != p.dts for p in c.demux(video=0) if p.size)
     for kind in ('mp4', 'mkv'):
-        with av.open(str(blur(src, tmp_path/f'out.{kind}').path)) as c: assert c.duration == pytest.approx(1_600_000, abs=45_000)
+        with av.open(str(blur(src, tmp_path/f'out.{kind}').path)) as c: assert c.duration == pytest.approx(duration, abs=5_000)
 
 
 def test_one_frame_in_ten_seconds_as_an_avi(tmp_path, small):
@@ -412,15 +414,21 @@ def test_surround_sound(tmp_path, small, kind, channels):
     assert any('mixed down' in n for n in report.notes) == (channels < 8)
 
 
-@pytest.mark.parametrize('layout, becomes', [('5.1(side)', '5.1'), ('5.0(side)', '5.0'), ('6.1', '5.1')])
-def test_layouts_that_aac_has_names_for(tmp_path, small, layout, becomes):
-    report = blur(write(tmp_path/'a.mkv', small[:10], sound=.4, codec='pcm_s16le', layout=layout), tmp_path/'b.mp4')
+@pytest.mark.parametrize('layout, codec, becomes', [('5.1(side)', 'ac3', '5.1'), ('5.0(side)', 'ac3', '5.0'), ('6.1', 'libopus', '5.1')])
+def test_layouts_that_aac_has_names_for(tmp_path, small, layout, codec, becomes):
+    kind = 'mp4' if codec == 'ac3' else 'mov'
+    report = blur(write(tmp_path/'a.mkv', small[:10], sound=.4, codec=codec, layout=layout), tmp_path/f'b.{kind}')
     with av.open(str(report.path)) as c: assert c.streams.audio[0].layout.name == becomes
 
 
 def test_order_of_channels_in_a_mov(tmp_path, small):
     "Editors write 7.1 in another order, and PyAV 18 crashes when it reads that."
     src = write(tmp_path/'a.mov', small[:10], sound=.4, codec='pcm_s24le', layout='7.1')
+    data = bytearray(src.read_bytes())
+    # Apple's number for L R C LFE Ls Rs Rls Rrs, in place of FFmpeg's bits
+    at = data.find(b'chan') + 8
+    data[at:at+8] = (128 << 16 | 8).to_bytes(4) + bytes(4)
+    src.write_bytes(data)
     result = bgblur('video', src, '-o', tmp_path/'b.mp4')
     assert result.returncode == 0, result.stderr
     with av.open(str(tmp_path/'b.mp4')) as c: assert c.streams.audio[0].layout.name == '7.1'
