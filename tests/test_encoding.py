@@ -1,4 +1,6 @@
 "Test the size and quality of results: codecs, containers, the limit of the bit rate, and what the report says about it."
+import os
+import sys
 from dataclasses import replace
 from fractions import Fraction
 
@@ -269,6 +271,19 @@ def test_presets(tmp_path, frames, preset, codec):
     src = write(tmp_path/'src.mp4', moving(frames, 10))
     blur(src, tmp_path/'a.mp4', 24, codec, preset)
     assert luma(tmp_path/'a.mp4').shape == luma(src).shape
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='the priorities of Linux')
+@pytest.mark.parametrize('codec', CODECS)
+def test_no_thread_has_real_time_priority(tmp_path, frames, codec):
+    "SVT-AV1 takes it if root runs it, and then nothing else on the machine can run."
+    seen = set()
+    class Looks(Plain):
+        def __call__(self, frame, time=None):
+            seen.update(os.sched_getscheduler(int(t)) for t in os.listdir('/proc/self/task'))
+            return frame
+    blur_video(write(tmp_path/'src.mp4', moving(frames, 30)), tmp_path/'a.mp4', Looks(), progress=False, encoding=Encoding(codec=codec))
+    assert seen.isdisjoint({os.SCHED_FIFO, os.SCHED_RR})
 
 
 @pytest.mark.parametrize('codec', CODECS)

@@ -22,7 +22,7 @@ from .normalize import add_buffer, from_bgr, from_yuv, orientation, square_pixel
 from .animation import repetitions
 from .matroska import PLACEHOLDER, set_display_size
 from .reader import VideoReader
-from .encoder import choose_codec, encoder_options, refuse_choices, size_note, video_bit_rate
+from .encoder import choose_codec, encoder_options, normal_priority, refuse_choices, size_note, video_bit_rate
 from .tracks import left_out, open_track
 from ..core.frame import YuvFrame
 from ..core.settings import Encoding
@@ -168,6 +168,7 @@ def _open(self:VideoWriter, frame, transposed):
     self._copy_timecode()
     self.notes += left_out([*self.reader.unused(), *self._copy_attachments(out)])
     out.start_encoding()
+    normal_priority()
     self.out,self.durations = out,{}
 
 # %% ../../nbs/io/writer.ipynb #07548897
