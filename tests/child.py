@@ -18,7 +18,6 @@ import numpy as np
 
 from bgblur import cli, matte, video  # noqa: F401
 from bgblur.io.files import VideoError
-from bgblur.io.image import Stills
 from bgblur.pipeline import BaseBlurrer
 
 
@@ -136,16 +135,18 @@ def count_steps():
 
 def at_frame(n, action, *args):
     "Call `action(*args)` just before frame `n` is written."
-    add, inputs = Stills.add, video._blurrer_inputs
+    blur_frames, inputs = video._blur_frames, video._blurrer_inputs
 
-    def add_then_act(self, i, img):
-        add(self, i, img)
-        if i == n - 1: action(*args)
+    def blur_then_act(reader, writer, blurrer, transparent, done):
+        def done_then_act(i, *written):
+            done(i, *written)
+            if i == n - 1: action(*args)
+        return blur_frames(reader, writer, blurrer, transparent, done_then_act)
 
     def act_then_start(*input_args):
         action(*args)
         return inputs(*input_args)
-    if n: Stills.add = add_then_act
+    if n: video._blur_frames = blur_then_act
     else: video._blurrer_inputs = act_then_start
 
 

@@ -269,7 +269,7 @@ blur_video(sys.argv[1], sys.argv[2], Numbered(slow, skip=0))
 def test_ctrl_c_waits_for_one_frame_of_a_slow_model(tmp_path):
     "With a model that takes a second per frame, Ctrl-C waits for the current frame and starts no other one."
     result = run(sys.executable, '-c', SLOW, CLIP, tmp_path/'out.mp4')
-    assert 'KeyboardInterrupt' in result.stderr and '0/250' in result.stderr       # the progress bar appears before the first frame
+    assert 'KeyboardInterrupt' in result.stderr
     assert set(result.stdout.split()) == {'0'}
     assert list(tmp_path.iterdir()) == []
 
