@@ -265,7 +265,7 @@ def video(
 ):
     """Blur or replace the background of a video.
 
-    Sound, resolution and timing stay the same. Writes .mp4, .m4v, .mov, .mkv, .webm, .avi or .gif. With -b none the
+    Resolution and timing stay the same. Sound is copied, or converted where needed. Writes .mp4, .m4v, .mov, .mkv, .webm, .avi or .gif. With -b none the
     background is transparent: .mov (ProRes 4444), .webm (VP9), or a folder of PNG images."""
     from bgblur.io.writer import ALPHA_FORMATS, FORMATS
     from bgblur.video import blur_video

@@ -82,12 +82,12 @@ def fps(self:Report): return self.frames/self.seconds
 
 @patch(as_prop=True)
 def ended_early(self:Report):
-    "Does the source contain less than its header states?"
+    "Tell whether the source contains less than its header states."
     return bool(self.missing)
 
 @patch(as_prop=True)
 def is_incomplete(self:Report):
-    "Is something of the source missing in the result?"
+    "Tell whether something of the source is missing in the result."
     return self.ended_early or self.n_undecodable > 0
 
 # %% ../nbs/04_video.ipynb #ee2de7da

@@ -103,7 +103,7 @@ class Encoding(Choices):
                              choices=('h264', 'hevc', 'av1', 'vp9'), unset='h264, in .webm vp9', metavar='NAME')
     preset:str|None = setting(None, "Trade time for size with a preset of the encoder, such as 'slow'.",
                               unset='a fast one', metavar='NAME')
-    keep_audio:bool = setting(False, 'Copy sound that browsers cannot decode in MP4.')
+    keep_audio:bool = setting(False, 'Keep sound that browsers cannot play in .mp4, instead of AAC.')
 
 # %% ../../nbs/core/settings.ipynb #f6f593e3
 @patch

@@ -47,10 +47,10 @@ def _write_mov(img, file):
 
 def animation_to_mov(
     path,        # any file
-):               # open binary file, or None if `path` is not an animated WebP or AVIF
+):               # open binary file, or None if `path` is not an animated WebP or AVIF, or is too large
     "Return the frames of an animated WebP or AVIF as a temporary video without loss."
     with open_animation(path, ('WEBP', 'AVIF')) as img:
-        if img is None or img.width*img.height > 2**26: return None
+        if img is None or img.width*img.height > 2**26: return None      # as MAX_FRAME_PIXELS of the reader
         file = tempfile.TemporaryFile(prefix='bgblur-')
         try: _write_mov(img, file)
         except (OSError, ValueError, EOFError): pass      # a damaged file: what was decoded remains
@@ -62,7 +62,11 @@ def repetitions(
     path,        # any file
 ) -> int:        # 0: forever, -1: it does not repeat
     "Return how often an animated image repeats, in FFmpeg's numbers; 0 for any other file."
-    with open_animation(path) as img: return 0 if img is None else img.info.get('loop', -1)
+    with open_animation(path) as img:
+        if img is None: return 0
+        loop = img.info.get('loop', -1)
+        # these count the first time as well
+        return loop - 1 or -1 if img.format != 'GIF' and loop > 0 else loop
 
 # %% ../../nbs/io/animation.ipynb #1745bc7d
 explain_module(__name__)

@@ -189,7 +189,7 @@ def _measure(self:VideoReader, packet, shift=0):
 def _demuxed(self:VideoReader):
     "Yield the packets of video, sound and subtitles that contain data, with repaired times."
     used,shift = {self.video, *self.tracks},-self.offset - self.start
-    # in these a jump is no pause: joined recordings, or a clock that starts again
+    # here a jump in time is not a pause: recordings were joined, or the clock started again
     max_pause = 10 if self.container.format.name in ('mpegts', 'mpeg') else None
     fix_times = TimestampFixer(shift, self.subtitles, max_pause)
     for packet in self.container.demux():

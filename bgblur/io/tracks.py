@@ -32,7 +32,7 @@ def _first_packet(track):
 _AVI_SOUND = 'mp2','mp3','ac3','aac','flac','wmav1','wmav2','pcm_','adpcm_'
 
 def _keeps_time_in_avi(track):
-    "AVI has no times for sound: it must start with the clip, and have packets of one duration."
+    "Tell whether AVI, which has no times for sound, keeps this track in time: it starts with the clip and has packets of one duration."
     late = (track.start_time or 0)*track.time_base - Fraction(track.container.start_time or 0, av.time_base)
     return late < .03 and track.codec_context.codec.canonical_name.startswith(_AVI_SOUND)
 
@@ -79,7 +79,7 @@ class CopiedTrack(TrackWriter):
         self.is_avi,self.seconds = out.format.name == 'avi' and track.type == 'audio',0
 
     def _fits_avi(self, packet):
-        "Note a pause, which AVI cannot store. Tell whether the packet is more than the start of the decoder."
+        "Note a pause, which AVI cannot store. Return False for a packet that ends before 0, which only prepares the decoder."
         start,length = (t*packet.time_base for t in (packet.pts or 0, packet.duration or 0))
         if start - self.seconds > .05: self.note = 'a pause in the sound was lost: AVI stores no times of sound'
         self.seconds = start + length
@@ -186,7 +186,7 @@ class ConvertedSubtitles(TrackWriter):
     ):
         self.out,self.decoder,self.stream = out,track.codec_context,out.add_stream(codec)
         self.encoder = self.stream.codec_context
-        self.decoder.open(strict=False)      # only then it has a header
+        self.decoder.open(strict=False)      # the header exists only after this
         self.encoder.time_base,self.encoder.subtitle_header = Fraction(1, 1000),self.decoder.subtitle_header
         self.encoder.open()
 
