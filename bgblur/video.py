@@ -165,7 +165,7 @@ def _as_still(img, frame, aspect):
 # %% ../nbs/04_video.ipynb #002b62e1
 def blur_video(
     src,                    # video file
-    dst,                    # file to write: .mp4, .m4v, .mov, .mkv, .webm, .avi or .gif; if transparent: .mov, .webm or a folder
+    dst,                    # file to write, see `FORMATS`; if transparent: .mov, .webm or a folder
     blurrer=None,           # a `Blurrer`, or a function of `(frame, seconds)`; None: `Blurrer()`
     stills:int=0,           # save every n-th frame as a JPEG, if transparent as a PNG; 0: none
     stills_dir=None,        # folder for the stills; None: `NAME-stills` beside `dst`

@@ -36,7 +36,8 @@ def check_source(
     "Return `src` as a path. Raises `VideoError` if the file does not exist, is empty, or cannot be read."
     if not isinstance(src, (str, os.PathLike)): raise VideoError(f'A file is named by text or a Path, got {src!r:.80}.')
     # a Path would lose one of the slashes
-    if re.match('[a-z][a-z0-9+.-]+://', str(src)) and not os.path.exists(src): raise VideoError(f'{src} is an address, not a file: download it first.')
+    if re.match('[a-z][a-z0-9+.-]+://', str(src)) and not os.path.exists(src):
+        raise VideoError(f'{src} is an address, not a file: download it first.')
     src = Path(src)
     with as_video_error(str(src)[:100]):
         if src.is_dir(): raise VideoError(f'{src} is a folder, not a file.')

@@ -249,7 +249,8 @@ def _other_images(img):
     if img.format in ('MPO', 'HEIF'): return 'left out: the other images in the file'
     return 'only the first frame of the animation was used: use `bgblur video` for all of them'
 
-_UPRIGHT = dict(zip(range(2, 9), (T.FLIP_LEFT_RIGHT, T.ROTATE_180, T.FLIP_TOP_BOTTOM, T.TRANSPOSE, T.ROTATE_270, T.TRANSVERSE, T.ROTATE_90)))
+_UPRIGHT = dict(zip(range(2, 9), (T.FLIP_LEFT_RIGHT, T.ROTATE_180, T.FLIP_TOP_BOTTOM, T.TRANSPOSE,
+                                  T.ROTATE_270, T.TRANSVERSE, T.ROTATE_90)))
 
 def _turn_upright(img, exif):
     "Return an image turned as EXIF says. Pillow has already turned a TIFF, and removed the tag."

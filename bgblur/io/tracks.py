@@ -32,7 +32,7 @@ def _first_packet(track):
 _AVI_SOUND = 'mp2','mp3','ac3','aac','flac','wmav1','wmav2','pcm_','adpcm_'
 
 def _keeps_time_in_avi(track):
-    "Tell whether AVI, which has no times for sound, keeps this track in time: it starts with the clip and has packets of one duration."
+    "Tell whether AVI keeps this track in time: it starts with the clip and has packets of one duration."
     late = (track.start_time or 0)*track.time_base - Fraction(track.container.start_time or 0, av.time_base)
     return late < .03 and track.codec_context.codec.canonical_name.startswith(_AVI_SOUND)
 
@@ -115,7 +115,8 @@ def _accepts_layout(codec, layout):
 def _name_channels(track):
     "Give PCM sound of a MOV the usual order of its channels: PyAV 18 crashes when it reads another one."
     codec = track.codec_context.codec.canonical_name
-    if int(av.__version__.partition('.')[0]) > 18 or not codec.startswith('pcm_') or 'mov' not in track.container.format.name: return
+    is_affected = int(av.__version__.partition('.')[0]) < 19 and 'mov' in track.container.format.name
+    if not is_affected or not codec.startswith('pcm_'): return
     bits = int(re.search(r'\d+', codec)[0]) if re.search(r'\d', codec) else 8
     n = round(track.bit_rate/track.rate/bits) if track.bit_rate else 0
     if n in _LAYOUTS: track.codec_context.layout = _LAYOUTS[n]
