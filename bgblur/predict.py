@@ -264,7 +264,8 @@ def _to_device(learn, device):
 
 # %% ../nbs/00_predict.ipynb #ac6552b2
 #: built-in models: name -> what it is
-MODELS = {'person': 'people at a webcam: MediaPipe Selfie Segmentation (Google, Apache-2.0), 0.1 M parameters'}
+MODELS = {'person': 'people at a webcam: MediaPipe Selfie Segmentation (Google, Apache-2.0), 0.1 M parameters',
+          'portrait': 'one person, close: SINet (anilsathyan, MIT), 0.09 M parameters'}
 
 def _is_learner(x): return hasattr(x, 'predict')     # without an import of fastai
 
