@@ -8,6 +8,7 @@ __all__ = ['LIMIT', 'unknown_region', 'guided_coefficients', 'stretch', 'refine'
 
 # %% ../nbs/02_matte.ipynb #bfe8c3fe
 from collections import deque, namedtuple
+from functools import lru_cache
 from itertools import takewhile
 from numbers import Integral
 from reprlib import repr as short
@@ -134,15 +135,16 @@ def hold_weight(
     let_go = np.clip((change - still_below)*np.float32(1/(moving_above - still_below)), 0, 1)
     return np.float32(np.exp(-dt/hold_seconds))*(1 - let_go)**2
 
-# %% ../nbs/02_matte.ipynb #735535c9
-def _distance(a, b): return cv2.mean(cv2.absdiff(a, b))[0]
-
+# %% ../nbs/02_matte.ipynb #1ef7646d
 def optical_flow(
     a, b,           # two grey images, uint8 `(h,w)`
 ) -> np.ndarray:    # where each pixel of `a` is in `b`, as a shift in pixels: x and y, float32 `(h,w,2)`
     "Return the motion between two images (DIS optical flow, Kroeger et al. 2016); 0 in tiny images."
     if min(a.shape) < 32: return np.zeros((*a.shape, 2), np.float32)
-    return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(a, b, None)
+    return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST).calc(a, b, None)
+
+@lru_cache(8)
+def _grid(h, w): return np.dstack(np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32)))
 
 def warp(
     img,            # float32 or uint8 `(H,W)`
@@ -150,9 +152,11 @@ def warp(
 ) -> np.ndarray:    # like `img`
     "Return `img` with each pixel taken from where the flow points to."
     (H,W),(h,w) = img.shape,flow.shape[:2]
-    flow = cv2.resize(flow, (W, H))*np.float32([W/w, H/h])
-    flow += np.dstack(np.meshgrid(np.arange(W, dtype=np.float32), np.arange(H, dtype=np.float32)))
-    return cv2.remap(img, flow, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    if (h,w) != (H,W): flow = cv2.resize(flow, (W, H))*np.float32([W/w, H/h])
+    return cv2.remap(img, cv2.add(flow, _grid(H, W)), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+# %% ../nbs/02_matte.ipynb #735535c9
+def _distance(a, b): return cv2.mean(cv2.absdiff(a, b))[0]
 
 def temporal_average(
     now,            # `(grey, p)` of the frame: uint8 `(h,w)` or smaller, and float32 `(h,w)`
@@ -173,7 +177,7 @@ def temporal_average(
         flow = optical_flow(grey, other)
         change = np.minimum(local_change(grey, warp(other, flow))*np.float32(1/alike), 1)
         w = cv2.resize(np.float32(most - d)*(1 - change*change)**2, p.shape[::-1])
-        total += w*warp(q, flow)
+        cv2.accumulateProduct(w, warp(q, flow), total)
         weights += w
     return total/weights
 
@@ -217,7 +221,7 @@ class Matte(BaseMatte):
         hold_seconds=.3,    # how slowly alpha changes in a still frame: time constant in seconds; 0: immediately
         still_below=1.,     # change of the frame that still counts as none, in grey levels
         moving_above=8.,    # change from which nothing is held, in grey levels; above `still_below`
-        lookahead=3,        # how many later frames it may use; a live image has none
+        lookahead=2,        # how many later frames it may use; a live image has none
         people='all',       # who stays sharp: 'all', or 'main' for the largest person only
         feather=0.,         # widen the edge outwards, or inwards below 0; in pixels of a frame 360 pixels high
         scene_cut=40.,      # mean change of the whole frame that makes a cut, in grey levels

@@ -88,7 +88,7 @@ class _Stopwatch:
         ms = 1000*(perf_counter() - self.start)
         self.ms[self.name] = self.ms.get(self.name, 0) + ms
 
-# %% ../nbs/03_pipeline.ipynb #0bf23fef
+# %% ../nbs/03_pipeline.ipynb #dbe2d2de
 def with_quality(
     segmenter,          # `Segmenter`
     quality,            # `Quality`

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['QUALITIES', 'Quality', 'as_quality']
 
-# %% ../../nbs/core/quality.ipynb #f4be6fe4
+# %% ../../nbs/core/quality.ipynb #0bba0ef7
 from dataclasses import dataclass, field
 
 from .docs import explain_module, with_params
 from .errors import BgblurError
 
-# %% ../../nbs/core/quality.ipynb #5e228c03
+# %% ../../nbs/core/quality.ipynb #91152244
 @with_params
 @dataclass(frozen=True)
 class Quality:
@@ -25,15 +25,15 @@ class Quality:
     matte_height:int = 480       # alpha is computed on fewer lines than this, see `matte_size`
     matte:dict = field(default_factory=dict)     # arguments of `Matte`
 
-# %% ../../nbs/core/quality.ipynb #a7d75a70
+# %% ../../nbs/core/quality.ipynb #4ff6422f
 #: the recipes by name
 QUALITIES = {q.name: q for q in (
     Quality('fast', opinion=.5, opinion_side=192, weight=0., matte=dict(hold_seconds=.6, lookahead=2, side=120, crisp=0.)),
-    Quality('good', looks=(384,), mirrored=(384,), matte=dict(hold_seconds=.3, lookahead=3, side=160, crisp=0.)),
-    Quality('best', looks=(336, 384), mirrored=(336, 384), weight=.25, matte_height=1200,
+    Quality('good', looks=(384,), mirrored=(384,), matte=dict(hold_seconds=.3, lookahead=2, side=160, crisp=0.)),
+    Quality('best', looks=(336, 384), mirrored=(336, 384), weight=.25, matte_height=600,
             matte=dict(hold_seconds=.3, lookahead=4, side=192, crisp=.03)))}
 
-# %% ../../nbs/core/quality.ipynb #a209e1c4
+# %% ../../nbs/core/quality.ipynb #6b4a3cac
 def as_quality(
     quality='good',     # 'fast', 'good', 'best', or a `Quality`
 ) -> Quality:
@@ -42,5 +42,5 @@ def as_quality(
     if isinstance(quality, str) and quality in QUALITIES: return QUALITIES[quality]
     raise BgblurError(f"quality must be {' or '.join(map(repr, QUALITIES))}, or a Quality, got {quality!r:.80}.")
 
-# %% ../../nbs/core/quality.ipynb #4c30e2f1
+# %% ../../nbs/core/quality.ipynb #7614eac1
 explain_module(__name__)
