@@ -141,7 +141,7 @@ def optical_flow(
 ) -> np.ndarray:    # where each pixel of `a` is in `b`, as a shift in pixels: x and y, float32 `(h,w,2)`
     "Return the motion between two images (DIS optical flow, Kroeger et al. 2016); 0 in tiny images."
     if min(a.shape) < 32: return np.zeros((*a.shape, 2), np.float32)
-    return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST).calc(a, b, None)
+    return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(a, b, None)
 
 @lru_cache(8)
 def _grid(h, w): return np.dstack(np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32)))
@@ -221,7 +221,7 @@ class Matte(BaseMatte):
         hold_seconds=.3,    # how slowly alpha changes in a still frame: time constant in seconds; 0: immediately
         still_below=1.,     # change of the frame that still counts as none, in grey levels
         moving_above=8.,    # change from which nothing is held, in grey levels; above `still_below`
-        lookahead=2,        # how many later frames it may use; a live image has none
+        lookahead=3,        # how many later frames it may use; a live image has none
         people='all',       # who stays sharp: 'all', or 'main' for the largest person only
         feather=0.,         # widen the edge outwards, or inwards below 0; in pixels of a frame 360 pixels high
         scene_cut=40.,      # mean change of the whole frame that makes a cut, in grey levels
