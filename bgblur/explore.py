@@ -162,7 +162,7 @@ def load(self:BlurrerControls,
             raise BgblurError(f"The {part} {kind.__name__} is not in the menu. Add it with Explorer({part}s={{'name': {kind.__name__}}}).")
         self.choice[part].value = name
         for k,c in self.controls[part, name].items(): c.value = given.get(k, c.value)
-    general = {'crop': blurrer.attention.crop, 'skip': blurrer.attention.skip, 'max_matte_height': blurrer.max_matte_height}
+    general = {'crop': blurrer.attention.crop, 'skip': blurrer.attention.skip, 'quality': blurrer.quality.name}
     for k,c in self.general.items(): c.value = general[k]
 
 # %% ../nbs/05_explore.ipynb #3c7394e7

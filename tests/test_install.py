@@ -160,7 +160,7 @@ def test_learner_without_fastai_names_the_extra(empty_env, trust, tmp_path):
 
 def test_weights_are_installed_with_their_card(empty_env, tmp_path):
     code = "from importlib.resources import files; print(*sorted(p.name for p in (files('bgblur')/'weights').iterdir()))"
-    assert run(empty_env, '-c', code, cwd=tmp_path).stdout.split() == ['README.md', 'person.onnx', 'person.pt']
+    assert run(empty_env, '-c', code, cwd=tmp_path).stdout.split() == ['README.md', 'person.onnx', 'person.pt', 'portrait.onnx']
 
 
 # -- Chromium plays the result of `make demo`

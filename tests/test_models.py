@@ -1,4 +1,5 @@
 "Models for other tasks, models that fail on some frames or are slow, and unexpected errors."
+import json
 import os
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from bgblur.io.reader import VideoReader
 
 PERSON = ROOT/'bgblur'/'weights'/'person.onnx'
 IMAGE = ROOT/'sample_data'/'rocket.jpg'
+ORIGINAL = json.loads((ROOT/'tests'/'sinet.json').read_text())
 ANY_SIZE = (1, 3, 'h', 'w')     # h and w are names, so the model accepts every size
 
 
@@ -124,6 +126,30 @@ def test_unusual_models_work(tmp_path, frames, nodes, more):
     p = load_segmenter(save(tmp_path/'model.onnx', nodes, **more))(frames[0])
     assert p.shape == frames[0].shape[:2] and p.dtype == np.float32 and 0 <= p.min() <= p.max() <= 1
     assert p.max() == 0 or np.ptp(p) > .1
+
+
+# -- the portrait model, which tools/convert_portrait.py converted
+
+@pytest.mark.parametrize('name', ORIGINAL)
+def test_portrait_model_predicts_what_the_original_predicts(name):
+    "sinet.json contains the original's prediction at every 20th pixel of a training image at 320x320."
+    image = cv2.resize(cv2.imread(str(ROOT/'sample_data'/'training'/'images'/name)), (320, 320), interpolation=cv2.INTER_AREA)
+    # not closer than this, because JPEG decoders differ by a level
+    assert np.abs(load_segmenter('portrait')(image)[10::20, 10::20] - ORIGINAL[name]).max() < .02
+
+
+def test_portrait_model_has_nothing_slow():
+    graph = onnx.load(PERSON.with_name('portrait.onnx')).graph
+    assert [i.name for i in graph.input] == ['image']      # weights that are inputs can't be folded
+    assert not {n.op_type for n in graph.node} & {'PRelu', 'Softmax', 'BatchNormalization', 'Transpose', 'Reshape'}
+    values = np.abs(np.concatenate([numpy_helper.to_array(c).ravel() for c in graph.initializer]))
+    assert values[values > 0].min() >= 1e-20
+
+
+@pytest.mark.parametrize('h, w', [(320, 320), (96, 224), (17, 301)])
+def test_portrait_model_accepts_any_size(h, w):
+    p = load_segmenter('portrait')(np.full((h, w, 3), 90, np.uint8))
+    assert p.shape == (h, w) and p.dtype == np.float32 and 0 <= p.min() <= p.max() <= 1
 
 
 def fails_in_the_dark(path, what):

@@ -14,7 +14,7 @@ from fastcore.basics import patch
 from .checks import as_alpha
 from .docs import explain_module
 from .errors import BgblurError, check_number
-from .frame import resize_area, small_size
+from .frame import SIDE, resize_area, small_size
 from .masks import SHARE, remove_small_components, resize_prob
 
 # %% ../../nbs/core/attention.ipynb #2e00bbe1
@@ -86,15 +86,19 @@ class Attention:
         crop=True,       # crop to the people
         skip=7,          # skip the model below this change of a tile, in grey levels; 0: always run
         people='all',    # 'all', or 'main' for the largest person only
+        side=SIDE,       # shorter side of the probability of a crop, in pixels of the whole frame's probability
+        opinion=None,    # `SecondOpinion`, which corrects each new probability; None: no correction
     ):
         "Raises `BgblurError` if `skip` is not a number from 0 to 255."
         check_number(skip, 0, 255, 'skip')
-        self.segmenter,self.crop,self.skip,self.people = segmenter,crop,skip,people
+        self.segmenter,self.crop,self.skip,self.people,self.side,self.opinion = segmenter,crop,skip,people,side,opinion
         self.reset()
 
     def reset(self):
         "Forget the frames so far."
         self.time = None                                # of the last frame, in seconds
+        self.trusts = []                                # of the last frames, see `SecondOpinion`
+        if self.opinion: self.opinion.reset()
         # for skipping: last probability, its frame small and grey, the inside of people, and when the model ran
         self.p = self.grey = self.inside = None
         self.updated = -np.inf
@@ -104,7 +108,7 @@ class Attention:
         self.has_spare_time = False                     # are frames skipped at present?
 
     def __repr__(self):
-        return f'Attention({self.segmenter!r}, crop={self.crop}, skip={self.skip}, people={self.people!r})'
+        return f'Attention({self.segmenter!r}, crop={self.crop}, skip={self.skip}, people={self.people!r}, side={self.side})'
 
 # %% ../../nbs/core/attention.ipynb #ed12d6eb
 @patch
@@ -145,7 +149,7 @@ def _run_whole(self:Attention, frame, time):
 def _crop_is_valid(self:Attention, frame, time):
     "Tell whether the crop can be used for this frame."
     due = self.full_every + self.grace*self.has_spare_time
-    return self.box and small_size(*frame.shape[:2]) == self.size and 0 <= time - self.full_at < due
+    return self.box and small_size(*frame.shape[:2], self.side) == self.size and 0 <= time - self.full_at < due
 
 @patch
 def _cropped(self:Attention, frame, time):
@@ -154,15 +158,15 @@ def _cropped(self:Attention, frame, time):
     if self._crop_is_valid(frame, time):
         self.crop_p, = self._run_on([frame], self.box)
         if not leaves_crop(self.crop_p, self.box): return self.crop_p
-    if (size := small_size(*frame.shape[:2])) != self.size: self.size,self.box = size,None
+    if (size := small_size(*frame.shape[:2], self.side)) != self.size: self.size,self.box = size,None
     p = self._run_whole(frame, time)
     self.crop_p = p if self.box == self.whole else self._run_on([frame], self.box)[0]
     return self.crop_p
 
 # %% ../../nbs/core/attention.ipynb #974c8543
 @patch
-def _inference(self:Attention, frames, times):
-    "Return the probabilities of frames on which the model must run."
+def _first(self:Attention, frames, times):
+    "Return the probabilities of frames on which the model must run, before the second opinion."
     if not self.crop: return self._run(frames)
     if len(frames) == 1: return [self._cropped(frames[0], times[0])]
     out = []
@@ -173,6 +177,14 @@ def _inference(self:Attention, frames, times):
         out += inside
         if len(inside) < n: out.append(self._cropped(*rest[len(inside)]))
     return out
+
+@patch
+def _inference(self:Attention, frames, times):
+    "Return the probabilities of frames on which the model must run, and keep their trusts."
+    ps = self._first(frames, times)
+    if self.opinion: ps,self.trusts = map(list, zip(*(self.opinion(*x) for x in zip(frames, ps, times))))
+    else: self.trusts = [None]*len(ps)
+    return ps
 
 # %% ../../nbs/core/attention.ipynb #b5a85999
 @patch
@@ -205,7 +217,9 @@ def _one(self:Attention, frame, time):
     if not self.skip: return self._inference([frame], [time])[0]
     grey = frame.grey(small_size(*frame.shape[:2]))
     can_skip = self.p is not None and not self.needs_update(grey, time)
-    if can_skip and not self._use_spare_time(frame, time): return self.p
+    if can_skip and not self._use_spare_time(frame, time):
+        self.trusts = self.trusts[-1:]
+        return self.p
     self.p = None     # if the model fails, it runs again on the next frame
     self._remember(self._inference([frame], [time])[0], grey, time)
     return self.p
@@ -222,9 +236,12 @@ def _several(self:Attention, frames, times):
             run.append((f, t))
             self.grey,self.updated = grey,t
         index.append(len(run))
-    ps,self.p = [self.p],None
-    if run: ps += self._inference(*map(list, zip(*run)))
+    ps,trusts,self.p = [self.p],self.trusts[-1:] or [None],None
+    if run:
+        ps += self._inference(*map(list, zip(*run)))
+        trusts += self.trusts
     self._remember(ps[-1], self.grey, self.updated)
+    self.trusts = [trusts[i] for i in index]
     return [ps[i] for i in index]
 
 @patch

@@ -8,6 +8,7 @@ NAME.png. The script prints Markdown tables: the usual ways first, then bgblur w
 It writes stills of the real clips to output/quality: each frame, the tutorial's result, and ours.
 """
 import argparse
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tqdm import tqdm
 from bgblur.blur import blur, blur_background, composite, estimate_layers, replace_background
 from bgblur.core.attention import Attention
 from bgblur.core.frame import as_frame, small_size
+from bgblur.core.quality import QUALITIES, as_quality
 from bgblur.core.masks import fill_holes, remove_small_components, resize_prob
 from bgblur.matte import Matte, refine
 from bgblur.core.metrics import boundary_f, dtssd, flicker, halo, iou, mad, trail
@@ -100,9 +102,11 @@ def with_times(frames):
     return ((f, i/25) for i, f in enumerate(frames))
 
 
-def whole_pipeline(frames, usual, ours):
-    "Use `Blurrer` as the command does: with a crop around the person, and the model run only where the frame changed."
-    return [c[..., 3]/np.float32(255) for c in Blurrer().stream(with_times(frames), transparent=True)]
+def whole_pipeline(quality):
+    "Return a way that uses `Blurrer` as the command does, with a `Quality` or the name of one."
+    def get_alphas(frames, usual, ours):
+        return [c[..., 3]/np.float32(255) for c in Blurrer(quality=quality).stream(with_times(frames), transparent=True)]
+    return get_alphas
 
 
 # -- ways to get images
@@ -122,10 +126,12 @@ def with_layers_of_last_frame(frames, alphas, some):
     return [outs[i] for i in some]
 
 
-def blurrer_output(frames, alphas, some):
-    "Blur with `Blurrer`; `alphas` are not used."
-    out = list(Blurrer().stream(with_times(frames)))
-    return [out[i] for i in some]
+def blurrer_output(quality):
+    "Return a way to blur with `Blurrer`, which does not use `alphas`."
+    def get_images(frames, alphas, some):
+        out = list(Blurrer(quality=quality).stream(with_times(frames)))
+        return [out[i] for i in some]
+    return get_images
 
 
 def whole_frame_blurred(frame, alpha):
@@ -154,8 +160,19 @@ ROWS = {
     '+ small components and holes': (cleaned, frame_by_frame(both_layers)),
     '+ held where still': (held, frame_by_frame(both_layers)),
     '+ two frames of lookahead': (with_lookahead, frame_by_frame(both_layers)),
-    '+ crop and skip (**bgblur**, files)': (whole_pipeline, blurrer_output),
 }
+GOOD = as_quality('good')
+# The whole pipeline, with parts of `good` switched off or changed, and its three levels
+LEVELS = {
+    'good, without the second opinion': replace(GOOD, opinion=None),
+    'good, second opinion twice per second': replace(GOOD, opinion=.5, weight=0.),
+    'good, one look at 336': replace(GOOD, looks=(336,), mirrored=()),
+    'good, one look at 384': replace(GOOD, mirrored=()),
+    'good, probability of 120 lines': replace(GOOD, matte=GOOD.matte | {'side': 120}),
+    'good, no lookahead': replace(GOOD, matte=GOOD.matte | {'lookahead': 0}),
+    '**fast**': as_quality('fast'), '**good**': GOOD, '**best**': as_quality('best'),
+}
+ROWS |= {name: (whole_pipeline(q), blurrer_output(q)) for name, q in LEVELS.items()}
 
 
 def ideal(clip, i):
@@ -222,7 +239,7 @@ def wide_scores(clips):
 def sheet(clip, some=(.1, .3, .5, .7, .9)):
     "Return some frames of a clip at full size, one per row: the frame, the tutorial's way, bgblur."
     frames, some = clip['frames'], [int(s*len(clip['frames'])) for s in some]
-    alphas, ours = model_alone(**clip), blurrer_output(frames, None, some)
+    alphas, ours = model_alone(**clip), blurrer_output('good')(frames, None, some)
     return np.vstack([np.hstack([frames[i], whole_frame_blurred(frames[i], alphas[i]), out]) for i, out in zip(some, ours)])
 
 
@@ -252,9 +269,23 @@ def mean_true_halos(clips):
 
 def photograph_scores(folder):
     "Return the mean IoU, MAD and boundary F of three ways on photographs."
-    stills, ways = list(photographs(folder)), {'model alone': model_alone, '+ larger input': larger_input, 'bgblur': held}
+    stills, ways = list(photographs(folder)), {'model alone': model_alone, '+ larger input': larger_input}
+    ways |= {f'**{name}**': whole_pipeline(name) for name in QUALITIES}
     return {name: np.mean([[m(f(**c)[0], truth) for m in (iou, mad, boundary_f)] for c, truth in stills], 0)
             for name, f in ways.items()}
+
+
+def trusts(frames, quality='good'):
+    "Return the trust in the second model on each frame that shows a person."
+    blurrer, found = Blurrer(quality=quality), []
+    for _ in blurrer.stream(with_times(frames), threads=False): found.append(blurrer.last.trust)
+    return [t for t in found if t is not None] or [0.]
+
+
+def trust_scores(clips):
+    "Return the mean trust on each clip, and the share of frames with none and with full trust."
+    return {name: [np.mean(t), np.mean(np.equal(t, 0)), np.mean(np.equal(t, 1))]
+            for name, t in ((name, trusts(c['frames'])) for name, c in clips.items())}
 
 
 def main(args):
@@ -270,6 +301,7 @@ def main(args):
     SHEETS.mkdir(parents=True, exist_ok=True)
     for name, clip in real.items(): (SHEETS/f'{name}.jpg').write_bytes(encode_image(sheet(clip), '.jpg'))
     print(f'Stills at full size (frame, the tutorial, bgblur): {SHEETS}/*.jpg\n')
+    print_table(['trust', 'share 0', 'share 1'], trust_scores({c['name']: c for c in clips} | real))
     if args.clips: print_table([f'flicker: {name}' for name in real], flickering)
     if args.mattes: print_table(['IoU', 'MAD', 'boundary F 2 px'], photograph_scores(args.mattes))
 
