@@ -90,10 +90,13 @@ class Attention:
         "Raises `BgblurError` if `skip` is not a number from 0 to 255."
         check_number(skip, 0, 255, 'skip')
         self.segmenter,self.crop,self.skip,self.people = segmenter,crop,skip,people
+        # a state belongs to the whole frame, and to the frame right before
+        if segmenter.is_recurrent: self.crop,self.skip = False,0
         self.reset()
 
     def reset(self):
         "Forget the frames so far."
+        self.segmenter.reset()
         self.time = None                                # of the last frame, in seconds
         # for skipping: last probability, its frame small and grey, the inside of people, and when the model ran
         self.p = self.grey = self.inside = None
