@@ -6,7 +6,7 @@
 __all__ = ['PROFILES', 'Profile', 'prepare', 'probability', 'fixed_size', 'fitting', 'identify', 'profile_from_json',
            'read_profile', 'find_profile', 'ModelIO']
 
-# %% ../../nbs/core/profiles.ipynb #e759dd5c
+# %% ../../nbs/core/profiles.ipynb #d507966c
 import json
 import math
 import os
@@ -21,7 +21,7 @@ from .docs import explain_module, with_params
 from .errors import ModelError
 from .frame import resize_area
 
-# %% ../../nbs/core/profiles.ipynb #c8d3d8ca
+# %% ../../nbs/core/profiles.ipynb #91b5d2c9
 @with_params
 @dataclass(frozen=True)
 class Profile:
@@ -55,7 +55,7 @@ class Profile:
             if allowed := _misses(name, value): raise ModelError(f'{name} must be {allowed}, got {value!r:.80}.')
         if self.channel >= self.channels > 1: raise ModelError(f'channel must be below {self.channels}, got {self.channel}.')
 
-# %% ../../nbs/core/profiles.ipynb #cd6ba8b1
+# %% ../../nbs/core/profiles.ipynb #23dc508d
 _WORDS = {'layout': ('NCHW', 'NHWC'), 'colour': ('RGB', 'BGR'), 'activation': ('none', 'sigmoid', 'softmax', 'argmax', 'minmax')}
 _WHOLE = {'side': (16, 2048), 'multiple': (1, 256), 'channels': (1, 256), 'channel': (0, 255)}
 _NUMBERS = {'megabytes': (0, 1e5), 'scale': (1e-6, 1e3)}
@@ -85,7 +85,7 @@ def _misses_in_dict(name, value):
     if isinstance(value, dict) and len(value) <= 64 and all(_is_text(k) and ok(x) for k,x in value.items()): return None
     return 'a dict from inputs to ' + ('outputs' if name == 'states' else "numbers or 'auto'")
 
-# %% ../../nbs/core/profiles.ipynb #3bbc83d7
+# %% ../../nbs/core/profiles.ipynb #99d9ff8f
 def prepare(
     frame,              # BGR uint8 `(H,W,3)`
     profile:Profile,    # of the model
@@ -101,7 +101,7 @@ def prepare(
     if mean.any(): x -= np.float32(mean/std)
     return (x if profile.layout == 'NHWC' else x.transpose(2, 0, 1))[None].astype(dtype, copy=False)
 
-# %% ../../nbs/core/profiles.ipynb #da8410e6
+# %% ../../nbs/core/profiles.ipynb #1200d316
 def _planes(out, profile, name):
     "Return the output as `(channels,h,w)`, or `(h,w)` if it holds class numbers."
     n,shape = profile.channels,out.shape
@@ -142,14 +142,14 @@ def probability(
     if profile.activation == 'sigmoid': return .5 + .5*np.tanh(p/2)       # the same as 1/(1 + exp(-p)), without overflow
     return _stretched(p) if profile.activation == 'minmax' else p
 
-# %% ../../nbs/core/profiles.ipynb #36c7c1a4
+# %% ../../nbs/core/profiles.ipynb #00d25ae4
 _HALF,_IMAGENET = (.5,)*3,dict(mean=(.485, .456, .406), std=(.229, .224, .225))
 _OBS = 'https://github.com/royshil/obs-backgroundremoval'
 _OWN = [
-    Profile('bgblur', 'models that bgblur exports: RGB from 0 to 1', known_by=('image', 'person')),
-    Profile('mediapipe', 'MediaPipe selfie segmentation (Google)', 'Apache-2.0', .5, _OBS, layout='NHWC', size=(256, 256),
+    Profile('bgblur', 'what bgblur exports: RGB from 0 to 1', 'your own', known_by=('image', 'person')),
+    Profile('mediapipe', 'MediaPipe selfie segmentation (Google)', 'Apache-2.0', 0, _OBS, layout='NHWC', size=(256, 256),
             output='activation_10', known_by=('input_1:0', 'activation_10')),
-    Profile('meet', 'MediaPipe model of Google Meet', 'Apache-2.0', .4, _OBS, layout='NHWC', size=(144, 256), output='segment:0', channels=2,
+    Profile('meet', 'MediaPipe model of Google Meet', 'Apache-2.0', 0, _OBS, layout='NHWC', size=(144, 256), output='segment:0', channels=2,
             channel=1, activation='softmax', known_by=('input_1:0', 'segment:0')),
     Profile('sinet', 'SINet portrait segmentation', 'MIT', .4, 'https://github.com/anilsathyan7/Portrait-Segmentation',
             'https://github.com/anilsathyan7/Portrait-Segmentation/raw/master/SINet/SINet_Softmax.onnx',
@@ -157,7 +157,7 @@ _OWN = [
             mean=tuple(m/255 for m in (102.890434, 111.25247, 126.91212)), std=(62.93292, 62.82138, 66.355705), output='Softmax/1', channels=2,
             channel=1, activation='softmax', known_by=('data', 'Softmax/1')),
     Profile('pphumanseg', 'PP-HumanSeg (OpenCV zoo)', 'Apache-2.0', 6.2,
-            'https://github.com/opencv/opencv_zoo/tree/main/models/human_segmentation_pphumanseg',
+            'https://github.com/opencv/opencv_zoo',
             'https://github.com/opencv/opencv_zoo/raw/main/models/human_segmentation_pphumanseg/human_segmentation_pphumanseg_2023mar.onnx',
             '552d8a984054e59b5d773d24b9b12022b22046ceb2bbc4c9aaeaceb36a9ddf24', size=(192, 192), mean=_HALF, std=_HALF, channels=2,
             channel=1, activation='softmax'),
@@ -167,7 +167,7 @@ _OWN = [
             'https://huggingface.co/Xenova/modnet/resolve/fa2fa546052fba4c08921230a26cc69a333fca12/onnx/model.onnx',
             '07c308cf0fc7e6e8b2065a12ed7fc07e1de8febb7dc7839d7b7f15dd66584df9', side=512, mean=_HALF, std=_HALF)]
 
-# %% ../../nbs/core/profiles.ipynb #61421af2
+# %% ../../nbs/core/profiles.ipynb #6f087230
 _REMBG = 'https://github.com/danielgatis/rembg'
 _LARGE = [
     Profile('rvm', 'Robust Video Matting, MobileNetV3', 'GPL-3.0', 15, 'https://github.com/PeterL1n/RobustVideoMatting',
@@ -175,7 +175,7 @@ _LARGE = [
             '88d4531297118f595bf2fd60f6f566aec2e559393802d1f436c380f0cbbd2828', side=512, output='pha',
             states={f'r{i}i': f'r{i}o' for i in range(1, 5)}, extras={'downsample_ratio': 'auto'},
             known_by=('src', 'r1i', 'r2i', 'r3i', 'r4i', 'downsample_ratio', 'pha')),
-    Profile('birefnet-portrait', 'BiRefNet portrait; some training sets restrict use', 'MIT', 973, 'https://github.com/ZhengPeng7/BiRefNet',
+    Profile('birefnet-portrait', 'BiRefNet portrait; see its training sets', 'MIT', 973, 'https://github.com/ZhengPeng7/BiRefNet',
             f'{_REMBG}/releases/download/v0.0.0/BiRefNet-portrait-epoch_150.onnx', size=(1024, 1024), **_IMAGENET, output=-1,
             activation='sigmoid', known_by=('input_image', 'output_image')),
     Profile('ben', 'BEN background removal', 'see page', 0, 'https://huggingface.co/PramaLLC/BEN', size=(1024, 1024), mean=_HALF,
@@ -183,15 +183,15 @@ _LARGE = [
     Profile('dis', 'IS-Net for general use (rembg)', 'Apache-2.0', 179, 'https://github.com/xuebinqin/DIS',
             f'{_REMBG}/releases/download/v0.0.0/isnet-general-use.onnx', size=(1024, 1024), mean=_HALF, activation='minmax')]
 
-# %% ../../nbs/core/profiles.ipynb #54b483bf
+# %% ../../nbs/core/profiles.ipynb #f0b1d7b5
 _TIERS = {'xs': (240, 384), 'small': (224, 384), 'medium': (320, 512), 'large': (400, 640), 'xl': (768, 1280)}
-_LONGPIPE = [Profile(f'longpipe-{tier}', f'Longpipe webcam matting, {w}×{h}; not tried', 'MIT', 0, 'https://huggingface.co/Longpipe/longpipe',
+_LONGPIPE = [Profile(f'longpipe-{tier}', f'Longpipe for webcams, {w}×{h}; untried', 'MIT', 0, 'https://huggingface.co/Longpipe/longpipe',
                      size=(h, w)) for tier,(h,w) in _TIERS.items()]
 
 #: the profiles that bgblur knows, by name
 PROFILES = {p.name: p for p in (*_OWN, *_LARGE, *_LONGPIPE)}
 
-# %% ../../nbs/core/profiles.ipynb #f24e1357
+# %% ../../nbs/core/profiles.ipynb #58671e62
 _TYPES = {'tensor(float)': np.float32, 'tensor(float16)': np.float16, 'tensor(double)': np.float64, 'tensor(int64)': np.int64,
           'tensor(int32)': np.int32, 'tensor(bool)': np.bool_}
 
@@ -228,7 +228,7 @@ def fits(self:Profile,
     images = self.images(inputs)
     return len(images) == 1 and self._takes(images[0]) and len(chosen) == 1 and self._returns(chosen[0])
 
-# %% ../../nbs/core/profiles.ipynb #b390dfce
+# %% ../../nbs/core/profiles.ipynb #f2d45a7d
 def fixed_size(
     profile:Profile,    # that fits the graph
     inputs,             # of the graph: objects with name, shape and type
@@ -253,7 +253,7 @@ def identify(
     found = [name for name in fitting(inputs, outputs) if PROFILES[name].known_by and {*PROFILES[name].known_by} <= names]
     return PROFILES[found[0]] if len(found) == 1 else None
 
-# %% ../../nbs/core/profiles.ipynb #b0e3d9d3
+# %% ../../nbs/core/profiles.ipynb #89812fa0
 _LIMIT = 2**16      # bytes of JSON
 
 def _named(name):
@@ -286,7 +286,7 @@ def read_profile(
     except OSError as e: raise ModelError(f'The profile {path} cannot be read: {e.strerror}.') from e
     except UnicodeDecodeError as e: raise ModelError(f'{path.name} is not a profile in JSON.') from e
 
-# %% ../../nbs/core/profiles.ipynb #16818b8b
+# %% ../../nbs/core/profiles.ipynb #d0dc742e
 def _shapes(args):
     "Describe the inputs or outputs of a model, such as 'float (1, 3, h, w)'."
     return ' and '.join(f"{a.type[7:-1]} ({', '.join(map(str, a.shape))})" for a in args[:3]) or 'nothing'
@@ -323,7 +323,7 @@ def _chosen(path, metadata, profile):
     if os.path.isfile(beside): return read_profile(beside)
     return PROFILES['bgblur'] if 'side' in metadata else None
 
-# %% ../../nbs/core/profiles.ipynb #65548cc9
+# %% ../../nbs/core/profiles.ipynb #f221f3f5
 class ModelIO:
     "Inputs and outputs of a model, and the states of a recurrent one."
     def __init__(self,
@@ -355,7 +355,7 @@ class ModelIO:
             raise ModelError(f"{self.name} takes {port.type} {port.shape} as '{name}', which bgblur does not support.")
         return np.full(shape, value, dtype)
 
-# %% ../../nbs/core/profiles.ipynb #1bdbaa38
+# %% ../../nbs/core/profiles.ipynb #a4a65e5d
 @patch
 def feed(self:ModelIO,
     frame,          # BGR uint8 `(H,W,3)`
@@ -374,5 +374,5 @@ def read(self:ModelIO,
     self.states = dict(zip(self.profile.states, arrays[1:]))
     return probability([arrays[0]], replace(self.profile, output=0), self.name)
 
-# %% ../../nbs/core/profiles.ipynb #b1702d7a
+# %% ../../nbs/core/profiles.ipynb #7b00f4c2
 explain_module(__name__)
