@@ -6,7 +6,7 @@
 __all__ = ['PROFILES', 'Profile', 'prepare', 'probability', 'fixed_size', 'fitting', 'identify', 'profile_from_json',
            'read_profile', 'find_profile', 'ModelIO']
 
-# %% ../../nbs/core/profiles.ipynb #d507966c
+# %% ../../nbs/core/profiles.ipynb #aa721816
 import json
 import math
 import os
@@ -21,7 +21,7 @@ from .docs import explain_module, with_params
 from .errors import ModelError
 from .frame import resize_area
 
-# %% ../../nbs/core/profiles.ipynb #91b5d2c9
+# %% ../../nbs/core/profiles.ipynb #42aef090
 @with_params
 @dataclass(frozen=True)
 class Profile:
@@ -55,7 +55,7 @@ class Profile:
             if allowed := _misses(name, value): raise ModelError(f'{name} must be {allowed}, got {value!r:.80}.')
         if self.channel >= self.channels > 1: raise ModelError(f'channel must be below {self.channels}, got {self.channel}.')
 
-# %% ../../nbs/core/profiles.ipynb #23dc508d
+# %% ../../nbs/core/profiles.ipynb #9d1cce88
 _WORDS = {'layout': ('NCHW', 'NHWC'), 'colour': ('RGB', 'BGR'), 'activation': ('none', 'sigmoid', 'softmax', 'argmax', 'minmax')}
 _WHOLE = {'side': (16, 2048), 'multiple': (1, 256), 'channels': (1, 256), 'channel': (0, 255)}
 _NUMBERS = {'megabytes': (0, 1e5), 'scale': (1e-6, 1e3)}
@@ -85,7 +85,7 @@ def _misses_in_dict(name, value):
     if isinstance(value, dict) and len(value) <= 64 and all(_is_text(k) and ok(x) for k,x in value.items()): return None
     return 'a dict from inputs to ' + ('outputs' if name == 'states' else "numbers or 'auto'")
 
-# %% ../../nbs/core/profiles.ipynb #99d9ff8f
+# %% ../../nbs/core/profiles.ipynb #caed139e
 def prepare(
     frame,              # BGR uint8 `(H,W,3)`
     profile:Profile,    # of the model
@@ -101,7 +101,7 @@ def prepare(
     if mean.any(): x -= np.float32(mean/std)
     return (x if profile.layout == 'NHWC' else x.transpose(2, 0, 1))[None].astype(dtype, copy=False)
 
-# %% ../../nbs/core/profiles.ipynb #1200d316
+# %% ../../nbs/core/profiles.ipynb #c6eed860
 def _planes(out, profile, name):
     "Return the output as `(channels,h,w)`, or `(h,w)` if it holds class numbers."
     n,shape = profile.channels,out.shape
@@ -109,9 +109,10 @@ def _planes(out, profile, name):
     if out.ndim == 4 and shape[0] == 1: out = out[0]
     axes = (0, 2) if profile.layout == 'NCHW' else (2, 0)
     if out.ndim == 2: out = out[None]
+    for axis in axes*(out.ndim == 3 and n > 1 and out.dtype.kind in 'iu'):
+        if out.shape[axis] == 1: return out.squeeze(axis)
     for axis in axes*(out.ndim == 3):
         if out.shape[axis] == n: return np.moveaxis(out, axis, 0)
-        if out.shape[axis] == 1 and out.dtype.kind in 'iu': return out.squeeze(axis)
     raise ModelError(f'{name} returned shape {shape} instead of (1, {n}, h, w).')
 
 def _softmax(planes):
@@ -142,7 +143,7 @@ def probability(
     if profile.activation == 'sigmoid': return .5 + .5*np.tanh(p/2)       # the same as 1/(1 + exp(-p)), without overflow
     return _stretched(p) if profile.activation == 'minmax' else p
 
-# %% ../../nbs/core/profiles.ipynb #00d25ae4
+# %% ../../nbs/core/profiles.ipynb #6698f1ff
 _HALF,_IMAGENET = (.5,)*3,dict(mean=(.485, .456, .406), std=(.229, .224, .225))
 _OBS = 'https://github.com/royshil/obs-backgroundremoval'
 _OWN = [
@@ -167,7 +168,7 @@ _OWN = [
             'https://huggingface.co/Xenova/modnet/resolve/fa2fa546052fba4c08921230a26cc69a333fca12/onnx/model.onnx',
             '07c308cf0fc7e6e8b2065a12ed7fc07e1de8febb7dc7839d7b7f15dd66584df9', side=512, mean=_HALF, std=_HALF)]
 
-# %% ../../nbs/core/profiles.ipynb #6f087230
+# %% ../../nbs/core/profiles.ipynb #85d1d955
 _REMBG = 'https://github.com/danielgatis/rembg'
 _LARGE = [
     Profile('rvm', 'Robust Video Matting, MobileNetV3', 'GPL-3.0', 15, 'https://github.com/PeterL1n/RobustVideoMatting',
@@ -183,7 +184,7 @@ _LARGE = [
     Profile('dis', 'IS-Net for general use (rembg)', 'Apache-2.0', 179, 'https://github.com/xuebinqin/DIS',
             f'{_REMBG}/releases/download/v0.0.0/isnet-general-use.onnx', size=(1024, 1024), mean=_HALF, activation='minmax')]
 
-# %% ../../nbs/core/profiles.ipynb #f0b1d7b5
+# %% ../../nbs/core/profiles.ipynb #330daa87
 _TIERS = {'xs': (240, 384), 'small': (224, 384), 'medium': (320, 512), 'large': (400, 640), 'xl': (768, 1280)}
 _LONGPIPE = [Profile(f'longpipe-{tier}', f'Longpipe for webcams, {w}×{h}; untried', 'MIT', 0, 'https://huggingface.co/Longpipe/longpipe',
                      size=(h, w)) for tier,(h,w) in _TIERS.items()]
@@ -191,7 +192,7 @@ _LONGPIPE = [Profile(f'longpipe-{tier}', f'Longpipe for webcams, {w}×{h}; untri
 #: the profiles that bgblur knows, by name
 PROFILES = {p.name: p for p in (*_OWN, *_LARGE, *_LONGPIPE)}
 
-# %% ../../nbs/core/profiles.ipynb #58671e62
+# %% ../../nbs/core/profiles.ipynb #ac33e34c
 _TYPES = {'tensor(float)': np.float32, 'tensor(float16)': np.float16, 'tensor(double)': np.float64, 'tensor(int64)': np.int64,
           'tensor(int32)': np.int32, 'tensor(bool)': np.bool_}
 
@@ -228,7 +229,7 @@ def fits(self:Profile,
     images = self.images(inputs)
     return len(images) == 1 and self._takes(images[0]) and len(chosen) == 1 and self._returns(chosen[0])
 
-# %% ../../nbs/core/profiles.ipynb #f2d45a7d
+# %% ../../nbs/core/profiles.ipynb #b100dc8d
 def fixed_size(
     profile:Profile,    # that fits the graph
     inputs,             # of the graph: objects with name, shape and type
@@ -253,7 +254,7 @@ def identify(
     found = [name for name in fitting(inputs, outputs) if PROFILES[name].known_by and {*PROFILES[name].known_by} <= names]
     return PROFILES[found[0]] if len(found) == 1 else None
 
-# %% ../../nbs/core/profiles.ipynb #89812fa0
+# %% ../../nbs/core/profiles.ipynb #1e64d8a6
 _LIMIT = 2**16      # bytes of JSON
 
 def _named(name):
@@ -286,7 +287,7 @@ def read_profile(
     except OSError as e: raise ModelError(f'The profile {path} cannot be read: {e.strerror}.') from e
     except UnicodeDecodeError as e: raise ModelError(f'{path.name} is not a profile in JSON.') from e
 
-# %% ../../nbs/core/profiles.ipynb #d0dc742e
+# %% ../../nbs/core/profiles.ipynb #5692b477
 def _shapes(args):
     "Describe the inputs or outputs of a model, such as 'float (1, 3, h, w)'."
     return ' and '.join(f"{a.type[7:-1]} ({', '.join(map(str, a.shape))})" for a in args[:3]) or 'nothing'
@@ -323,7 +324,7 @@ def _chosen(path, metadata, profile):
     if os.path.isfile(beside): return read_profile(beside)
     return PROFILES['bgblur'] if 'side' in metadata else None
 
-# %% ../../nbs/core/profiles.ipynb #f221f3f5
+# %% ../../nbs/core/profiles.ipynb #56c75c6f
 class ModelIO:
     "Inputs and outputs of a model, and the states of a recurrent one."
     def __init__(self,
@@ -355,7 +356,7 @@ class ModelIO:
             raise ModelError(f"{self.name} takes {port.type} {port.shape} as '{name}', which bgblur does not support.")
         return np.full(shape, value, dtype)
 
-# %% ../../nbs/core/profiles.ipynb #a4a65e5d
+# %% ../../nbs/core/profiles.ipynb #aa2cad12
 @patch
 def feed(self:ModelIO,
     frame,          # BGR uint8 `(H,W,3)`
@@ -374,5 +375,5 @@ def read(self:ModelIO,
     self.states = dict(zip(self.profile.states, arrays[1:]))
     return probability([arrays[0]], replace(self.profile, output=0), self.name)
 
-# %% ../../nbs/core/profiles.ipynb #7b00f4c2
+# %% ../../nbs/core/profiles.ipynb #b41a05d0
 explain_module(__name__)
