@@ -3,6 +3,9 @@ import hashlib
 import json
 import math
 import os
+import signal
+import subprocess
+import sys
 import threading
 from dataclasses import asdict
 from functools import partial
@@ -12,7 +15,7 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from conftest import BIN, ROOT, bgblur, one_sentence, run
+from conftest import BIN, ROOT, bgblur, one_sentence, run, until
 from onnx import TensorProto, helper, numpy_helper
 
 from bgblur.core.attention import Attention
@@ -346,7 +349,9 @@ class Server(BaseHTTPRequestHandler):
             self.send_response(200)
             self.send_header('Content-Length', str(len(what) + 1000*('short' in self.path)))
             self.end_headers()
-            self.wfile.write(what)
+            stuck = 'stuck' in self.path
+            self.wfile.write(what[:len(what)//2] if stuck else what)
+            if stuck: self.rfile.read(1)      # until the other side closes the connection
         elif isinstance(what, str):
             self.send_response(302)
             self.send_header('Location', what)
@@ -429,6 +434,22 @@ def test_failed_download_leaves_nothing(site, get, tmp_path, file, words):
     assert result.returncode == 2 and 'Traceback' not in result.stderr
     last = result.stderr.strip().split('\n')
     assert len(last) == 1 and last[0].startswith('bgblur: ') and last[0].endswith('.') and words in last[0], last
+    assert in_folder(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='Windows has no such signals')
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_download_leaves_nothing(site, tmp_path, number):
+    "The server sends half of the file and then waits."
+    address, files, _ = site
+    files['stuck.onnx'] = PERSON.read_bytes()
+    env = os.environ | {'BGBLUR_MODELS': str(tmp_path/'models')}
+    with subprocess.Popen([str(BIN/'bgblur'), 'models', 'get', 'ben', '--yes', '--from', f'{address}/stuck.onnx'], env=env,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        until(lambda: any((tmp_path/'models').glob('tmp*')), 'a temporary file')
+        process.send_signal(number)
+        process.wait(60)
+        assert process.returncode in (128 + number, -number) and 'Traceback' not in process.stderr.read()
     assert in_folder(tmp_path) == []
 
 
