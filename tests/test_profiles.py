@@ -292,7 +292,7 @@ def recurrent(tmp_path): return load_segmenter(rvm(tmp_path/'rvm.onnx'))
 def test_states_are_carried_and_reset(recurrent):
     "The graph identifies RVM. After opening it, which tries an image, the states are as new."
     img = red_and_black()
-    assert recurrent.profile.name == 'rvm' and recurrent.is_recurrent
+    assert recurrent.profile.name == 'rvm' and recurrent.is_recurrent and recurrent.grey is None
     assert ages(recurrent(img) for _ in range(4)) == [0, 1, 2, 3]
     recurrent.reset()
     assert ages(recurrent(img) for _ in range(2)) == [0, 1]
