@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['app', 'command', 'Source', 'Output', 'Trust', 'Overwrite', 'Quiet', 'Debug', 'Start', 'End', 'Duration',
            'with_settings', 'blurrer_from', 'default_name', 'main', 'parse_time', 'part_of_clip', 'video', 'image',
-           'live', 'bench', 'models']
+           'live', 'bench', 'models', 'get_model']
 
 # %% ../nbs/11_cli.ipynb #1e7b49c0
 import os, signal, sys
@@ -125,7 +125,8 @@ def blurrer_from(
     from bgblur.background import background_from
     s = settings
     background = None if s.background == 'none' else background_from(s.background, s.strength)
-    return Blurrer(load_segmenter(s.model, trust=trust, device=s.device), Matte(people=s.people, feather=s.edge), background, wrap=s.wrap)
+    segmenter = load_segmenter(s.model, trust=trust, device=s.device, profile=s.profile)
+    return Blurrer(segmenter, Matte(people=s.people, feather=s.edge), background, wrap=s.wrap)
 
 # %% ../nbs/11_cli.ipynb #7f9c9575
 def default_name(
@@ -415,13 +416,59 @@ def bench(
     from bgblur.speed import bench as measure
     with _signals_raise(): typer.echo(measure(src, frames, rounds))
 
-@command(epilog=_examples({'models': 'list them', 'video me.mp4 --model room.onnx': 'use your own'}))
-def models(debug:Debug=False):
-    "List the models that --model accepts."
+# %% ../nbs/11_cli.ipynb #3b7d6f33
+def _models_text():
+    "Return the list of models and profiles, at most 80 characters wide."
+    from textwrap import fill
+    from bgblur.core.download import profile_table
     from bgblur.predict import MODELS
-    for name,what in {**MODELS, 'FILE.onnx': 'your own model, as bgblur.learner.learner_to_onnx writes it',
-                      'FILE.pkl': "a fastai learner; needs --trust and pip install 'bgblur[learner]'"}.items():
-        typer.echo(f'{name:10} {what}')
+    own = {**MODELS, 'FILE.onnx': 'a model of yours; needs --profile if the file does not name one',
+           'FILE.pkl': "a fastai learner; needs --trust and pip install 'bgblur[learner]'"}
+    lines = [fill(what, 79, initial_indent=f'{name:<19}', subsequent_indent=' '*19) for name,what in own.items()]
+    return '\n'.join([*lines, '', "Profiles, for --profile NAME. Where it says (get), 'bgblur models get NAME'",
+                      'downloads the file, and --model NAME opens it:', '', profile_table()])
+
+_models = typer.Typer(cls=_Group, invoke_without_command=True, context_settings=app.info.context_settings,
+                      epilog=_examples({'models': 'list them', 'models get modnet': 'download one',
+                                        'video me.mp4 --model modnet': 'use it'}))
+app.add_typer(_models, name='models')
+
+@_models.callback()
+def models(ctx:typer.Context, debug:Debug=False):
+    "List models and profiles, or download a model."
+    if not ctx.invoked_subcommand: typer.echo(_models_text())
+
+# %% ../nbs/11_cli.ipynb #33782f61
+def _agree():
+    "Ask the user. Raises typer's error if they refuse, `BgblurError` if nobody can answer."
+    try: agreed = typer.confirm('Download it?')
+    except typer.Abort as e: raise BgblurError('Nothing was downloaded. Answer y, or use --yes.') from e
+    if agreed: return
+    typer.echo('Nothing was downloaded.')
+    raise typer.Exit(1)
+
+@_models.command('get', cls=_Command, epilog=_examples({'models get modnet': 'ask, then download',
+                                                        'models get rvm --yes': 'do not ask'}))
+def get_model(
+    name:Annotated[str, typer.Argument(metavar='NAME', help='Name of a profile.', show_default=False)],
+    url:_typed(Optional[str], '--from', metavar='URL', help='Download from this address.', default="the profile's own")=None,
+    yes:_flag('-y', '--yes', help='Do not ask.')=False,
+    overwrite:Overwrite=False,
+    debug:Debug=False,
+):
+    """Download a model of others into your cache folder.
+
+    Shows licence and origin, and asks. Checks the SHA-256 of the file, now and whenever it is used."""
+    from tqdm import tqdm
+    from bgblur.core.download import describe, download, downloadable, model_file, model_path
+    profile = downloadable(name)
+    if model_path(name).exists() and not overwrite: return typer.echo(f'{model_file(name)} is already there.')
+    typer.echo(describe(profile, url or ''))
+    if not yes: _agree()
+    with _signals_raise(), tqdm(unit='B', unit_scale=True, disable=None, leave=False) as bar:
+        def show(done, total): bar.total = total or None; bar.update(done - bar.n)
+        download(profile, url or '', show)
+    typer.echo(f'Downloaded. Use it with --model {name}.')
 
 # %% ../nbs/11_cli.ipynb #f2db683f
 explain_module(__name__)

@@ -16,7 +16,7 @@ import cv2, numpy as np
 
 from .core.docs import explain_module
 from .core.metrics import boundary_f, iou
-from .core.net import PersonNet, person_net, to_onnx
+from .core.net import PersonNet, name_profile, person_net, to_onnx
 from .core.errors import BgblurError, ModelError, imports_of
 from .predict import _person_class, net_size
 from .ui.label import check_pair
@@ -259,7 +259,7 @@ def learner_to_onnx(
                          'returns (1, classes, h, w).')
     torch.onnx.export(_PersonProbability(model, person, norm).eval(), torch.rand_like(x), str(path), dynamo=False, opset_version=17,
                       input_names=['image'], output_names=['person'])
-    return Path(path)
+    return name_profile(path)
 
 # %% ../nbs/06_learner.ipynb #b52a0b2d
 def tutorial_learner(

@@ -20,12 +20,15 @@ from textwrap import shorten
 from threading import Lock
 
 import cv2, numpy as np
+from fastcore.basics import patch
 
 from .core.checks import as_alpha, check_frame
 from .core.docs import explain_module
 from .core.errors import BgblurError, ModelError, default_threads, name_of
-from .core.frame import as_frame
+from .core.frame import as_frame, small_size
+from .core.download import model_file
 from .core.onnxfile import check_one_file
+from .core.profiles import PROFILES, ModelIO, find_profile
 
 # %% ../nbs/00_predict.ipynb #43c6d4f5
 def _person_class(learn):
@@ -77,6 +80,9 @@ class Segmenter:
     "Base class: frames to person probabilities. Subclasses write `low_res`."
     batch_size = 1      # frames that `low_res` handles faster together than one by one
     second = None       # name of the model that can give a second opinion, see `Looks` and `SecondOpinion`; None: there is none
+    is_recurrent = False    # does a result depend on the frames before? Then the model must run on every whole frame
+
+    def reset(self): "Forget the frames so far."
 
     def low_res(self,
         frames,         # list of `Frame`
@@ -138,10 +144,11 @@ class LearnerSegmenter(Segmenter):
 def net_size(
     h:int, w:int,        # height and width of the frame, in pixels
     side=336,            # side of a square with as many pixels as the model's input
-) -> tuple[int,int]:     # height and width of the model's input, multiples of 32
+    multiple=32,         # both are multiples of this
+) -> tuple[int,int]:     # height and width of the model's input
     "Return the input size: about `side`×`side` pixels in the frame's shape, which is limited to 1:4 up to 4:1."
     r = np.clip(w/h, 1/4, 4)**.5
-    return tuple(max(1, round(s/32))*32 for s in (side/r, side*r))
+    return tuple(max(1, round(s/multiple))*multiple for s in (side/r, side*r))
 
 # %% ../nbs/00_predict.ipynb #5b0e94f1
 def _check_device(device, cuda, package):
@@ -165,64 +172,76 @@ def _session(path, threads, device):
     except Exception as e: raise ModelError(f'{path.name} is not a model that onnxruntime can open: {_reason(e)}.') from e
 
 # %% ../nbs/00_predict.ipynb #09f2272a
-def _takes_an_image(shape):
-    "Tell whether an input of this shape can be `(1,3,h,w)`. A size that is not fixed is text or None."
-    return len(shape) == 4 and shape[1] == 3 and (shape[0] == 1 or not isinstance(shape[0], int))
+def _model_io(session, path, profile):
+    "Return the `ModelIO` of an open model. Raises `ModelError` if its profile is unknown or doesn't fit."
+    ins,outs,metadata = session.get_inputs(),session.get_outputs(),session.get_modelmeta().custom_metadata_map
+    return ModelIO(find_profile(path, ins, outs, metadata, profile), ins, outs, path.name)
 
-def _shapes(args):
-    "Describe the inputs or outputs of a model, such as 'float (1, 3, h, w)'."
-    return ' and '.join(f"{a.type[7:-1]} ({', '.join(map(str, a.shape))})" for a in args[:3]) or 'nothing'
-
-def _model_input(session, name):
-    "Return name and fixed `(h,w)`, or None, of the input. Raises `ModelError` if this is not a person segmenter."
-    ins,outs = session.get_inputs(),session.get_outputs()
-    if len(ins) != 1 or len(outs) != 1 or ins[0].type != 'tensor(float)' or not _takes_an_image(ins[0].shape):
-        raise ModelError(f'{name} takes {_shapes(ins)} and returns {_shapes(outs)}, '
-                         'not one float image (1, 3, h, w) and one probability (1, 1, h, w).')
-    h,w = ins[0].shape[2:]
-    fixed = (h, w) if isinstance(h, int) and isinstance(w, int) else None
-    if fixed and not 16 <= min(fixed) <= max(fixed) <= 2048:
-        raise ModelError(f'{name} takes images of {w}×{h}, but bgblur supports 16 to 2048 pixels per side.')
-    return ins[0].name,fixed
-
-def _model_side(session):
+def _model_side(session, default):
     "Return the model's preferred `side`, see `net_size`: a file may state its own."
-    side = session.get_modelmeta().custom_metadata_map.get('side', '336')
-    return min(1024, max(64, int(side))) if side.isdecimal() and len(side) < 6 else 336
+    side = session.get_modelmeta().custom_metadata_map.get('side', '')
+    return min(1024, max(64, int(side))) if side.isdecimal() and len(side) < 6 else default
 
 # %% ../nbs/00_predict.ipynb #45d52ee7
 class OnnxSegmenter(Segmenter):
-    "A segmenter that runs an ONNX file: RGB in [0,1] `(1,3,h,w)` to person probability `(1,1,h,w)`."
+    "A segmenter that runs an ONNX file, as its profile says. A recurrent model carries its states from frame to frame."
+    scene_cut = 40.         # mean change of the whole frame that makes a cut, in grey levels
+
     def __init__(self,
         path,               # the `.onnx` file
         threads:int=None,   # threads per frame; None: see `default_threads`
         device='cpu',       # 'cpu', or 'cuda' for an Nvidia GPU (untested)
+        profile=None,       # `Profile`, name of one, or path of a `.json`; None: see `find_profile`
     ):
-        "Raises `ModelError` if `path` is not such a model, or the device can't be used."
+        "Raises `ModelError` if `path` is not a model that fits its profile, or the device can't be used."
         self.path,self.options = Path(path),{'threads': threads, 'device': device}
         self.session = _session(self.path, threads, device)
-        self.input,self.fixed = _model_input(self.session, self.path.name)
-        self.side = _model_side(self.session)
+        self.io = _model_io(self.session, self.path, profile)
+        self.profile,self.fixed = self.io.profile,self.io.size
+        self.side,self.is_recurrent = _model_side(self.session, self.profile.side),bool(self.profile.states)
+        self.reset()
 
     def low_res(self, frames): return [self.look(f) for f in frames]
 
-    def look(self,
-        frame,              # `Frame`
-        side:int=None,      # side of the input, see `net_size`; None: the model's own
-        mirrored=False,     # mirror the input, and the probability back?
-    ) -> np.ndarray:        # float32 `(h,w)` in [0,1]
-        "Return the checked probability of one frame."
-        h,w = self.fixed or net_size(*frame.shape[:2], side or self.side)
-        img = frame.bgr((w, h))
-        x = cv2.cvtColor(cv2.flip(img, 1) if mirrored else img, cv2.COLOR_BGR2RGB).transpose(2, 0, 1)[None]
-        try: p = np.asarray(self.session.run(None, {self.input: np.multiply(x, 1/255, dtype=np.float32)})[0])
-        except Exception as e: raise ModelError(f'{self.path.name} failed on an image of {w}×{h}: {_reason(e)}.') from e
-        if p.shape[:-2] != (1, 1):
-            raise ModelError(f'{self.path.name} returned shape {p.shape} instead of (1, 1, h, w).')
-        p = _check_probability(p[0, 0], self.path.name)
-        return cv2.flip(p, 1) if mirrored else p
+    def __repr__(self): return f'OnnxSegmenter({self.path.name!r}, profile={self.profile.name!r}, side={self.side})'
 
-    def __repr__(self): return f'OnnxSegmenter({self.path.name!r}, side={self.side})'
+# %% ../nbs/00_predict.ipynb #0bb06a70
+@patch
+def look(self:OnnxSegmenter,
+    frame,              # `Frame`
+    side:int=None,      # side of the input, see `net_size`; None: the model's own
+    mirrored=False,     # mirror the input, and the probability back?
+) -> np.ndarray:        # float32 `(h,w)` in [0,1]
+    "Return the checked probability of one frame. Raises `ModelError` if the model fails."
+    h,w = size = self.fixed or net_size(*frame.shape[:2], side or self.side, self.profile.multiple)
+    self._forget_other_scene(frame)
+    img = frame.bgr((w, h))
+    try: p = self._run(cv2.flip(img, 1) if mirrored else img, size)
+    except ModelError:
+        self.reset()
+        raise
+    return cv2.flip(p, 1) if mirrored else p
+
+@patch
+def _run(self:OnnxSegmenter, img, size):
+    "Return the checked probability of an image of the input's size."
+    try: arrays = self.session.run(self.io.outputs, self.io.feed(img, size))
+    except Exception as e: raise ModelError(f'{self.path.name} failed on an image of {size[1]}×{size[0]}: {_reason(e)}.') from e
+    return _check_probability(self.io.read(arrays), self.path.name)
+
+# %% ../nbs/00_predict.ipynb #1181506a
+@patch
+def reset(self:OnnxSegmenter):
+    self.io.reset()
+    self.shape = self.grey = None      # of the last frame of a recurrent model
+
+@patch
+def _forget_other_scene(self:OnnxSegmenter, frame):
+    "Reset a recurrent model at a cut, and where the frame size changes."
+    if not self.is_recurrent: return
+    shape,grey = frame.shape,frame.grey(small_size(*frame.shape[:2]))
+    if self.shape not in (None, shape) or self.shape and cv2.absdiff(grey, self.grey).mean() > self.scene_cut: self.reset()
+    self.shape,self.grey = shape,grey
 
 # %% ../nbs/00_predict.ipynb #0cbe71c8
 class Looks(Segmenter):
@@ -278,6 +297,7 @@ def _try_out(seg):
     img = np.dstack([.8*x, 1.4*y, .5*(x + y)]).astype(np.uint8)
     try: seg(img)
     except ModelError: seg(255 - img)    # one wrong result may be chance, two are not
+    seg.reset()
     return seg
 
 def _to_device(learn, device):
@@ -312,19 +332,22 @@ def _model_path(spec):
     return path
 
 def load_segmenter(
-    spec='person',       # 'person', path of an `.onnx` or `.pkl` file, or a fastai `Learner`
+    spec='person',       # name of a model that 'bgblur models' lists, path of an `.onnx` or `.pkl` file, or a fastai `Learner`
     threads:int=None,    # threads per frame (ONNX only); None: see `default_threads`
     trust:bool=False,    # open a `.pkl`, which runs the code inside it
     device='cpu',        # 'cpu', or 'cuda' for an Nvidia GPU (untested)
+    profile=None,        # name of a profile that 'bgblur models' lists, or path of a `.json`; None: see `find_profile`
 ) -> Segmenter:
     "Open a segmenter. Raises `ModelError` if there is no such model, it is not a segmenter, or a `.pkl` is not trusted."
     if _is_learner(spec): return _try_out(LearnerSegmenter(_to_device(spec, device)))
     if spec in MODELS:
-        seg = OnnxSegmenter(files('bgblur')/'weights'/f'{spec}.onnx', threads, device)
+        seg = OnnxSegmenter(files('bgblur')/'weights'/f'{spec}.onnx', threads, device, profile)
         seg.second = SECOND.get(spec)
         return seg
+    if spec in PROFILES: return _try_out(OnnxSegmenter(model_file(spec), threads, device, profile or spec))
     path = _model_path(spec)
-    if path.suffix.lower() == '.onnx': return _try_out(OnnxSegmenter(path, threads, device))
+    if path.suffix.lower() == '.onnx': return _try_out(OnnxSegmenter(path, threads, device, profile))
+    if profile: raise ModelError(f'{path.name} is a fastai learner, which needs no profile: leave out --profile.')
     learn = _to_device(_open_learner(path, trust), device)
     try: return _try_out(LearnerSegmenter(learn))
     except ModelError as e: raise ModelError(f'{path.name}: {e}') from e

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+import tracemalloc
 import zlib
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -131,6 +132,65 @@ def test_model_is_one_file(external_weights, tmp_path):
     with watch_opens(tmp_path/'nets'/'w.bin') as opened:
         onnxruntime.InferenceSession(str(net), providers=['CPUExecutionProvider'])
         assert opened()
+
+
+def model_without_profile(path, **props):
+    "Write a model of any size whose profile is unknown, with texts in its metadata. Return `path`."
+    import onnx
+    from onnx import TensorProto, helper
+    ends = [[helper.make_tensor_value_info(n, TensorProto.FLOAT, ['n', c, 'h', 'w'])] for n, c in (('input', 3), ('output', 1))]
+    graph = helper.make_graph([helper.make_node('ReduceMean', ['input'], ['output'], axes=[1])], 'g', *ends)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 13)], ir_version=8)
+    helper.set_model_props(model, props)
+    onnx.save(model, path)
+    return path
+
+
+HOSTILE = {'a number': '7', 'null': 'null', 'a list': '[]', 'deep': '['*60_000, 'deep objects': '{"mean": '*9_000, 'long': '"' + 'a'*200_000 + '"', 'empty': '',
+           'code': '__import__("os").system("touch made")', 'object tag': '{"__class__": "os.system"}', 'method': '{"prepare": 1}', 'underscore': '{"__init__": 1}',
+           'NaN': '{"scale": NaN}', 'huge': '{"side": 1e308}', 'huge whole': '{"side": ' + '9'*4000 + '}', 'huger whole': '{"side": ' + '9'*5000 + '}',
+           'memory': '{"size": [2000000, 2000000]}', 'classes': '{"channels": 1000000000}', 'escape': '{"title": "\\u001b[2J"}', 'surrogate': '{"name": "\\ud800"}',
+           'path': '"../../etc/passwd"', 'url': '{"url": 5}', 'states': '{"states": {"input": "output"}}', 'extras': '{"extras": {"input": "x"}}',
+           'many': json.dumps({'extras': {str(i): 1 for i in range(5000)}}), 'zeros': '{"std": [0, 0, 0]}', 'bool': '{"channel": true}'}
+
+
+@pytest.mark.parametrize('text', HOSTILE.values(), ids=HOSTILE)
+def test_profile_is_only_data(tmp_path, text):
+    "A JSON beside a model, or its metadata, gives a profile or an error of one sentence. It runs nothing, and takes no memory."
+    model = model_without_profile(tmp_path/'a.onnx')
+    model.with_suffix('.json').write_text(text)
+    in_metadata = model_without_profile(tmp_path/'b.onnx', bgblur_profile=text)
+    tracemalloc.start()
+    for path in (model, in_metadata):
+        with pytest.raises(ModelError) as e: load_segmenter(path)
+        message = str(e.value)
+        assert message.isprintable() and message.endswith('.') and len(message) < 500
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6 and sorted(p.name for p in tmp_path.iterdir()) == ['a.json', 'a.onnx', 'b.onnx']
+
+
+def test_endless_profile_is_refused(tmp_path):
+    model = model_without_profile(tmp_path/'a.onnx')
+    model.with_suffix('.json').write_bytes(b' '*10_000_000)
+    with pytest.raises(ModelError, match='too long'): load_segmenter(model)
+    with pytest.raises(ModelError, match='too long'): load_segmenter(model, profile=model.with_suffix('.json'))
+
+
+def test_profile_opens_no_connection(tmp_path):
+    "The address in a profile from a file is never used."
+    model = model_without_profile(tmp_path/'a.onnx', bgblur_profile=json.dumps({'url': 'https://127.0.0.1:9/a.onnx', 'page': 'https://127.0.0.1:9/'}))
+    code = "import socket, sys; socket.socket.connect = None; from bgblur.predict import load_segmenter; load_segmenter(sys.argv[1])"
+    result = run(sys.executable, '-c', code, model)
+    assert (result.returncode, result.stderr) == (0, '')
+
+
+def test_changed_download_is_refused(tmp_path, monkeypatch):
+    "A downloaded model must keep the SHA-256 that is pinned, or that the first download recorded."
+    monkeypatch.setenv('BGBLUR_MODELS', str(tmp_path))
+    for name in ('rvm', 'ben'):
+        model_without_profile(tmp_path/f'{name}.onnx')
+        with pytest.raises(ModelError, match='has changed since its download'): load_segmenter(name)
 
 
 # -- clips that point to other files -----------------------------------------------------------------------------------

@@ -92,10 +92,13 @@ class Attention:
         "Raises `BgblurError` if `skip` is not a number from 0 to 255."
         check_number(skip, 0, 255, 'skip')
         self.segmenter,self.crop,self.skip,self.people,self.side,self.opinion = segmenter,crop,skip,people,side,opinion
+        # a state belongs to the whole frame, and to the frame right before
+        if segmenter.is_recurrent: self.crop,self.skip = False,0
         self.reset()
 
     def reset(self):
         "Forget the frames so far."
+        self.segmenter.reset()
         self.time = None                                # of the last frame, in seconds
         self.trusts = []                                # of the last frames, see `SecondOpinion`
         if self.opinion: self.opinion.reset()

@@ -87,6 +87,7 @@ class Settings(Choices):
     people:str = setting('all', "Keep 'all' people sharp, or only the 'main' person.", choices=('all', 'main'))
     edge:float = setting(0, 'Widen (below 0: narrow) the person, in pixels of a frame 360 pixels high.', -50, 50, metavar='N')
     model:str = setting('person', "Use a model that 'bgblur models' lists, or an .onnx or .pkl file.", metavar='NAME')
+    profile:str|None = setting(None, "Feed the model as this profile says, see 'bgblur models'.", unset="as its file says", metavar='NAME')
     device:str = setting('cpu', "Run the model on the 'cpu', or with 'cuda' on an Nvidia GPU.", choices=('cpu', 'cuda'))
 
 #: the fields of `Settings` by name: `default`, and in `metadata` help, lo, hi and choices
@@ -136,7 +137,9 @@ def to_command(self:Settings,
 def to_python(self:Settings) -> str:
     "Return Python code that makes a `Blurrer` with these settings. With the background 'none', call its method `cutout`."
     c,args = self.changed(),[]
-    if 'model' in c or 'device' in c: args.append(f'load_segmenter({self.model!r}, device={self.device!r})')
+    if {'model', 'device', 'profile'} & {*c}:
+        profile = f', profile={self.profile!r}'*('profile' in c)
+        args.append(f'load_segmenter({self.model!r}, device={self.device!r}{profile})')
     if 'people' in c or 'edge' in c: args.append(f'matte=Matte(people={self.people!r}, feather={_short(self.edge)})')
     if self.background != 'none' and ('background' in c or 'strength' in c):
         args.append(f'background=background_from({self.background!r}, {_short(self.strength)})')
