@@ -25,7 +25,7 @@ __version__ = "0.1.0"
 #: public name: the module that defines it
 EXPORTS = {'Background': 'background', 'BaseMatte': 'matte', 'Blurrer': 'pipeline', 'Matte': 'matte', 'Segmenter': 'predict',
            'background_from': 'background', 'blur_image': 'video', 'blur_video': 'video', 'explore': 'explore', 'live': 'live',
-           'load_segmenter': 'predict'}
+           'load_segmenter': 'predict', 'as_quality': 'core.quality'}
 
 # only what is installed: help() and a star import load every name
 __all__ = [name for name in EXPORTS if name != 'explore' or find_spec('anywidget')]

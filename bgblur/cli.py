@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['app', 'command', 'Source', 'Output', 'Trust', 'Overwrite', 'Quiet', 'Debug', 'Start', 'End', 'Duration',
-           'with_settings', 'blurrer_from', 'default_name', 'main', 'parse_time', 'part_of_clip', 'video', 'image',
-           'live', 'bench', 'models', 'get_model']
+           'blurrer_from', 'default_name', 'main', 'parse_time', 'part_of_clip', 'video', 'image', 'live', 'bench',
+           'models', 'get_model']
 
 # %% ../nbs/11_cli.ipynb #1e7b49c0
 import os, signal, sys
@@ -21,58 +21,33 @@ import signal
 import sys
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial, wraps
-from inspect import Parameter, signature
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, Optional
 
 import typer
-import typer.core
 
 from .core.docs import explain_module
 from .core.errors import BgblurError
-from .core.settings import SETTINGS, Choices, Encoding, Settings, declared
+from .core.options import PlainCommand, PlainGroup, examples, flag, typed, with_settings
+from .core.quality import as_quality
+from .core.settings import DEFAULT_QUALITY, Encoding, Settings
 
 # %% ../nbs/11_cli.ipynb #fa10b158
-class _PlainHelp:
-    "Correct two details of typer's help: `--help <bool>`, and `{SRC}` for a required argument."
-    def get_help_option(self, ctx):
-        option = super().get_help_option(ctx)
-        if option: option.metavar = ''
-        return option
-
-    def collect_usage_pieces(self, ctx): return [piece.strip('{}') for piece in super().collect_usage_pieces(ctx)]
-
-class _Group(_PlainHelp, typer.core.TyperGroup): pass
-class _Command(_PlainHelp, typer.core.TyperCommand): pass
-
-def _examples(lines):
-    "Return text for the end of `--help`, from command lines and what they do."
-    # typer joins the lines of a paragraph that does not start with \b
-    return '\n'.join(['\b', 'Examples:', *(f'  bgblur {line:32} # {what}' for line,what in lines.items())])
-
-app = typer.Typer(cls=_Group, help='Blur or replace the background of webcam video.', no_args_is_help=True, add_completion=False,
+app = typer.Typer(cls=PlainGroup, help='Blur or replace the background of webcam video.', no_args_is_help=True, add_completion=False,
                   pretty_exceptions_enable=False, rich_markup_mode=None, context_settings={'help_option_names': ['-h', '--help']},
-                  epilog=_examples({'video me.mp4': 'write me-blurred.mp4', 'live': 'webcam to window',
+                  epilog=examples({'video me.mp4': 'write me-blurred.mp4', 'live': 'webcam to window',
                                     'video --help': 'all options of a command'}))
-command = partial(app.command, cls=_Command)
+command = partial(app.command, cls=PlainCommand)
 
 # %% ../nbs/11_cli.ipynb #99fbe73f
-def _flag(*names, help):
-    "Return the type of an option without a value."
-    return Annotated[bool, typer.Option(*names, metavar='', help=help)]
-
-def _typed(kind, *names, help, default='', **kwargs):
-    "Return the type of an option with a value. `default` says in words what happens without it."
-    return Annotated[kind, typer.Option(*names, help=f'{help}  [default: {default}]' if default else help, show_default=not default, **kwargs)]
-
 # text, because a Path would change an address such as https://example.org/a.mp4
 Source = Annotated[str, typer.Argument(metavar='SRC', help='File to read.', show_default=False)]
-Output = _typed(Optional[Path], '-o', '--output', metavar='DST', help='Write this file.', default='SRC with -blurred, -replaced or -cutout')
-Trust = _flag('--trust', help='Open a .pkl model, which runs the code inside it.')
-Overwrite = _flag('--overwrite', help='Replace existing files.')
-Quiet = _flag('-q', '--quiet', help='Print only errors.')
-Debug = _flag('--debug', help='Print the traceback of an error.')      # read by `_print_traceback`
+Output = typed(Optional[Path], '-o', '--output', metavar='DST', help='Write this file.', default='SRC with -blurred, -replaced or -cutout')
+Trust = flag('--trust', help='Open a .pkl model, which runs the code inside it.')
+Overwrite = flag('--overwrite', help='Replace existing files.')
+Quiet = flag('-q', '--quiet', help='Print only errors.')
+Debug = flag('--debug', help='Print the traceback of an error.')      # read by `_print_traceback`
 
 def _print_version(wanted):
     if wanted:
@@ -85,48 +60,21 @@ def _options(version:Annotated[bool, typer.Option('--version', callback=_print_v
                                                   help='Print the version.')]=False,
              debug:Debug=False): pass
 
-# %% ../nbs/11_cli.ipynb #b7265508
-def _option(f):
-    "Return the command-line option of the field `f` of `Settings` or `Encoding`, as a parameter of a function."
-    m = f.metadata
-    long = f"--{f.name.replace('_', '-')}"
-    names,kind,limits = (m['short'], long) if m['short'] else (),f.type,dict(min=m['lo'], max=m['hi'])
-    # typer has no type for a word or a number: `Encoding` itself checks the text
-    if m['choices'] and m['hi'] is not None: kind,limits = str,{}
-    elif m['choices']: kind = Literal[m['choices']] if f.default else Optional[Literal[m['choices']]]
-    if isinstance(f.default, bool): info = _flag(long, help=m['help'])
-    else: info = _typed(kind, *names, help=m['help'], default=m['unset'], metavar=m['metavar'], **limits)
-    return Parameter(f.name, Parameter.KEYWORD_ONLY, default=f.default, annotation=info)
-
-# %% ../nbs/11_cli.ipynb #87f20573
-def with_settings(
-    f,      # a command; the defaults of some parameters are `Settings()` or `Encoding()`
-):          # the same command with one option per field of these
-    "Replace each parameter whose default is a `Choices` by one option per field."
-    params = {p.name: p.replace(kind=Parameter.KEYWORD_ONLY) for p in signature(f).parameters.values()}
-    kinds = {name: type(p.default) for name,p in params.items() if isinstance(p.default, Choices)}
-    @wraps(f)
-    def command(**args):
-        made = {name: kind(**{field: args.pop(field) for field in declared(kind)}) for name,kind in kinds.items()}
-        return f(**made, **args)
-    options = {name: [_option(x) for x in declared(kind).values()] for name,kind in kinds.items()}
-    command.__signature__ = signature(f).replace(parameters=[q for name,p in params.items() for q in options.get(name, [p])])
-    return command
-
 # %% ../nbs/11_cli.ipynb #ff516f3b
 def blurrer_from(
     settings:Settings,
     trust=False,       # open a `.pkl` model, which runs the code inside it
+    quality='good',    # what `settings.quality` None stands for, see `DEFAULT_QUALITY`
 ):                     # a `Blurrer`; for the background 'none', call its method `cutout`
     "Return the `Blurrer` that `settings` describe. Raises `BgblurError` if a model or background cannot be opened."
     from bgblur.matte import Matte
     from bgblur.pipeline import Blurrer
     from bgblur.predict import load_segmenter
     from bgblur.background import background_from
-    s = settings
+    s,q = settings,as_quality(settings.quality or quality)
     background = None if s.background == 'none' else background_from(s.background, s.strength)
     segmenter = load_segmenter(s.model, trust=trust, device=s.device, profile=s.profile)
-    return Blurrer(segmenter, Matte(people=s.people, feather=s.edge), background, wrap=s.wrap)
+    return Blurrer(segmenter, Matte(people=s.people, feather=s.edge, **q.matte), background, wrap=s.wrap, quality=q)
 
 # %% ../nbs/11_cli.ipynb #7f9c9575
 def default_name(
@@ -219,7 +167,7 @@ def parse_time(
     return seconds
 
 def _time_option(name, help, default):
-    return _typed(Optional[float], name, parser=parse_time, metavar='TIME', help=help, default=default)
+    return typed(Optional[float], name, parser=parse_time, metavar='TIME', help=help, default=default)
 
 Start = _time_option('--start', 'Start at this time, in seconds or hh:mm:ss.', 'the beginning')
 End = _time_option('--end', 'Stop at this time.', 'the end')
@@ -246,7 +194,7 @@ def _print_problems(report, src, error):
         typer.echo(f'bgblur: {src} ended early: {report.missing}.', err=True)
 
 # %% ../nbs/11_cli.ipynb #11442ef6
-@command(epilog=_examples({'video me.mp4': 'write me-blurred.mp4', 'video me.mp4 -b lens': 'blur as a camera lens does',
+@command(epilog=examples({'video me.mp4': 'write me-blurred.mp4', 'video me.mp4 -b lens': 'blur as a camera lens does',
                            'video me.mp4 -b beach.jpg': 'write me-replaced.mp4', 'video me.mp4 -b none': 'write me-cutout.mov'}))
 @with_settings
 def video(
@@ -258,8 +206,8 @@ def video(
     start:Start=None,
     end:End=None,
     duration:Duration=None,
-    stills:_typed(int, min=0, metavar='N', help='Save every N-th frame as an image.', default='none')=0,
-    stills_dir:_typed(Optional[Path], metavar='DIR', help='Save the images in this folder.', default='DST with -stills')=None,
+    stills:typed(int, min=0, metavar='N', help='Save every N-th frame as an image.', default='none')=0,
+    stills_dir:typed(Optional[Path], metavar='DIR', help='Save the images in this folder.', default='DST with -stills')=None,
     overwrite:Overwrite=False,
     quiet:Quiet=False,
     debug:Debug=False,
@@ -276,7 +224,7 @@ def video(
     transparent = settings.background == 'none'
     suffixes = [suffix for suffix in ALPHA_FORMATS if suffix] if transparent else FORMATS
     dst = _destination(src, output, suffixes, settings.background)
-    blurrer = blurrer_from(settings, trust)
+    blurrer = blurrer_from(settings, trust, DEFAULT_QUALITY['video'])
     report = blur_video(src, dst, blurrer, stills, stills_dir, overwrite, progress=not quiet, transparent=transparent,
                         start=start, end=end, encoding=encoding)
     if not quiet: typer.echo(report)
@@ -284,7 +232,7 @@ def video(
     if report.n_failed or report.is_incomplete: raise typer.Exit(1)
 
 # %% ../nbs/11_cli.ipynb #8be645eb
-@command(epilog=_examples({'image me.jpg': 'write me-blurred.jpg', 'image me.jpg -b beach.jpg': 'write me-replaced.jpg',
+@command(epilog=examples({'image me.jpg': 'write me-blurred.jpg', 'image me.jpg -b beach.jpg': 'write me-replaced.jpg',
                            'image me.jpg -b none': 'write me-cutout.png'}))
 @with_settings
 def image(
@@ -304,7 +252,7 @@ def image(
     from bgblur.video import blur_image
     transparent = settings.background == 'none'
     dst = _destination(src, output, ALPHA_IMAGES if transparent else IMAGES, settings.background)
-    blurrer = blurrer_from(settings, trust)
+    blurrer = blurrer_from(settings, trust, DEFAULT_QUALITY['image'])
     result = blur_image(src, dst, blurrer, overwrite, transparent)
     if not quiet: typer.echo('\n'.join([str(dst), *result.notes]))
     if blurrer.n_failed:
@@ -365,23 +313,23 @@ def _print_cameras():
     if not found: typer.echo('bgblur: no camera was found.', err=True)
 
 # %% ../nbs/11_cli.ipynb #3e5b8360
-@command(epilog=_examples({'live': 'webcam to window', 'live --to virtual -b lens': 'webcam for video calls',
+@command(epilog=examples({'live': 'webcam to window', 'live --to virtual -b lens': 'webcam for video calls',
                            'live --source me.mp4': 'a video in place of the webcam'}))
 @with_settings
 def live(
-    camera:_typed(Optional[str], metavar='N|PATH', help='Use this camera, see --list.', default='0')=None,
-    list_:_flag('--list', help='List the cameras and exit.')=False,
-    size:_typed(Optional[str], metavar='WxH', help='Ask for this resolution.', default='1280x720, or that of FILE')=None,
-    rate:_typed(Optional[float], min=1, max=240, metavar='N', help='Ask for N frames per second.', default='30, or those of FILE')=None,
-    source:_typed(Optional[Path], metavar='FILE', help='Play this video in a loop instead of a camera.')=None,
-    once:_flag('--once', help='Play FILE only once.')=False,
-    to:_typed(Literal['window', 'virtual', 'both', 'none'], metavar='WHERE',
+    camera:typed(Optional[str], metavar='N|PATH', help='Use this camera, see --list.', default='0')=None,
+    list_:flag('--list', help='List the cameras and exit.')=False,
+    size:typed(Optional[str], metavar='WxH', help='Ask for this resolution.', default='1280x720, or that of FILE')=None,
+    rate:typed(Optional[float], min=1, max=240, metavar='N', help='Ask for N frames per second.', default='30, or those of FILE')=None,
+    source:typed(Optional[Path], metavar='FILE', help='Play this video in a loop instead of a camera.')=None,
+    once:flag('--once', help='Play FILE only once.')=False,
+    to:typed(Literal['window', 'virtual', 'both', 'none'], metavar='WHERE',
               help="Show a 'window', feed a 'virtual' camera, or 'both'; 'none' to measure.")='window',
-    virtual_device:_typed(Optional[str], metavar='PATH', help='Use this virtual camera, such as /dev/video10.', default='the first free one')=None,
+    virtual_device:typed(Optional[str], metavar='PATH', help='Use this virtual camera, such as /dev/video10.', default='the first free one')=None,
     settings:Settings=Settings(),
     trust:Trust=False,
-    rest:_flag(help='Switch the camera off while the virtual one has no viewers (Linux).')=True,
-    seconds:_typed(Optional[float], min=.1, metavar='N', help='Stop after N seconds.', default='never')=None,
+    rest:flag(help='Switch the camera off while the virtual one has no viewers (Linux).')=True,
+    seconds:typed(Optional[float], min=.1, metavar='N', help='Stop after N seconds.', default='never')=None,
     quiet:Quiet=False,
     debug:Debug=False,
 ):
@@ -392,7 +340,7 @@ def live(
     if list_: return _print_cameras()
     if settings.background == 'none': raise BgblurError('A live image cannot be transparent. Choose a colour, such as -b green.')
     frames = _live_source(camera, _size(size), rate, source, once)
-    blurrer = blurrer_from(replace(settings, background='blur', wrap=None), trust)
+    blurrer = blurrer_from(replace(settings, background='blur', wrap=None), trust, DEFAULT_QUALITY['live'])
     running = Live(frames, _live_sinks(to, virtual_device), blurrer, settings, tuple(dict.fromkeys([settings.background, *BACKGROUNDS])),
                    5. if rest else None, seconds, None if quiet else _status_printer())
     with _ctrl_c_stops(running): report = running.run()
@@ -402,11 +350,11 @@ def live(
         typer.echo(f'bgblur: the model or the background failed on {report.n_failed} frames. They were hidden. {report.error}', err=True)
 
 # %% ../nbs/11_cli.ipynb #515c0caa
-@command(epilog=_examples({'bench me.mp4': 'measure three times', 'bench me.mp4 --rounds 1': 'faster, but less exact'}))
+@command(epilog=examples({'bench me.mp4': 'measure three times', 'bench me.mp4 --rounds 1': 'faster, but less exact'}))
 def bench(
     src:Source,
-    frames:_typed(int, min=10, metavar='N', help='Measure N frames. A shorter clip is repeated.')=250,
-    rounds:_typed(int, min=1, metavar='N', help='Repeat each measurement N times.')=3,
+    frames:typed(int, min=10, metavar='N', help='Measure N frames. A shorter clip is repeated.')=250,
+    rounds:typed(int, min=1, metavar='N', help='Repeat each measurement N times.')=3,
     debug:Debug=False,
 ):
     """Measure the speed on a video.
@@ -428,8 +376,8 @@ def _models_text():
     return '\n'.join([*lines, '', "Profiles, for --profile NAME. Where it says (get), 'bgblur models get NAME'",
                       'downloads the file, and --model NAME opens it:', '', profile_table()])
 
-_models = typer.Typer(cls=_Group, invoke_without_command=True, context_settings=app.info.context_settings,
-                      epilog=_examples({'models': 'list them', 'models get modnet': 'download one',
+_models = typer.Typer(cls=PlainGroup, invoke_without_command=True, context_settings=app.info.context_settings,
+                      epilog=examples({'models': 'list them', 'models get modnet': 'download one',
                                         'video me.mp4 --model modnet': 'use it'}))
 app.add_typer(_models, name='models')
 
@@ -447,12 +395,12 @@ def _agree():
     typer.echo('Nothing was downloaded.')
     raise typer.Exit(1)
 
-@_models.command('get', cls=_Command, epilog=_examples({'models get modnet': 'ask, then download',
+@_models.command('get', cls=PlainCommand, epilog=examples({'models get modnet': 'ask, then download',
                                                         'models get rvm --yes': 'do not ask'}))
 def get_model(
     name:Annotated[str, typer.Argument(metavar='NAME', help='Name of a profile.', show_default=False)],
-    url:_typed(Optional[str], '--from', metavar='URL', help='Download from this address.', default="the profile's own")=None,
-    yes:_flag('-y', '--yes', help='Do not ask.')=False,
+    url:typed(Optional[str], '--from', metavar='URL', help='Download from this address.', default="the profile's own")=None,
+    yes:flag('-y', '--yes', help='Do not ask.')=False,
     overwrite:Overwrite=False,
     debug:Debug=False,
 ):

@@ -19,7 +19,7 @@ from fastcore.basics import patch
 
 from .camera.sinks import HELP, LiveView, Sink, placeholder, preview
 from .core.docs import explain_module
-from .core.settings import Settings
+from .core.settings import DEFAULT_QUALITY, SETTINGS, Settings
 from .camera.sources import Camera, Capture, FileSource, Source, bgr_to_yuv, cameras, yuv_to_bgr_image
 from .pipeline import Blurrer
 from .core.errors import BgblurError
@@ -59,8 +59,11 @@ def apply_changes(
     view:LiveView,                # current view
     changes,                      # names of fields of either -> new values
 ) -> tuple:                       # new settings, and new view
-    "Return `settings` and `view` with the values in `changes`. Raise `TypeError` for a name that neither has."
+    """Return `settings` and `view` with the values in `changes`. Raise `TypeError` for a name that neither has,
+    `BgblurError` for a setting of the model or matte."""
     names = {f.name for f in fields(view)}
+    fixed = [name for name in changes if name in SETTINGS and name not in ('background', 'strength', 'wrap')]
+    if fixed: raise BgblurError(f'{fixed[0]} cannot change while the video runs. Stop it, and start with another blurrer.')
     return (replace(settings, **{k: v for k,v in changes.items() if k not in names}),
             replace(view, **{k: v for k,v in changes.items() if k in names}))
 
@@ -98,8 +101,8 @@ class Live:
     def __init__(self,
         source:Source,           # such as `Camera` or `FileSource`
         sinks=(),                # such as `Window`; empty: nothing is shown
-        blurrer=None,            # with the model and matte to use; its background is replaced. None: `Blurrer()`
-        settings=Settings(),     # strength, background and light wrap to start with
+        blurrer=None,            # with the model and matte to use; its background is replaced. None: one of the settings' quality
+        settings=Settings(),     # strength, background and light wrap to start with; quality None: 'fast'
         backgrounds=BACKGROUNDS, # what the key b steps through
         rest_after=5.,           # seconds without viewers until the source is closed; None: never
         seconds=None,            # stop after this many seconds; None: never
@@ -115,7 +118,7 @@ class Live:
         self.frame_time = self.shown_time = -np.inf      # of the last frame, and when something was shown last
         self.status_time,self.last_status = 0.,''
         self.own_background = background      # made by the caller, so a change of strength keeps it
-        self.blurrer = blurrer or Blurrer()
+        self.blurrer = blurrer or Blurrer(quality=settings.quality or DEFAULT_QUALITY['live'])
         self.state = LiveState(settings, view, background or background_from(settings.background, settings.strength))
         self._use_background(self.state.background)
 
@@ -375,11 +378,12 @@ def live(
     source=None,          # number or path of a camera, path of a video, or 'browser' for its camera; None: the first camera here
     size=None,            # width and height, in pixels; None: 1280x720, 640x480 for the browser's camera, or as in the video
     rate=None,            # frames per second; None: 30, or as in the video
-    blurrer=None,         # with the model and matte to use; None: `Blurrer()`
+    blurrer=None,         # with the model and matte to use; None: one of the `quality` in `settings`
     preview='result',     # one of `PREVIEWS`
-    **settings            # strength up to 245 and background by name, see `Settings`
+    **settings            # strength up to 245, background by name, and quality (None: 'fast'), see `Settings`
 ):                        # a `LiveWidget`, which shows itself in a notebook
     "Show live video in a notebook. Use the browser's camera if this computer has none. Raise `BgblurError` if that fails."
+    if blurrer and settings.get('quality'): raise BgblurError('The blurrer has its own quality. Leave out blurrer or quality.')
     chosen = _open_source(source, size, rate)
     from bgblur.ui.live import LiveWidget
     return LiveWidget(chosen, Live, blurrer, Settings(**settings), LiveView(preview)).start()

@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from ..core.docs import explain_module
 from ..io.image import read_image
 from ..camera.sinks import LiveView, PREVIEWS, Sink, placeholder
-from ..core.settings import Settings
+from ..core.settings import DEFAULT_QUALITY, Settings
 from ..camera.sources import LatestFrame, Source
 from .canvas import with_image
 from ..pipeline import Blurrer
@@ -233,12 +233,13 @@ class LiveWidget:
     def __init__(self,
         source,                  # such as `Camera`; or a function from a `NotebookSink` to a source, such as `BrowserCamera`
         new_loop,                # makes a loop with `run`, `change` and `stop`: `bgblur.live.Live`, or a function with its parameters
-        blurrer=None,            # with the model and matte to use; None: `Blurrer()`
-        settings=Settings(),     # initial strength, up to 245, and background, by name
+        blurrer=None,            # with the model and matte to use; None: one of the settings' quality
+        settings=Settings(),     # initial strength, up to 245, and background, by name; quality None: 'fast'
         view=LiveView(),         # initial preview
         backgrounds=('blur', 'lens', 'grey', 'green'),    # to choose from; others can be typed
     ):
-        self.sink,self.new_loop,self.blurrer = NotebookSink(),new_loop,blurrer or Blurrer()
+        self.sink,self.new_loop = NotebookSink(),new_loop
+        self.blurrer = blurrer or Blurrer(quality=settings.quality or DEFAULT_QUALITY['live'])
         self.source = source(self.sink) if callable(source) else source
         self.live,self.thread,self.error = None,None,''
         self._make_controls(settings, view, backgrounds)
