@@ -1,19 +1,24 @@
 "Run the commands on real files."
 import os
+import shlex
 import subprocess
 import sys
 from fractions import Fraction
+from importlib import import_module
+from itertools import product
 
 import av
 import cv2
 import numpy as np
 import pytest
+import typer
 from conftest import BIN, CLIP, ROOT, bgblur, one_sentence, sound, times, write_clip
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from bgblur.cli import app
-from bgblur.core.settings import SETTINGS, Encoding, declared
+from bgblur.core.quality import QUALITIES
+from bgblur.core.settings import SETTINGS, Encoding, Settings, declared
 from bgblur.io.normalize import to_bgr
 from bgblur.io.reader import VideoReader
 from bgblur.pipeline import Blurrer
@@ -325,9 +330,9 @@ def test_help_is_readable_in_80_columns(command):
 @pytest.mark.parametrize('command', COMMANDS[1:], ids=lambda c: c[0])
 def test_each_option_has_a_help_sentence(command):
     for option in get_command(app).commands[command[0]].params:
-        sentence = option.help.split('  [default')[0]
-        assert sentence[0].isupper() and sentence[-1] == '.' or option.name == 'help', option.name
-        assert len(sentence) < 80, option.name
+        for sentence in option.help.split('  [default')[0].replace('. ', '.\n').split('\n'):
+            assert sentence[0].isupper() and sentence[-1] == '.' or option.name == 'help', option.name
+            assert len(sentence) < 80, option.name
 
 
 @pytest.mark.parametrize('command', ['video', 'image', 'live'])
@@ -344,8 +349,89 @@ def test_options_come_from_settings(command):
 def test_options_come_from_encoding():
     options = {p.name: p for p in get_command(app).commands['video'].params}
     for name, f in declared(Encoding).items():
-        assert options[name].help.startswith(f.metadata['help']) and options[name].default == f.default
-    assert not {*declared(Encoding)} & {p.name for c in ('image', 'live') for p in get_command(app).commands[c].params}
+        assert f.metadata['help'] in options[name].help
+        if name != 'quality': assert options[name].default == f.default
+    for command in ('image', 'live'):
+        others = {p.name: p for p in get_command(app).commands[command].params}
+        assert {*declared(Encoding)} & {*others} == {'quality'}
+        assert not others['quality'].multiple and 'file' not in others['quality'].help
+    assert [p.opts for p in get_command(app).commands['video'].params].count(['--quality']) == 1 and options['quality'].multiple
+
+
+# -- quality: one option for the matte and for the file
+
+@pytest.fixture
+def planned(monkeypatch):
+    "Return a function that runs a command without its work. It returns its `Blurrer` and `Encoding`."
+    seen = {}
+    def stop(*args, encoding=None, **kwargs):
+        seen.update(blurrer=next(a for a in args if isinstance(a, Blurrer)), encoding=encoding)
+        raise typer.Exit
+    # bgblur.live is also a function, so monkeypatch cannot find the module by its name
+    for module, name in (('video', 'blur_video'), ('video', 'blur_image'), ('live', 'Live')):
+        monkeypatch.setattr(import_module(f'bgblur.{module}'), name, stop)
+    def run(command, *args):
+        seen.clear()
+        src = {'video': [CLIP], 'image': [ROOT/'sample_data'/'rocket.jpg'], 'live': ['--source', CLIP, '--to', 'none']}[command]
+        result = CliRunner().invoke(app, [command, *map(str, src + [*args])])
+        assert result.exit_code == 0 and seen, result.output
+        return seen['blurrer'], seen['encoding']
+    return run
+
+
+def check_recipe(blurrer, quality, **matte):
+    "Check that the whole recipe of a quality reached a `Blurrer`, and that its matte has the values `matte`."
+    recipe = QUALITIES[quality]
+    assert blurrer.quality == recipe and blurrer.max_matte_height == recipe.matte_height
+    assert {k: vars(blurrer.matte)[k] for k in {*recipe.matte, *matte}} == recipe.matte | matte
+
+
+@pytest.mark.parametrize('command, default', [('video', 'good'), ('image', 'best'), ('live', 'fast')])
+def test_quality_of_each_command(planned, command, default):
+    check_recipe(planned(command)[0], default)
+    for quality in QUALITIES:
+        check_recipe(planned(command, '--quality', quality)[0], quality)
+        check_recipe(planned(command, '--people', 'main', '--edge', -3, '--quality', quality)[0], quality, people='main', feather=-3)
+
+
+@pytest.mark.parametrize('words, matte, file', [
+    ([], 'good', 'good'), (['fast'], 'fast', 'good'), (['good'], 'good', 'good'), (['best'], 'best', 'best'), (['small'], 'good', 'small'), (['23'], 'good', 23),
+    (['fast', '23'], 'fast', 23), (['23', 'fast'], 'fast', 23), (['best', 'small'], 'best', 'small'), (['small', 'best'], 'best', 'best'),
+    (['best', 'good'], 'good', 'good'), (['best', 'fast', '0'], 'fast', 0), (['matte=best'], 'best', 'good'), (['file=best'], 'good', 'best'),
+    (['best', 'file=good'], 'best', 'good'), (['file=51', 'matte=fast'], 'fast', 51),
+], ids=lambda v: ' '.join(v) if isinstance(v, list) else str(v))
+def test_quality_of_matte_and_file(planned, words, matte, file):
+    blurrer, encoding = planned('video', *(arg for word in words for arg in ('--quality', word)))
+    check_recipe(blurrer, matte)
+    assert encoding == Encoding(file)
+
+
+def test_printed_command_gives_each_combination(planned):
+    for matte, file in product((None, *QUALITIES), ('small', 'good', 'best', 0, 22.5)):
+        line = Settings(quality=matte).to_command('SRC', 'video', Encoding(file, codec='hevc'))
+        blurrer, encoding = planned('video', *shlex.split(line)[3:])
+        assert (blurrer.quality.name, encoding) == (matte or 'good', Encoding(file, codec='hevc')), line
+
+
+@pytest.mark.parametrize('quality', QUALITIES)
+def test_quality_changes_the_image(tmp_path, frames, quality):
+    cv2.imwrite(str(tmp_path/'me.png'), frames[0])
+    assert bgblur('image', 'me.png', '-o', 'a.png', '--quality', quality, cwd=tmp_path).returncode == 0
+    assert (cv2.imread(str(tmp_path/'a.png')) == Blurrer(quality=quality)(frames[0])).all()
+
+
+@pytest.mark.parametrize('word', ['fine', '52', '-1', 'nan', '', 'None', 'matte=small', 'matte=1', 'file=fast', 'sound=best', '=best', 'matte='])
+def test_wrong_quality(tmp_path, word):
+    words = ["'fast' or 'good' or 'best' for the matte", "'small' or 'good' or 'best' or a number from 0 to 51 for the file", f"got '{word}'."]
+    one_sentence(bgblur('video', CLIP, '-o', tmp_path/'a.mp4', '--quality', 'fast', f'--quality={word}'), 'quality must be', *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('command', ['image', 'live'])
+@pytest.mark.parametrize('word', ['small', '23', 'file=best'])
+def test_quality_without_a_file(command, word):
+    result = CliRunner().invoke(app, [command, '--quality', word])
+    assert result.exit_code == 2 and "'fast', 'good', 'best'" in result.output
 
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='Windows does not count the time of children')

@@ -32,7 +32,7 @@ def in_lab():
         run_explorer(page, url)
         page.evaluate("() => jupyterapp.commands.execute('application:toggle-left-area')")
         box, _ = explorer(page)
-        box.locator('select').first.select_option('refined')
+        box.locator('select').nth(1).select_option('refined')      # the first one is the quality
         move(box, 'frame', times=25)
         move(box, 'strength', times=5)
         box.get_by_role('button', name='Python').click()
