@@ -92,13 +92,14 @@ def test_each_profile_has_numbers_here(): assert {*INPUTS} == {*PROFILES} == {*O
 def test_input(name):
     p = PROFILES[name]
     pixels = np.full((32, 32, 3), (51, 102, 204), np.uint8)
-    pixels[0, 0] = 0        # only this pixel differs, so a transposed image would be noticed
+    pixels[0, 3] = 0        # only this pixel differs, so a transposed image is noticed
     x = prepare(pixels, p, (32, 32))
     nchw = x if p.layout == 'NCHW' else x.transpose(0, 3, 1, 2)
     assert x.dtype == np.float32 and nchw.shape == (1, 3, 32, 32)
-    assert nchw[0, :, 5, 9] == pytest.approx(INPUTS[name], abs=1e-6) and nchw[0, :, 0, 1] == pytest.approx(INPUTS[name], abs=1e-6)
+    for y, x in ((5, 9), (0, 0), (3, 0)): assert nchw[0, :, y, x] == pytest.approx(INPUTS[name], abs=1e-6)
+    assert nchw[0, :, 0, 3] != pytest.approx(INPUTS[name], abs=1e-6)
     black = {'modnet': -1, 'pphumanseg': -1, 'ben': -.5, 'dis': -.5}.get(name)
-    if black: assert (nchw[0, :, 0, 0] == black).all()
+    if black: assert (nchw[0, :, 0, 3] == black).all()
     assert p.size == SIZES.get(name, ())
 
 
@@ -129,7 +130,7 @@ def test_modnet_is_refused_without_a_profile(tmp_path, capfd):
     message = str(e.value)
     assert message.startswith('modnet.onnx does not say how its input is normalised') and message.endswith('.') and len(message) < 400
     assert all(f' {name}' in message for name in ('bgblur', 'modnet', 'pp-mattingv2', 'longpipe-small')) and ' rvm' not in message
-    assert 'sinet' not in message       # two channels
+    assert 'sinet' not in message and 'pphumanseg' not in message       # two channels
     one_sentence(bgblur('image', IMAGE, '-o', tmp_path/'a.png', '--model', tmp_path/'modnet.onnx'), '--profile')
 
 
@@ -148,7 +149,9 @@ def test_profile_by_name(tmp_path):
     p = load_segmenter(minus_to_plus(tmp_path/'a.onnx'), profile='modnet')(red_and_black())
     assert p[:, :40].min() > .99 and p[:, 56:].max() < .01
     with pytest.raises(ModelError, match='no profile'): load_segmenter(tmp_path/'a.onnx', profile='modnett')
-    with pytest.raises(ModelError, match="the profile 'rvm' needs"): load_segmenter(tmp_path/'a.onnx', profile='rvm')
+    # the second model has the right output, but no states
+    for model in (tmp_path/'a.onnx', first_channel(tmp_path/'b.onnx', 'src', 'pha')):
+        with pytest.raises(ModelError, match="the profile 'rvm' needs"): load_segmenter(model, profile='rvm')
 
 
 @pytest.mark.parametrize('value', ['modnet', '"modnet"', '{"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}'])
@@ -216,10 +219,11 @@ def test_channels_last(tmp_path):
 
 def test_logits_of_two_classes(tmp_path):
     "Build the signature of Meet's model: logits, channels last, another size."
-    both = [*linear(20, -10, 'm'), node('Neg', 'm', 'n'), node('Concat', 'n m', 'segment:0', axis=3)]
+    both = [*linear(2, -1, 'm'), node('Neg', 'm', 'n'), node('Concat', 'n m', 'segment:0', axis=3)]
     seg = load_segmenter(first_channel(tmp_path/'a.onnx', 'input_1:0', 'segment:0', (1, 144, 256, 3), (1, 144, 256, 2), then=both))
     p = seg(red_and_black())
-    assert seg.profile.name == 'meet' and p[:, :40].min() > .99 and p[:, 56:].max() < .01
+    # the logits are -1 and 1 where it is red
+    assert seg.profile.name == 'meet' and p[30, 10] == pytest.approx(1/(1 + math.exp(-2)), abs=1e-3) and p[30, 90] == pytest.approx(1/(1 + math.exp(2)), abs=1e-3)
 
 
 def test_bgr_and_two_probabilities(tmp_path):
@@ -232,10 +236,11 @@ def test_bgr_and_two_probabilities(tmp_path):
     assert seg.profile.name == 'sinet' and p[:, :40].min() > .99 and p[:, 56:].max() < .01
 
 
-def test_class_numbers(tmp_path):
-    more = [node('Greater', 'c zero_f', 'g'), node('Cast', 'g', 'i', to=TensorProto.INT64), node('Squeeze', 'i one', 'out')]
-    path = save(tmp_path/'a.onnx', [node('Gather', 'x zero', 'c', axis=1), *more], [info('x', (1, 3, 192, 192))], [info('out', (1, 192, 192), TensorProto.INT64)],
-                zero=np.int64([0]), one=np.int64([1]), zero_f=np.float32(0))
+@pytest.mark.parametrize('shape', [(1, 192, 192), (1, 1, 192, 192), (1, 192, 192, 1)], ids=str)
+def test_class_numbers(tmp_path, shape):
+    more = [node('Greater', 'c zero_f', 'g'), node('Cast', 'g', 'i', to=TensorProto.INT64), node('Reshape', 'i shape', 'out')]
+    path = save(tmp_path/'a.onnx', [node('Gather', 'x zero', 'c', axis=1), *more], [info('x', (1, 3, 192, 192))], [info('out', shape, TensorProto.INT64)],
+                zero=np.int64([0]), shape=np.int64(shape), zero_f=np.float32(0))
     p = load_segmenter(path, profile='pphumanseg')(red_and_black())
     assert p[:, :40].min() > .99 and p[:, 56:].max() < .01
 
@@ -263,23 +268,25 @@ def test_longpipe_signature(tmp_path, tier):
     p = load_segmenter(first_channel(tmp_path/'a.onnx', shape=(1, 3, *size), out_shape=(1, 1, *size)), profile=f'longpipe-{tier}')(red_and_black())
     assert p[:, :40].min() > .99 and p[:, 56:].max() < .01
     with pytest.raises(ModelError) as e: load_segmenter(tmp_path/'a.onnx')
-    assert f'longpipe-{tier}' in str(e.value)
+    assert [t for t in ('xs', 'small', 'medium', 'large', 'xl') if f'longpipe-{t}' in str(e.value)] == [tier]
 
 
 # -- recurrent models --------------------------------------------------------------------------------------------------
 
 def rvm(path, limit=None):
     """Write a model with RVM's signature. Its alpha is the red channel, made darker by the number of frames before: r/(1 + n/10).
-    All four states count. Above `limit` frames, it returns NaN."""
+    All four states count, each in its own place: the i-th grows by i and is divided by i. Above `limit` frames, it returns NaN."""
     names = [f'r{i}' for i in range(1, 5)]
     nodes = [node('Gather', 'src zero', 'red', axis=1), node('ReduceMax', 'r1i', 'n', keepdims=0),
-             *(node('Add', f'{r}i one', f'{r}o') for r in names), node('Sum', ' '.join(f'{r}i' for r in names), 'sum'), node('ReduceMax', 'sum', 's', keepdims=0),
+             *(node('Add', f'{r}i {r}', f'{r}o') for r in names), *(node('Div', f'{r}i {r}', f'{r}n') for r in names),
+             node('Sum', ' '.join(f'{r}n' for r in names), 'sum'), node('ReduceMax', 'sum', 's', keepdims=0),
              node('Div', 's forty', 'd'), node('Add', 'd one', 'e'), node('Div', 'red e', 'dark'), node('Mul', 'downsample_ratio one', 'used'),
              node('Sub', 'used used', 'nothing'), node('Sub', 'limit n', 'left'), node('Sqrt', 'left', 'root'), node('Sub', 'root root', 'nan'),
              node('Add', 'dark nothing', 'x'), node('Add', 'x nan', 'pha'), node('Mul', 'src one', 'fgr')]
     inputs = [info('src', ['n', 3, 'h', 'w']), *(info(f'{r}i', [f'a{r}', f'b{r}', f'c{r}', f'd{r}']) for r in names), info('downsample_ratio', [1])]
     outputs = [info('fgr', ['n', 3, 'h', 'w']), info('pha', ['n', 1, 'h', 'w']), *(info(f'{r}o', [f'e{r}', f'f{r}', f'g{r}', f'h{r}']) for r in names)]
-    return save(path, nodes, inputs, outputs, zero=np.int64([0]), one=np.float32(1), forty=np.float32(40), limit=np.float32(limit or 1e6))
+    return save(path, nodes, inputs, outputs, zero=np.int64([0]), one=np.float32(1), forty=np.float32(40), limit=np.float32(limit or 1e6),
+                **{f'r{i}': np.float32(i) for i in range(1, 5)})
 
 
 def ages(ps): return [round(float(10*(1/p.max() - 1)), 2) for p in ps]
@@ -427,13 +434,14 @@ def test_download_then_use(site, get, tmp_path):
 @pytest.mark.parametrize('file, words', [('none.onnx', '404'), ('page.onnx', 'not a model'), ('short.onnx', 'connection failed'), ('away.onnx', 'https://'),
                                          ('loop.onnx', 'too many'), ('broken.onnx', '500')])
 def test_failed_download_leaves_nothing(site, get, tmp_path, file, words):
-    address, files, _ = site
+    address, files, asked = site
     files |= {'page.onnx': b'<html>Please log in.</html>', 'short.onnx': PERSON.read_bytes(), 'away.onnx': 'http://example.org/a.onnx',
               'loop.onnx': f'{address}/loop.onnx', 'broken.onnx': 500}
     result = get('longpipe-xs', '--from', f'{address}/{file}', '--yes')
     assert result.returncode == 2 and 'Traceback' not in result.stderr
     last = result.stderr.strip().split('\n')
     assert len(last) == 1 and last[0].startswith('bgblur: ') and last[0].endswith('.') and words in last[0], last
+    assert len(asked) <= 6
     assert in_folder(tmp_path) == []
 
 
