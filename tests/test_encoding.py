@@ -293,6 +293,17 @@ def test_encoders_print_nothing(tmp_path, frames, codec):
     assert (result.returncode, result.stdout, result.stderr) == (0, '', '')
 
 
+def test_quality_of_the_file_beside_that_of_the_matte(tmp_path, frames):
+    "The option is repeated: 'fast' is for the matte alone, and the file gets its own word."
+    src, sizes = write(tmp_path/'src.mp4', moving(frames, 20)), []
+    for words in (['fast', 'small'], ['fast'], ['best', 'fast'], ['fast', '2']):
+        options = [x for word in words for x in ('--quality', word)]
+        result = bgblur('video', src, '-o', tmp_path/'a.mp4', '-q', '--overwrite', *options)
+        assert (result.returncode, result.stderr) == (0, '')
+        sizes.append((tmp_path/'a.mp4').stat().st_size)
+    assert sizes == sorted(set(sizes)), sizes
+
+
 @pytest.mark.parametrize('args, words', [
     (['--quality', 'fine'], ['quality must be', "'small' or 'good' or 'best'", 'from 0 to 51']),
     (['--quality', '52'], ['quality must be']),
