@@ -87,6 +87,12 @@ def default_name(
     done = {'blur': 'blurred', 'lens': 'blurred', 'none': 'cutout'}.get(background, 'replaced')
     return src.with_name(f'{src.stem}-{done}{suffix}')
 
+def _file_choices(encoding, settings, formats, dst):
+    "Return `encoding`. For a format without a quality, a word that the matte also allows is only for the matte."
+    writer = formats.get(Path(dst).suffix.lower())
+    no_quality = writer and not writer.codecs and encoding.quality == settings.quality
+    return replace(encoding, quality='good') if no_quality else encoding
+
 def _destination(src, output, suffixes, background):
     "Return the file to write. Raises `VideoError` if it is the background, which we also read."
     from bgblur.io.files import VideoError, check_source
@@ -222,8 +228,9 @@ def video(
                                                            param_hint='--stills-dir')
     start,end = part_of_clip(start, end, duration)
     transparent = settings.background == 'none'
-    suffixes = [suffix for suffix in ALPHA_FORMATS if suffix] if transparent else FORMATS
-    dst = _destination(src, output, suffixes, settings.background)
+    formats = ALPHA_FORMATS if transparent else FORMATS
+    dst = _destination(src, output, [suffix for suffix in formats if suffix], settings.background)
+    encoding = _file_choices(encoding, settings, formats, dst)
     blurrer = blurrer_from(settings, trust, DEFAULT_QUALITY['video'])
     report = blur_video(src, dst, blurrer, stills, stills_dir, overwrite, progress=not quiet, transparent=transparent,
                         start=start, end=end, encoding=encoding)

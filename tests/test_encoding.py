@@ -304,6 +304,16 @@ def test_quality_of_the_file_beside_that_of_the_matte(tmp_path, frames):
     assert sizes == sorted(set(sizes)), sizes
 
 
+@pytest.mark.parametrize('name, extra', [('a.gif', []), ('a.mov', ['-b', 'none']), ('a', ['-b', 'none'])])
+def test_best_matte_in_a_format_without_a_quality(tmp_path, frames, name, extra):
+    "The word is then only for the matte, and choosing it for the file is refused."
+    src = write(tmp_path/'src.mp4', moving(frames, 3))
+    for word in ('18', 'small', 'file=best'):
+        one_sentence(bgblur('video', src, '-o', tmp_path/name, '-q', *extra, '--quality', word), 'has no quality to choose')
+    result = bgblur('video', src, '-o', tmp_path/name, '-q', *extra, '--quality', 'best')
+    assert (result.returncode, result.stderr) == (0, '') and (tmp_path/name).exists()
+
+
 @pytest.mark.parametrize('args, words', [
     (['--quality', 'fine'], ['quality must be', "'small' or 'good' or 'best'", 'from 0 to 51']),
     (['--quality', '52'], ['quality must be']),

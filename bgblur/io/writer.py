@@ -343,6 +343,7 @@ class Vp9Writer(WebmWriter):
 
 class PngWriter(BaseWriter):
     "Write BGRA frames as PNGs into a folder: `frame_000000.png` and so on."
+    codecs = ()     # images have no quality or codec to choose
     def __init__(self,
         path,                   # folder to write into
         reader:VideoReader,     # where the frames come from
