@@ -28,10 +28,10 @@ class Quality:
 # %% ../../nbs/core/quality.ipynb #4ff6422f
 #: the recipes by name
 QUALITIES = {q.name: q for q in (
-    Quality('fast', opinion=.5, opinion_side=192, weight=0., matte=dict(hold_seconds=.6, lookahead=2, side=120, crisp=0.)),
-    Quality('good', looks=(384,), mirrored=(384,), matte=dict(hold_seconds=.3, lookahead=3, side=160, crisp=0.)),
+    Quality('fast', opinion=.5, opinion_side=192, weight=0., matte=dict(hold_seconds=.6, lookahead=2, side=120)),
+    Quality('good', looks=(384,), mirrored=(384,), matte=dict(hold_seconds=.3, lookahead=4, side=160)),
     Quality('best', looks=(336, 384), mirrored=(336, 384), weight=.25, matte_height=600,
-            matte=dict(hold_seconds=.3, lookahead=4, side=192, crisp=.03)))}
+            matte=dict(hold_seconds=.3, lookahead=4, side=192)))}
 
 # %% ../../nbs/core/quality.ipynb #6b4a3cac
 def as_quality(
