@@ -23,12 +23,12 @@ import av
 import cv2
 import numpy as np
 import quality_data
-from quality_data import CACHE, H, VIEWS, W, fetch, keyed, pan_and_zoom, place_person, spread
+from quality_data import CACHE, H, W, fetch, keyed, pan_and_zoom, place_person, spread
 
 from bgblur.core.errors import BgblurError
 
 FPS, SHUTTER = 25, .5                   # the shutter is open for half of each frame
-RENDER_VERSION = 3                      # increase it when `render` changes: names of cached files contain it
+RENDER_VERSION = 5                      # increase it when `render` changes: names of cached files contain it
 FINGERS = ('index', 'middle', 'ring', 'pinky')
 # For each finger joint: by how much it bends when the hand is a fist, in degrees
 BEND = {'proximal': 70, 'intermediate': 95, 'distal': 60}
@@ -120,21 +120,22 @@ def normals(points, faces):
 # length is below 1 if the arm points towards or away from the camera. Roll is 0 if the palm is turned to the camera and 180
 # for the back of the hand. The last pose is followed by the first one.
 SCRIPTS = {
-    'explain': (((.1, .42, -.26, 104, .95, 130, 5, .3), (.1, .36, -.2, 134, 1., 75, 15, .1), (.12, .42, -.22, 84, 1., 20, -5, .05),
-                 (.04, .44, -.26, 96, .95, 30, 0, .15), (.1, .4, -.85, 84, .85, 100, 0, .4)),
-                ((.06, -.42, -.5, 80, .9, 140, 0, .4), (.14, -.42, -.24, 62, 1., 60, -10, .1), (.05, -.44, -.26, 92, .95, 20, 10, .05),
-                 (.1, -.42, -.24, 72, 1., 35, 0, .1))),
-    'wave': (((.1, .44, -.8, 92, .85, 60, 0, .3), (0, .44, -.2, 82, 1., 5, 6, .05), (0, .44, -.19, 99, 1., 0, 14, .02),
-              (0, .44, -.19, 80, 1., 0, -10, .02), (0, .44, -.19, 99, 1., 0, 14, .02), (0, .44, -.19, 80, 1., 0, -10, .02)),
-             ((.3, -.42, -.85, 80, .8, 150, 0, .5), (.3, -.4, -.3, 58, .9, 140, -10, .6), (.1, -.38, -.28, 66, .9, 140, -5, .65))),
-    'count': (((.1, .4, -.26, 112, .9, 175, 0, .9), (.04, .36, -.16, 118, 1., 178, 5, .95), (.3, .36, -.14, 116, 1., 185, 5, .1),
-               (0, .42, -.3, 92, .95, 150, 0, .3), (.04, .46, -.7, 76, .8, 120, -10, .4)),
-              ((.1, -.44, -.3, 56, .95, 90, -10, .4), (.1, -.42, -.26, 36, 1., 70, -15, .2), (.1, -.4, -.28, 44, 1.05, 65, -15, .15),
-               (.1, -.44, -.6, 70, .9, 120, 0, .4))),
-    'point': (((.04, .44, -.35, 92, .9, 100, 0, .5), (.16, .4, -.24, 140, 1., 80, 10, .3), (.04, .46, -.28, 80, 1., 60, -20, .1),
-               (.3, .46, -.3, 58, 1.05, 45, -25, .05)),
-              ((.04, -.42, -.34, 100, .9, 100, 10, .4), (.2, -.44, -.9, 92, .8, 130, 0, .5), (.04, -.4, -.28, 70, 1., 60, 0, .2),
-               (.1, -.38, -.24, 48, 1., 30, -15, .1))),
+    'explain': (((.1, .22, -.24, 86, .95, 130, 5, .3), (.1, .2, -.2, 122, 1., 75, 15, .1), (.12, .24, -.2, 70, 1., 20, -8, .05),
+                 (.04, .23, -.24, 80, .95, 30, 0, .15), (.1, .2, -.85, 88, .85, 100, 0, .4)),
+                ((.06, -.2, -.5, 94, .9, 140, 0, .4), (.14, -.22, -.22, 108, 1., 30, 10, .1), (.05, -.22, -.25, 98, .95, 20, 10, .05),
+                 (.1, -.2, -.22, 66, 1., 60, -8, .1))),
+    'wave': (((.1, .22, -.8, 88, .85, 60, 0, .3), (0, .25, -.2, 68, 1., 5, 6, .05), (0, .25, -.19, 84, 1., 0, 14, .02),
+              (0, .25, -.19, 66, 1., 0, -10, .02), (0, .25, -.19, 84, 1., 0, 14, .02), (0, .25, -.19, 66, 1., 0, -10, .02)),
+             ((.3, -.25, -.85, 80, .8, 150, 0, .5), (.3, -.25, -.3, 66, .9, 140, -10, .6), (.1, -.24, -.28, 72, .9, 140, -5, .65))),
+    'count': (((.1, .22, -.26, 98, .9, 175, 0, .9), (.04, .22, -.16, 104, 1., 178, 5, .95), (.3, .24, -.18, 78, 1., 185, 5, .1),
+               (0, .25, -.3, 74, .95, 150, 0, .3), (.04, .26, -.7, 78, .8, 120, -10, .4)),
+              ((.1, -.25, -.3, 76, .95, 90, -10, .4), (.1, -.24, -.26, 48, 1., 70, -15, .2), (.1, -.24, -.28, 60, 1.05, 65, -15, .15),
+               (.1, -.25, -.6, 88, .9, 120, 0, .4))),
+    # the only one with a hand far from the body
+    'point': (((.04, .24, -.26, 80, .9, 100, 0, .5), (.16, .22, -.2, 128, 1., 80, 10, .3), (.04, .26, -.22, 72, 1., 60, -20, .1),
+               (.3, .3, -.2, 52, 1.05, 45, -25, .05)),
+              ((.04, -.36, -.3, 98, .9, 100, 10, .4), (.2, -.34, -.9, 92, .8, 130, 0, .5), (.04, -.25, -.22, 106, 1., 60, 0, .2),
+               (.1, -.22, -.22, 58, 1., 30, -15, .1))),
 }
 SPEED = 1.3         # mean speed of a fingertip, in heights of the frame per second; the peak is almost twice as high
 PER_METRE = 1.8     # a person at a desk: this many heights of the frame per metre
@@ -293,14 +294,14 @@ def compressed(frames, crf=26):
     with av.open(file) as f: return [x.to_ndarray(format='bgr24') for x in f.decode(video=0)]
 
 
-def as_clip(name, alphas, fgs, bgs, **more):
+def as_clip(name, alphas, fgs, bgs):
     "Return a clip as `quality_data.clips` does, after noise and compression."
     rng = np.random.default_rng(0)
     clean = [a[..., None]*f + (1-a[..., None])*b for a, f, b in zip(alphas, fgs, bgs)]
     frames = compressed([camera_noise(c, rng) for c in clean])
     # inside the person the ideal result has the frame's own noise
     fgs = [np.where(a[..., None] > .99, img, f) for a, f, img in zip(alphas, fgs, frames)]
-    return {'name': name, 'frames': frames, 'alpha': alphas, 'fg': fgs, 'bg': bgs, **more}
+    return {'name': name, 'frames': frames, 'alpha': alphas, 'fg': fgs, 'bg': bgs}
 
 
 def skin_and_cloth(fg, alpha):
@@ -313,8 +314,29 @@ def skin_and_cloth(fg, alpha):
     return face, np.percentile(fg[low], 65, 0) if low.sum() > 200 else (70, 60, 60)
 
 
+VIEWS = {name: view for name, view in quality_data.VIEWS.items() if name != 'coffee.png'} | {'wall': ((.47, .4, .7), (.5, .37, .74))}
+
+
+def read_background(paths, name):
+    "Return a photograph, BGR uint8, or for 'wall' a light wall with a poster, the usual background of a webcam."
+    if name != 'wall': return cv2.imdecode(np.fromfile(paths[name], np.uint8), cv2.IMREAD_COLOR)
+    y, x = np.mgrid[:900, :1200].astype(np.float32)
+    light = 1.05 - .3*np.hypot(x-250, y-150)/1200
+    wall = light[..., None]*np.float32([196, 206, 212])
+    poster = cv2.resize(read_background(paths, 'china.jpg'), (390, 260), interpolation=cv2.INTER_AREA)
+    poster = cv2.copyMakeBorder(poster, 14, 14, 14, 14, cv2.BORDER_CONSTANT, value=(235, 238, 240))
+    for top, left in ((130, 640), (120, 90)):
+        shadow = np.zeros(wall.shape[:2], np.float32)
+        shadow[top+10:top+298, left+8:left+426] = 1
+        wall *= 1-.35*cv2.GaussianBlur(shadow, (0, 0), 9)[..., None]
+        wall[top:top+288, left:left+418] = poster[:, ::-1 if left < 300 else 1]*light[top:top+288, left:left+418, None]
+    # the ledge of a table, and paint that is not quite even
+    wall[760:] = light[760:, :, None]*np.float32([70, 95, 130])
+    return (wall + cv2.GaussianBlur(np.random.default_rng(0).normal(0, 9, wall.shape), (0, 0), 3)).clip(0, 255).astype(np.uint8)
+
+
 # First frame of the person, photograph, scale of the person at 480 lines, mirrored, script
-SEQUENCES = [(3840, 'china.jpg', 1.4, False, 'explain'), (4130, 'coffee.png', 1.45, True, 'wave'),
+SEQUENCES = [(3840, 'china.jpg', 1.4, False, 'explain'), (4130, 'wall', 1.45, True, 'wave'),
              (495, 'brick.png', 1.4, True, 'count'), (2745, 'rocket.jpg', 1.4, False, 'point')]
 
 
@@ -322,7 +344,7 @@ def keyed_presenters(cache=CACHE, n=4, frames=40, size=(W, H)):
     "Yield the first `n` clips of the keyed person with rendered arms."
     paths = fetch(cache)
     for start, photo, scale, mirrored, script in SEQUENCES[:n]:
-        photograph = cv2.imdecode(np.fromfile(paths[photo], np.uint8), cv2.IMREAD_COLOR)
+        photograph = read_background(paths, photo)
         bodies, people = keyed(paths, start, frames)
         place = scale*size[1]/H, mirrored, bodies.max((0, 2)).argmax(), size
         bodies = [place_person(b.astype(np.float32)/255, *place).clip(0, 1) for b in bodies]
@@ -331,7 +353,7 @@ def keyed_presenters(cache=CACHE, n=4, frames=40, size=(W, H)):
         layers, colours = render(paths, script, frames, size, middle), skin_and_cloth(people[0], bodies[0])
         alphas, fgs = zip(*(put_in_front(*colour_arms(a, *colours), p, b) for a, p, b in zip(layers, people, bodies)))
         bgs = [pan_and_zoom(photograph, i, VIEWS[photo], size) for i in range(frames)]
-        yield as_clip(f'{script}-{Path(photo).stem}', list(alphas), list(fgs), bgs, photo=paths[photo], mirrored=mirrored)
+        yield as_clip(f'{script}-{Path(photo).stem}', list(alphas), list(fgs), bgs)
 
 
 # -- people from photographs
@@ -389,7 +411,7 @@ def photograph_presenters(folder, cache=CACHE, n=6, frames=40, size=(W, H)):
     some = sorted(people, key=lambda person: person[1][2]-len(person[1][0]))[:n]
     for k, (path, (alpha, fg, top)) in enumerate(some):
         photo = photos[(k+k//len(photos)) % len(photos)]
-        photograph = cv2.imdecode(np.fromfile(paths[photo], np.uint8), cv2.IMREAD_COLOR)
+        photograph = read_background(paths, photo)
         # the head begins at a seventh of the frame
         scale = .86*size[1]/(len(alpha)-top)
         m = np.array([[scale, 0, size[0]/2 - scale*alpha.shape[1]/2], [0, scale, size[1]-scale*len(alpha)]])
@@ -405,7 +427,7 @@ def photograph_presenters(folder, cache=CACHE, n=6, frames=40, size=(W, H)):
             alphas.append(a)
             fgs.append(f)
         bgs = [pan_and_zoom(photograph, i, VIEWS[photo], size) for i in range(frames)]
-        yield as_clip(f'{path.stem}-{scripts[k % len(scripts)]}-{Path(photo).stem}', alphas, fgs, bgs, photo=paths[photo], mirrored=False)
+        yield as_clip(f'{path.stem}-{scripts[k % len(scripts)]}-{Path(photo).stem}', alphas, fgs, bgs)
 
 
 def main(args):
