@@ -23,7 +23,7 @@ import av
 import cv2
 import numpy as np
 import quality_data
-from quality_data import CACHE, H, W, fetch, keyed, pan_and_zoom, place_person, spread
+from quality_data import CACHE, H, W, fetch, keyed, longer_store, pan_and_zoom, place_person, spread
 
 from bgblur.core.errors import BgblurError
 
@@ -241,14 +241,18 @@ def render(paths, script, frames, size=(W, H), middle=None):
 
     `middle` is the person's position in pixels. The arms are rendered once and cached."""
     middle = int(size[0]/2 if middle is None else middle)
-    store = paths['hand.glb'].parent/f'arms{RENDER_VERSION}-{script}-{size[0]}x{size[1]}-{middle}-{frames}.npz'
+    if size[1] > 720:       # finer arms than that would not fit the enlarged person
+        some = render(paths, script, frames, (size[0]*720//size[1], 720), middle*720/size[1])
+        return np.array([cv2.resize(a, size, interpolation=cv2.INTER_CUBIC) for a in some])
+    home, name = paths['hand.glb'].parent, f'arms{RENDER_VERSION}-{script}-{size[0]}x{size[1]}-{middle}'
+    store = longer_store(home, name, frames) or home/f'{name}-{frames}.npz'
     if not store.exists():
         model, out = arm_model(paths['hand.glb']), np.zeros((frames, size[1], size[0], 3), np.uint8)
         for i in range(frames):
             back, front = (blurred_arm(model, poses, left, i, size, middle) for poses, left in zip(SCRIPTS[script], (True, False)))
             out[i] = (front + (1-front[..., :1]/255)*back).round()
         np.savez_compressed(store, arms=out)
-    with np.load(store) as f: return f['arms']
+    with np.load(store) as f: return f['arms'][:frames]
 
 
 # -- the composite
@@ -267,7 +271,9 @@ def colour_arms(arms, skin, cloth):
 
 def put_in_front(arms, alpha, person, body):
     "Return alpha and foreground, BGR uint8, of premultiplied `arms` in front of a `person` with alpha `body`."
-    shadow = cv2.GaussianBlur(np.roll(alpha, (14, 10), (0, 1)), (0, 0), 12)
+    k = len(alpha)/480
+    shadow = cv2.warpAffine(alpha, np.float32([[1, 0, 10*k], [0, 1, 14*k]]), alpha.shape[::-1])
+    shadow = cv2.GaussianBlur(shadow, (0, 0), 12*k)
     person = person*(1-.3*shadow[..., None])
     both = alpha + (1-alpha)*body
     mixed = (arms + ((1-alpha)*body)[..., None]*person)/np.maximum(both, 1e-3)[..., None]
@@ -314,7 +320,9 @@ def skin_and_cloth(fg, alpha):
     return face, np.percentile(fg[low], 65, 0) if low.sum() > 200 else (70, 60, 60)
 
 
-VIEWS = {name: view for name, view in quality_data.VIEWS.items() if name != 'coffee.png'} | {'wall': ((.47, .4, .7), (.5, .37, .74))}
+# Two cameras move and two stand still, as webcams do
+VIEWS = {name: quality_data.VIEWS[name] for name in ('china.jpg', 'rocket.jpg')} | {
+    'brick.png': ((.5, .5, .86),)*2, 'wall': ((.48, .39, .72),)*2}
 
 
 def read_background(paths, name):
@@ -410,7 +418,7 @@ def photograph_presenters(folder, cache=CACHE, n=6, frames=40, size=(W, H)):
     # those of whom we see most
     some = sorted(people, key=lambda person: person[1][2]-len(person[1][0]))[:n]
     for k, (path, (alpha, fg, top)) in enumerate(some):
-        photo = photos[(k+k//len(photos)) % len(photos)]
+        photo = photos[(k+k//len(photos)+1) % len(photos)]
         photograph = read_background(paths, photo)
         # the head begins at a seventh of the frame
         scale = .86*size[1]/(len(alpha)-top)

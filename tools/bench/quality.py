@@ -236,13 +236,26 @@ def ideal(clip, i):
     return composite(clip['fg'][i], clip['alpha'][i], blur(clip['bg'][i], kernel(clip['bg'][i])))
 
 
+def unrest(alphas, frames, truth):
+    "Return the flicker where the image and the true alpha are still: with true alpha we know what must not move."
+    changes = []
+    for i in range(1, len(alphas)):
+        a0, a1 = alphas[i-1:i+1]
+        grey = [cv2.blur(cv2.cvtColor(f, cv2.COLOR_BGR2GRAY).astype(np.float32), (3, 3)) for f in frames[i-1:i+1]]
+        still = (np.abs(grey[1]-grey[0]) < 4) & (np.abs(truth[i]-truth[i-1]) < .01)
+        band, near = (a0+a1)/2, np.ones((11, 11), np.uint8)
+        changes.append(np.abs(a1-a0)[still & (cv2.dilate(band, near)-cv2.erode(band, near) > .1)])
+    changes = np.concatenate(changes or [[]])
+    return float(changes.mean()*1e3) if changes.size else 0.
+
+
 def score(clip, way):
     "Return IoU, MAD, boundary F, dtSSD, trail, halo and flicker of a way on a clip, and the trusts."
     truth, some = clip['alpha'], range(0, len(clip['frames']), EVERY)
     alphas, images, trusts = way(clip, some)
     stills = [[m(alphas[i], truth[i]) for i in some] for m in (iou, mad, boundary_f)]
     halos = [halo(out, ideal(clip, i), truth[i]) for i, out in zip(some, images)]
-    return [*np.mean(stills, 1), dtssd(alphas, truth), trail(alphas, truth), np.mean(halos), flicker(alphas, clip['frames'])], trusts
+    return [*np.mean(stills, 1), dtssd(alphas, truth), trail(alphas, truth), np.mean(halos), unrest(alphas, clip['frames'], truth)], trusts
 
 
 def halos_with_true_alpha(clip, get_images):

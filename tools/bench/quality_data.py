@@ -169,14 +169,21 @@ def key(frame, plate):
     return alpha, fg.clip(0, 255).round().astype(np.uint8)
 
 
+def longer_store(folder, name, frames):
+    "Return the path of a cached file 'NAME-N.npz' with at least `frames` frames, or None."
+    found = {p: int(p.stem.rsplit('-', 1)[1]) for p in folder.glob(f'{name}-*.npz')}
+    return next((p for p in sorted(found, key=found.get) if found[p] >= frames), None)
+
+
 def keyed(paths, start, frames):
     "Return alpha and foreground, uint8, of `frames` frames from number `start`; they are keyed once and cached."
-    store = paths['franck.mp4'].parent/f'keyed{KEY_VERSION}-{start}-{frames}.npz'
+    home, name = paths['franck.mp4'].parent, f'keyed{KEY_VERSION}-{start}'
+    store = longer_store(home, name, frames) or home/f'{name}-{frames}.npz'
     if not store.exists():
         plate = clean_plate(paths['franck.mp4'])
         alpha, fg = zip(*(key(f, plate) for f in read_frames(paths['franck.mp4'], range(start, start+frames))))
         np.savez_compressed(store, alpha=np.round(np.array(alpha)*255).astype(np.uint8), fg=np.array(fg))
-    with np.load(store) as f: return f['alpha'], f['fg']
+    with np.load(store) as f: return f['alpha'][:frames], f['fg'][:frames]
 
 
 def place_person(img, scale, mirrored, top, size=(W, H)):
@@ -200,7 +207,7 @@ def pan_and_zoom(photo, n, view, size=(W, H)):
     return cv2.warpAffine(photo, m, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT)
 
 
-def clips(cache=CACHE, n=4, frames=60):
+def clips(cache=CACHE, n=4, frames=60, size=(W, H)):
     """Yield the first `n` clips. Each is a dict of `name`, `photo`, `mirrored`, and lists with one entry per frame:
     `frames` (BGR uint8) and their parts `alpha` (float32), `fg` and `bg` (BGR uint8)."""
     paths = fetch(cache)
@@ -209,12 +216,12 @@ def clips(cache=CACHE, n=4, frames=60):
         clip = {'name': f'{start}-{Path(photo).stem}', 'photo': paths[photo], 'mirrored': mirrored,
                 'frames': [], 'alpha': [], 'fg': [], 'bg': []}
         alphas, fgs = keyed(paths, start, frames)
-        place = scale, mirrored, alphas.max((0, 2)).argmax()
+        place = scale*size[1]/H, mirrored, alphas.max((0, 2)).argmax(), size
         for i, (alpha, fg) in enumerate(zip(alphas, fgs)):
             a = place_person(alpha.astype(np.float32)/255, *place)
             # enlarging rounds and overshoots: make alpha exactly 0 or 1 there
             a = np.where(a < .01, 0, np.where(a > .99, 1, a)).astype(np.float32)
-            f, b = place_person(fg, *place), pan_and_zoom(photograph, i, VIEWS[photo])
+            f, b = place_person(fg, *place), pan_and_zoom(photograph, i, VIEWS[photo], size)
             img = (a[..., None]*f + (1-a[..., None])*b).round().astype(np.uint8)
             for part, value in zip(('frames', 'alpha', 'fg', 'bg'), (img, a, f, b)): clip[part].append(value)
         yield clip
