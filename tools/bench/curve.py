@@ -13,7 +13,6 @@ F counts outlines that agree within 2 pixels of a frame with 480 lines.
 """
 import argparse
 import json
-import sys
 import time
 from fnmatch import fnmatch
 from pathlib import Path
@@ -31,7 +30,7 @@ from bgblur.pipeline import Blurrer
 from bgblur.predict import load_segmenter
 
 HEIGHTS = '360,480,720,1080'
-RECIPES = 'today,fast,good: one look at 336,good: without the second opinion,good,good: alpha on all lines,best'
+RECIPES = 'today,fast,good: one look at 336,good: without the second opinion,good,best'
 
 
 def clips_at(height, frames):
@@ -99,10 +98,12 @@ def main(args):
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--heights', type=lambda text: [int(h) for h in names(text)], default=HEIGHTS, help='Heights of the frame. [default: %(default)s]')
-    parser.add_argument('--only', type=names, default=RECIPES, metavar='NAME,...', help='Recipes; * stands for any text. [default: %(default)s]')
+    parser.add_argument('--heights', type=lambda text: [int(h) for h in names(text)], default=HEIGHTS,
+                        help='Heights of the frame. [default: %(default)s]')
+    parser.add_argument('--only', type=names, default=RECIPES, metavar='NAME,...',
+                        help='Recipes; * stands for any text. [default: %(default)s]')
     parser.add_argument('--frames', type=int, default=25, help='Frames of each clip. [default: 25]')
     parser.add_argument('--rounds', type=int, default=2, help='How often each recipe blurs each clip. [default: 2]')
     parser.add_argument('--json', type=Path, metavar='FILE', help='Write the numbers to FILE.')
     try: main(parser.parse_args())
-    except BgblurError as e: sys.exit(str(e))
+    except BgblurError as e: parser.error(str(e))

@@ -28,7 +28,7 @@ from quality_data import CACHE, H, W, fetch, keyed, longer_store, pan_and_zoom, 
 from bgblur.core.errors import BgblurError
 
 FPS, SHUTTER = 25, .5                   # the shutter is open for half of each frame
-RENDER_VERSION = 5                      # increase it when `render` changes: names of cached files contain it
+RENDER_VERSION = 6                      # increase it when `render` changes: names of cached files contain it
 FINGERS = ('index', 'middle', 'ring', 'pinky')
 # For each finger joint: by how much it bends when the hand is a fist, in degrees
 BEND = {'proximal': 70, 'intermediate': 95, 'distal': 60}
@@ -167,7 +167,7 @@ def pose_at(poses, t):
     (_, leaves, pose), (arrives, _, after) = timeline[i:i+2]
     s = np.clip((now-leaves)/(arrives-leaves), 0, 1)
     pose = pose + s**3*(10 - 15*s + 6*s*s)*(after-pose)
-    # nobody keeps a hand perfectly still
+    # a raised hand is never perfectly still
     return pose + np.array([.004, .004, 1.2, 0, 3, 2, .02])*np.sin(t*np.array([5, 6.1, 8.3, 1, 4.1, 7, 3.3]) + poses[0][1]*20)
 
 
@@ -176,10 +176,10 @@ def place_arm(hand, pose, left, height, middle):
     x, y, angle, length, roll, bend, fist = pose
     scale = PER_METRE*height
     points, cloth = turn(bend_fingers(hand, fist, 1-fist), (0, 0, 0), (0, 0, 1), bend), sleeve()[0]*[length, 1, 1]
-    u, v, w = turn(np.concatenate([points, cloth])*scale, (0, 0, 0), (1, 0, 0), roll if left else -roll).T
+    u, v, w = turn(np.concatenate([points, cloth])*scale, (0, 0, 0), (1, 0, 0), -roll).T
     a = np.radians(angle)
     along, across = np.array([np.cos(a), -np.sin(a), 0]), np.array([np.sin(a), np.cos(a), 0])
-    # the left hand is the right one in a mirror
+    # the left hand is the right one in a mirror, so both palms turn inwards
     out = u[:, None]*along + (-v if left else v)[:, None]*across + w[:, None]*[0, 0, 1]
     return out + [middle + x*height, height - y*height, 0] + FOREARM*length*scale*along
 

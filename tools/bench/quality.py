@@ -417,7 +417,9 @@ if __name__ == '__main__':
     parser.add_argument('--frames', type=int, default=40, help='Frames of each clip. [default: 40]')
     parser.add_argument('--clips', metavar='FOLDER', help='Also measure flicker on the clips in FOLDER.')
     parser.add_argument('--mattes', metavar='FOLDER', help='Also measure photographs with true mattes, and clips made from them.')
-    parser.add_argument('--only', metavar='NAME,...', type=names, help='Measure only these rows; * stands for any text. [default: all]')
-    parser.add_argument('--on', metavar='SET,...', type=sets, default=SETS, help=f'Measure only on these of {", ".join(SETS)}. [default: all]')
+    parser.add_argument('--only', metavar='NAME,...', type=names,
+                        help='Measure only these rows; * stands for any text. [default: all]')
+    parser.add_argument('--on', metavar='SET,...', type=sets, default=SETS,
+                        help=f'Measure only on these of {", ".join(SETS)}. [default: all]')
     try: main(parser.parse_args())
     except BgblurError as e: parser.error(str(e))
