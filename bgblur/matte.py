@@ -155,7 +155,7 @@ def temporal_average(
     for a in around: (same if np.array_equal(a[2], p) else others).append(a)
     if not others: return p
     n = most + sum(most - d for d,*_ in same)
-    total,weights = n*p,np.full_like(p, n)
+    total,weights = np.multiply(p, n, order='C'),np.full_like(p, n)    # OpenCV adds to rows in memory order
     for d,other,q,flow in others:
         change = np.minimum(local_change(grey, warp(other, flow))*np.float32(1/alike), 1)
         w = cv2.resize(np.float32(most - d)*(1 - change*change)**2, p.shape[::-1])
