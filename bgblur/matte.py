@@ -118,8 +118,8 @@ def refine(
 # %% ../nbs/02_matte.ipynb #a4b7c2d3
 def settle(
     p,              # probability, float32 `(h,w)` in [0,1]
-    reach=8.,       # half the width from which an unsure area is not an edge; in pixels of a `p` with 160 lines
-    lo=.2, hi=.8,   # values that become 0 and 1 there
+    reach=6.,       # half the width from which an unsure area is not an edge; in pixels of a `p` with 160 lines
+    lo=.25, hi=.75, # values that become 0 and 1 there
 ) -> np.ndarray:    # like `p`
     "Return `p` with fewer values between 0 and 1 in wide areas. Narrow edges do not change."
     k = 2*max(1, round(reach*min(p.shape)/160)) + 1

@@ -118,7 +118,14 @@ def correct(
     unsure = 4*S*(1 - S)*support(s)
     out = S + np.float32(weight*t)*unsure*(s - S)
     deep = ramp(cv2.erode(s, _disc(10, s), borderType=cv2.BORDER_REPLICATE), .7, .95)
-    return out + np.float32(t)*deep*ramp(S, .02, .1)*(1 - out)
+    return out + np.float32(t)*deep*np.maximum(ramp(S, .02, .1), _holes(S))*(1 - out)
+
+def _holes(S):
+    "Return 1 where the first model's person has a hole, 0 elsewhere."
+    n,labels = cv2.connectedComponents((S <= .5).view(np.uint8), connectivity=4)
+    is_hole = np.ones(n, np.float32)
+    for side in (0, labels[0], labels[-1], labels[:, 0], labels[:, -1]): is_hole[side] = 0
+    return is_hole[labels]
 
 # %% ../../nbs/core/opinion.ipynb #963c52d7
 class SecondOpinion:

@@ -28,8 +28,8 @@ class Quality:
 # %% ../../nbs/core/quality.ipynb #4ff6422f
 #: the recipes by name
 QUALITIES = {q.name: q for q in (
-    Quality('fast', opinion=.5, opinion_side=192, weight=0., matte=dict(hold_seconds=.6, lookahead=2, side=120)),
-    Quality('good', looks=(384,), mirrored=(384,)),
+    Quality('fast', opinion=1., weight=0., matte=dict(hold_seconds=.6, lookahead=2, side=120)),
+    Quality('good', looks=(336,), mirrored=(384,)),
     Quality('best', looks=(336, 384), mirrored=(384,), opinion_side=288, weight=.5, matte_height=600, matte=dict(lookahead=5)))}
 
 # %% ../../nbs/core/quality.ipynb #6b4a3cac
