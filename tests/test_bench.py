@@ -167,7 +167,7 @@ def test_threads_and_yuv_planes_give_the_same_images(tmp_path, short_clip):
     for way in (steps.clean_edges, steps.threads, steps.yuv_planes):
         way(short_clip, tmp_path/'out.mp4')
         outs.append(read_frames(tmp_path/'out.mp4'))
-    for a, b, c in zip(*outs): assert cv2.absdiff(a, b).mean() < .5 and cv2.absdiff(a, c).mean() < 1
+    for a, b, c in zip(*outs): assert cv2.absdiff(a, b).mean() < .5 and cv2.absdiff(a, c).mean() < 2
 
 
 def test_steps_run_as_a_process(tmp_path, short_clip):

@@ -30,7 +30,7 @@ from bgblur.pipeline import Blurrer
 from bgblur.predict import load_segmenter
 
 HEIGHTS = '360,480,720,1080'
-RECIPES = 'today,fast,good: one look at 336,good: without the second opinion,good,best'
+RECIPES = 'simplest,fast,good: one look at 336,good: without the second opinion,good,best'
 
 
 def clips_at(height, frames):

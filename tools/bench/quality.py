@@ -10,7 +10,7 @@ The script prints Markdown tables: the usual ways first, then bgblur with one pa
 pipeline with one part switched off, and the three levels. It also writes stills of the real clips to output/quality: each
 frame, the tutorial's result, and ours. To measure one recipe in less than a minute, choose rows and sets:
 
-    python tools/bench/quality.py --only 'today,good*' --on presenters
+    python tools/bench/quality.py --only 'simplest,good*' --on presenters
 """
 import argparse
 from dataclasses import MISSING, fields, replace
@@ -97,13 +97,13 @@ def cleaned(frames, usual, ours):
 
 def held(frames, usual, ours, ahead=0):
     "Use `Matte`, which holds alpha where the frame stands still; `ahead` future frames are averaged."
-    matte, work = Matte(lookahead=ahead), [(at_matte_size(f), p) for f, p in zip(frames, ours)]
+    matte, work = Matte(lookahead=ahead), [(as_frame(at_matte_size(f)), p) for f, p in zip(frames, ours)]
     return [enlarge(matte(*work[i], None, work[i+1:i+1+ahead]), f) for i, f in enumerate(frames)]
 
 
 def with_lookahead(frames, usual, ours):
-    "Use `Matte` with two future frames."
-    return held(frames, usual, ours, 2)
+    "Use `Matte` with four future frames."
+    return held(frames, usual, ours, 4)
 
 
 def with_times(frames):
@@ -177,7 +177,7 @@ STEPS = {
     '+ edge refined': (refined, frame_by_frame(both_layers)),
     '+ small components and holes': (cleaned, frame_by_frame(both_layers)),
     '+ held where still': (held, frame_by_frame(both_layers)),
-    '+ two frames of lookahead': (with_lookahead, frame_by_frame(both_layers)),
+    '+ four frames of lookahead': (with_lookahead, frame_by_frame(both_layers)),
 }
 
 
@@ -188,13 +188,12 @@ def default_of(field):
 
 def recipes():
     "Return name -> `Quality`: the pipeline before the second model, `good` with each part switched off, and the three levels."
-    good, matte = as_quality('good'), signature(Matte).parameters
-    before = dict(hold_seconds=.6, lookahead=2, side=120, crisp=0., flow=False)
-    plain = Quality('today', looks=(336,), opinion=None, matte_height=480, matte={k: v for k, v in before.items() if k in matte})
+    good, before = as_quality('good'), dict(hold_seconds=.6, lookahead=2, side=120)
+    plain = Quality('simplest', looks=(336,), opinion=None, matte_height=480, matte=before)
 
     def with_matte(**changed): return replace(good, matte=good.matte | changed)
     found = {
-        'today': plain,
+        'simplest': plain,
         'good: without the second opinion': replace(good, opinion=None),
         'good: second opinion twice per second': replace(good, opinion=.5, weight=0.),
         'good: second opinion only removes': replace(good, weight=0.),
@@ -206,8 +205,6 @@ def recipes():
         'good: probability of 192 lines': with_matte(side=192),
         'good: not held': with_matte(hold_seconds=0.),
         'good: no lookahead': with_matte(lookahead=0),
-        'good: not stretched': with_matte(crisp=0.),
-        'good: stretched by .05': with_matte(crisp=.05),
     }
     # parts that were added to recipes later: switch each off
     known = {'name', 'looks', 'mirrored', 'opinion', 'opinion_side', 'weight', 'matte_height', 'matte'}
