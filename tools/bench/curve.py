@@ -1,6 +1,6 @@
 """Measure quality beside time, for several recipes and heights of the frame:
 
-    python tools/bench/curve.py [--heights 360,480,720,1080] [--only NAME,...] [--frames 25] [--json FILE]
+    python tools/bench/curve.py [--heights 360,480,720,1080] [--only NAME,...] [--frames 20] [--json FILE]
 
 The clips are one of `quality_data.py` and two of `presenters.py`, composited at each height. The person was filmed on 288
 lines and the photographs have at most 640, so both are enlarged: above 480 lines, frames have more pixels but no finer edges. The
@@ -102,7 +102,7 @@ if __name__ == '__main__':
                         help='Heights of the frame. [default: %(default)s]')
     parser.add_argument('--only', type=names, default=RECIPES, metavar='NAME,...',
                         help='Recipes; * stands for any text. [default: %(default)s]')
-    parser.add_argument('--frames', type=int, default=25, help='Frames of each clip. [default: 25]')
+    parser.add_argument('--frames', type=int, default=20, help='Frames of each clip. [default: 20]')
     parser.add_argument('--rounds', type=int, default=2, help='How often each recipe blurs each clip. [default: 2]')
     parser.add_argument('--json', type=Path, metavar='FILE', help='Write the numbers to FILE.')
     try: main(parser.parse_args())
