@@ -195,11 +195,11 @@ def test_quality_ways_give_alphas_and_images(name, quality_clip):
 
 
 def test_trusts_are_measured_with_a_second_opinion_only(quality_clip):
-    assert quality.ROWS['good'](quality_clip, [])[2] and not quality.ROWS['today'](quality_clip, [])[2]
+    assert quality.ROWS['good'](quality_clip, [])[2] and not quality.ROWS['simplest'](quality_clip, [])[2]
 
 
 def test_recipes_differ_and_include_later_parts(monkeypatch):
-    assert {'today', 'fast', 'good', 'best'} <= set(quality.recipes())
+    assert {'simplest', 'fast', 'good', 'best'} <= set(quality.recipes())
     assert all(q != quality.LEVELS['good'] for name, q in quality.LEVELS.items() if name != 'good')
 
     @dataclass(frozen=True)
@@ -213,7 +213,7 @@ def test_recipes_differ_and_include_later_parts(monkeypatch):
 
 
 def test_rows_are_chosen_by_name():
-    assert set(quality.chosen_rows(['today', 'good*'])) == {n for n in quality.ROWS if n == 'today' or n.startswith('good')}
+    assert set(quality.chosen_rows(['simplest', 'good*'])) == {n for n in quality.ROWS if n == 'simplest' or n.startswith('good')}
     assert quality.chosen_rows(None) is quality.ROWS
     for choose in (quality.chosen_rows, curve.chosen):
         with pytest.raises(BgblurError, match="'better'.*good"): choose(['good', 'better'])
@@ -392,8 +392,8 @@ def test_compressed_frames_are_alike_and_noisy():
 def test_curve_measures_time_and_scores(quality_clip):
     frames = quality_clip['frames']
     truth = quality.ROWS['good'](quality_clip, [])[0]
-    rows = curve.measure([{'frames': frames, 'alpha': truth}], {n: quality.LEVELS[n] for n in ('today', 'good')}, 300, 2)
-    assert [r['name'] for r in rows] == ['today', 'good'] and all(r['height'] == 300 and r['ms'] > 0 for r in rows)
+    rows = curve.measure([{'frames': frames, 'alpha': truth}], {n: quality.LEVELS[n] for n in ('simplest', 'good')}, 300, 2)
+    assert [r['name'] for r in rows] == ['simplest', 'good'] and all(r['height'] == 300 and r['ms'] > 0 for r in rows)
     assert rows[1]['mad'] < rows[0]['mad'] and set(rows[0]) == {'height', 'name', 'ms', 'mad', 'iou', 'f', 'dtssd', 'trail'}
 
 
