@@ -92,7 +92,7 @@ def support_enclosed(
     S,              # first probability, float32 `(h,w)` in [0,1]
     v,              # support, float32 `(h,w)` in [0,1]
 ) -> np.ndarray:    # float32 `(h,w)` in [0,1]
-    "Return `v`, with 1 in areas without support that reach neither the first model's background nor the upper border or the sides."
+    "Return `v`, with 1 where the first person encloses an area without support. The lower border does not open it."
     n,labels = cv2.connectedComponents(((v < .5) | (S < .5)).view(np.uint8), connectivity=4)
     open_ = np.bincount(labels[S < .5], minlength=n) > 0
     for side in (0, labels[0], labels[:, 0], labels[:, -1]): open_[side] = True
@@ -149,8 +149,9 @@ class SecondOpinion:
 
     def reset(self):
         "Forget the frames so far."
-        self.removed = self.moved = self.grey = self.trust = None    # maps like the probability, the last frame, last trust
-        self.time = self.asked = -np.inf                             # of the last frame, and of the last run
+        self.removed = self.moved = None        # maps like the probability, in [0,1]
+        self.grey = self.trust = None           # the last frame, small and grey, and the last trust
+        self.time = self.asked = -np.inf        # of the last frame, and of the last run
 
     def __repr__(self): return f'SecondOpinion({self.segmenter!r}, every={self.every}, weight={self.weight})'
 
