@@ -151,14 +151,17 @@ def temporal_average(
     "Return the weighted mean of the probabilities of a frame and its neighbours, which follow its motion."
     grey,p = now
     most = 1 + max((d for d,*_ in around), default=0)     # weight of the frame itself
-    same,others = [],[]
-    for a in around: (same if np.array_equal(a[2], p) else others).append(a)
+    n,others = most,{}
+    for d,other,q,flow in around:
+        if np.array_equal(q, p): n += most - d
+        # where the model was skipped, the nearest frame with this probability stands for all
+        elif id(q) in others: others[id(q)][0] += most - d
+        else: others[id(q)] = [most - d, other, q, flow]
     if not others: return p
-    n = most + sum(most - d for d,*_ in same)
     total,weights = np.multiply(p, n, order='C'),np.full_like(p, n)    # OpenCV adds to rows in memory order
-    for d,other,q,flow in others:
+    for weight,other,q,flow in others.values():
         change = np.minimum(local_change(grey, warp(other, flow))*np.float32(1/alike), 1)
-        w = cv2.resize(np.float32(most - d)*(1 - change*change)**2, p.shape[::-1])
+        w = cv2.resize(np.float32(weight)*(1 - change*change)**2, p.shape[::-1])
         cv2.accumulateProduct(w, warp(q, flow), total)
         weights += w
     return total/weights
@@ -241,12 +244,14 @@ _Moment = namedtuple('Moment', 'frame given grey p flows')
 
 @patch
 def _moment(self:Matte, frame, p):
-    "Return a frame with its small versions. Reuse those of an upcoming frame."
+    "Return a frame with its small versions. Reuse those of an upcoming frame, or the probability if the model was skipped."
     for m in self.upcoming:
         if m.frame is frame and m.given is p: return m
     size = small_size(*frame.shape[:2])
     grey = cv2.GaussianBlur(cv2.cvtColor(frame.bgr(size), cv2.COLOR_BGR2GRAY), (3, 3), 0)
     p_size = small_size(*frame.shape[:2], self.side)
+    last = self.upcoming[-1] if self.upcoming else None
+    if last and last.given is p and last.p.shape == p_size[::-1]: return _Moment(frame, p, grey, last.p, {})
     return _Moment(frame, p, grey, settle(resize_prob(as_alpha(p, 'probability'), p_size)), {})
 
 # %% ../nbs/02_matte.ipynb #ed4e112f

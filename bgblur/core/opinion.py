@@ -44,7 +44,7 @@ def ramp(
 def is_crisp(
     s,              # second probability, float32 `(h,w)` in [0,1]
 ) -> float:         # in [0,1]
-    "Return 1 if the second model is sure almost everywhere, and 0 if it is unsure in an area as large as its person."
+    "Return 1 if the unsure area is below .45 of the second model's person, and 0 from .9 on."
     person,unsure = np.count_nonzero(s > .5),np.count_nonzero((s > .1) & (s < .9))
     return float(ramp(unsure/max(person, 1), .9, .45))
 
@@ -151,6 +151,7 @@ class SecondOpinion:
         "Forget the frames so far."
         self.removed = self.moved = None        # maps like the probability, in [0,1]
         self.grey = self.trust = None           # the last frame, small and grey, and the last trust
+        self.is_nobody = False                  # was no model sure of anybody in the last run?
         self.time = self.asked = -np.inf        # of the last frame, and of the last run
 
     def __repr__(self): return f'SecondOpinion({self.segmenter!r}, every={self.every}, weight={self.weight})'
@@ -172,7 +173,7 @@ def _follow(self:SecondOpinion, grey, time, shape):
 # %% ../../nbs/core/opinion.ipynb #9719883c
 @patch
 def _ask(self:SecondOpinion, frame, p, time):
-    "Run the second model, update what is removed, and return the corrected probability."
+    "Run the second model, update what is removed, and return the probability, corrected if the model runs each time."
     s,box = predict_in_box(self.segmenter, frame, p)
     S,s = p[box],s[box]
     t = self.trust = trust(S, s)
@@ -182,10 +183,10 @@ def _ask(self:SecondOpinion, frame, p, time):
     back = t*ramp(s, .5, .9)*(1 - np.exp(-dt/self.back_seconds))
     removed = removed + speed*np.maximum(veto(S, s, t) - removed, 0)
     self.removed[box],self.asked = removed*(1 - back),time
+    self.is_nobody = t == 0 and (S > .95).mean() < .02
     out = p.copy()
-    out[box] = correct(S, s, t, self.weight)
-    # the first model is sure of a few pixels at most, and the second one sees something else
-    return 0*out if t == 0 and (S > .95).mean() < .02 else out
+    if not self.every: out[box] = correct(S, s, t, self.weight)
+    return out
 
 # %% ../../nbs/core/opinion.ipynb #d1c27c50
 @patch
@@ -209,7 +210,7 @@ def __call__(self:SecondOpinion,
         self.removed,self.moved = np.zeros_like(p),np.zeros_like(p)
     self.grey,self.time = grey,time
     if time - self.asked >= self.every: p = self._ask(frame, p, time)
-    return p*(1 - self.removed),self.trust
+    return p*(0 if self.is_nobody else 1 - self.removed),self.trust
 
 # %% ../../nbs/core/opinion.ipynb #518aea6d
 explain_module(__name__)

@@ -17,7 +17,7 @@ from .errors import BgblurError
 class Quality:
     "A recipe for the matte."
     name:str                     # 'fast', 'good', 'best', or your own name
-    looks:tuple = (336,)         # sides of the person model's inputs, see `net_size`; their predictions are averaged
+    looks:tuple = (336,)         # sides of the person model's inputs, see `Looks` and `net_size`; predictions are averaged
     mirrored:tuple = ()          # the same for the mirrored frame
     opinion:float|None = 0.      # seconds between two runs of the second model; 0: beside each run of the first; None: never
     opinion_side:int = 256       # side of the second model's input
@@ -28,7 +28,7 @@ class Quality:
 # %% ../../nbs/core/quality.ipynb #4ff6422f
 #: the recipes by name
 QUALITIES = {q.name: q for q in (
-    Quality('fast', opinion=1., weight=0., matte=dict(hold_seconds=.6, lookahead=2, side=120)),
+    Quality('fast', opinion=1., matte=dict(hold_seconds=.6, lookahead=2, side=120)),
     Quality('good', looks=(336,), mirrored=(384,)),
     Quality('best', looks=(336, 384), mirrored=(384,), opinion_side=288, weight=.5, matte_height=600, matte=dict(lookahead=5)))}
 
