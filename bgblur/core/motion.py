@@ -23,11 +23,12 @@ def local_change(
 # %% ../../nbs/core/motion.ipynb #cd91bbf5
 def optical_flow(
     a, b,           # two grey images, uint8 `(h,w)`
+    finest=1,       # how often the images are halved, at least: 1, or 2 for a coarse but faster flow
 ) -> np.ndarray:    # where each pixel of `a` is in `b`, as a shift in pixels: x and y, float32 `(h,w,2)`
     "Return the motion between two images (DIS optical flow, Kroeger et al. 2016); 0 in tiny images."
     if min(a.shape) < 32: return np.zeros((*a.shape, 2), np.float32)    # DIS needs several of its 8-pixel patches
     dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    dis.setFinestScale(1)      # half of the resolution
+    dis.setFinestScale(finest)
     return dis.calc(np.ascontiguousarray(a), np.ascontiguousarray(b), None)
 
 # %% ../../nbs/core/motion.ipynb #852200a5

@@ -160,10 +160,10 @@ class SecondOpinion:
 @patch
 def _follow(self:SecondOpinion, grey, time, shape):
     "Move the maps to the frame `grey`. Return False if it belongs to another scene."
-    flow = optical_flow(grey, self.grey)
+    flow = optical_flow(grey, self.grey, finest=2)      # the maps are coarse
     known = ramp(local_change(grey, warp(self.grey, flow)), 24, 10)
     if cv2.mean(known)[0] < .5: return False
-    own = np.hypot(*np.moveaxis(flow - np.median(flow, (0, 1)), 2, 0))      # motion beside that of the camera, in pixels
+    own = cv2.magnitude(*cv2.split(flow - np.median(flow[::4, ::4], (0, 1))))      # motion beside that of the camera, in pixels
     moving = cv2.resize(np.maximum(ramp(own, .8, 2), 1 - known), shape[::-1])
     fade = np.float32(np.exp(-(time - self.time)/self.memory))
     self.moved = np.maximum(fade*warp(self.moved, flow), moving)
