@@ -105,7 +105,7 @@ def veto(
     S, s,           # first and second probability, float32 `(h,w)` in [0,1]
     t,              # trust in the second one, in [0,1]
 ) -> np.ndarray:    # float32 `(h,w)` in [0,1]
-    "Return 1 where the first model finds a person and the second one finds nobody near."
+    "Return 1 where the first model finds a person and the second one finds no person near."
     return ramp(np.float32(t), .1, .6)*ramp(S, .3, .6)*(1 - support_enclosed(S, support(s)))
 
 # %% ../../nbs/core/opinion.ipynb #3896d6a9
@@ -151,7 +151,7 @@ class SecondOpinion:
         "Forget the frames so far."
         self.removed = self.moved = None        # maps like the probability, in [0,1]
         self.grey = self.trust = None           # the last frame, small and grey, and the last trust
-        self.is_nobody = False                  # was no model sure of anybody in the last run?
+        self.is_empty = False                  # did the last run find no person?
         self.time = self.asked = -np.inf        # of the last frame, and of the last run
 
     def __repr__(self): return f'SecondOpinion({self.segmenter!r}, every={self.every}, weight={self.weight})'
@@ -183,7 +183,7 @@ def _ask(self:SecondOpinion, frame, p, time):
     back = t*ramp(s, .5, .9)*(1 - np.exp(-dt/self.back_seconds))
     removed = removed + speed*np.maximum(veto(S, s, t) - removed, 0)
     self.removed[box],self.asked = removed*(1 - back),time
-    self.is_nobody = t == 0 and (S > .95).mean() < .02
+    self.is_empty = t == 0 and (S > .95).mean() < .02
     out = p.copy()
     if not self.every: out[box] = correct(S, s, t, self.weight)
     return out
@@ -199,7 +199,7 @@ def __call__(self:SecondOpinion,
     frame,          # `Frame`
     p,              # first probability, float32 `(h,w)` in [0,1]
     time,           # of the frame, in seconds
-):                  # corrected probability like `p`, and the trust in [0,1]; None: there is nobody
+):                  # corrected probability like `p`, and the trust in [0,1]; None: no person was found
     "Return the corrected probability of a frame. Raises what the second model raises."
     if not (p > .5).any():
         self.reset()
@@ -210,7 +210,7 @@ def __call__(self:SecondOpinion,
         self.removed,self.moved = np.zeros_like(p),np.zeros_like(p)
     self.grey,self.time = grey,time
     if time - self.asked >= self.every: p = self._ask(frame, p, time)
-    return p*(0 if self.is_nobody else 1 - self.removed),self.trust
+    return p*(0 if self.is_empty else 1 - self.removed),self.trust
 
 # %% ../../nbs/core/opinion.ipynb #518aea6d
 explain_module(__name__)
