@@ -211,8 +211,7 @@ class Matte(BaseMatte):
         feather=0.,         # widen the edge outwards, or inwards below 0; in pixels of a frame 360 pixels high
         scene_cut=40.,      # mean change of the whole frame that makes a cut, in grey levels
         side=160,           # shorter side of the probability that it refines, in pixels, 60 to 480
-        crisp_image=.06,    # in an image, alpha below this value becomes 0, and above 1 minus this value 1; 0 to 0.4;
-                            # an image is a frame with no frames before or ahead
+        crisp_image=.06,    # for a single image: alpha below this value becomes 0, and above 1 minus it 1; 0 to 0.4
     ):
         "Raises `BgblurError` for an invalid parameter."
         _check_people(people)
