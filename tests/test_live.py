@@ -92,6 +92,11 @@ def test_window_and_its_keys(tmp_path, frames, started):
             x, y, w, h = (int(v.split('=')[1]) for v in lines)
             return cv2.resize(screenshot()[y:y+h, x:x+w], (400, 300))
 
+        def face_is_shown():
+            "Map the window again while it is black: without a window manager, Qt sometimes loses its first expose event."
+            if not (img := shown()).any(): xdotool('windowunmap', window(), 'sleep', .2, 'windowmap', window(), 'sleep', 1)
+            return detail(img, FACE) > .7*detail(frames[0], FACE)
+
         def press(key, effect, what, seconds):
             "Press a key until it has an effect: OpenCV reports only the last one, and a busy machine may miss it."
             def pressed():
@@ -103,7 +108,7 @@ def test_window_and_its_keys(tmp_path, frames, started):
         process = started(BIN/'bgblur', 'live', '--source', CLIP, '--strength', 101, env=env)
         until(lambda: window() or process.poll() is not None, 'no window called bgblur')
         assert process.poll() is None, process.communicate()
-        until(lambda: detail(shown(), FACE) > .7*detail(frames[0], FACE), 'no sharp face in the window')
+        until(face_is_shown, 'no sharp face in the window')
         assert detail(shown()) < .5*detail(frames[0])
         xdotool('windowfocus', window())
         press('minus', lambda: detail(shown()) > .7*detail(frames[0]), 'the background stays blurred at the lowest strength', .2)
