@@ -6,6 +6,7 @@
 __all__ = ['PlainGroup', 'PlainCommand', 'examples', 'flag', 'typed', 'with_settings']
 
 # %% ../../nbs/core/options.ipynb #7e56b396
+import re
 from functools import wraps
 from inspect import Parameter, signature
 from pathlib import Path
@@ -26,7 +27,7 @@ class _PlainHelp:
         if option: option.metavar = ''
         return option
 
-    def collect_usage_pieces(self, ctx): return [piece.strip('{}') for piece in super().collect_usage_pieces(ctx)]
+    def collect_usage_pieces(self, ctx): return [re.sub('[{}]', '', piece) for piece in super().collect_usage_pieces(ctx)]
 
 class PlainGroup(_PlainHelp, typer.core.TyperGroup): "A group of commands with a plain `--help`."
 class PlainCommand(_PlainHelp, typer.core.TyperCommand): "A command with a plain `--help`."
