@@ -25,10 +25,10 @@ from tqdm import tqdm
 from . import __version__
 from .core.docs import explain_module
 from .core.download import model_path, sha256_of
-from .core.errors import BgblurError, check_number
+from .core.errors import check_number
 from .core.settings import DEFAULT_QUALITY, Encoding, Settings
 from .io.files import VideoError, as_video_error, atomic_file, remove_abandoned
-from .io.sources import Pair, check_names, plan
+from .io.sources import Pair, plan
 from .io.workers import Workers, default_workers, tell
 from .predict import MODELS, SECOND
 from .video import LogLines, blur_image, blur_video, blurrer_from, encoding_for, shows_bars
@@ -51,8 +51,8 @@ class _Teller:
 
 def process(
     pair:Pair,          # source and result; the result may exist
-    settings=Settings(),
-    encoding=Encoding(),
+    settings=Settings(),    # look and model
+    encoding=Encoding(),    # quality, codec and preset of a clip
     start=0,            # second of a clip at which to start
     end=None,           # second of a clip at which to stop; None: its end
     trust=False,        # open a `.pkl` model, which runs the code inside it
@@ -86,7 +86,7 @@ class Job:
 
 @patch(as_prop=True)
 def is_complete(self:Job):
-    "Tell whether there is nothing to complain about."
+    "Tell whether the result is there and complete, or would be made."
     return not self.error and self.state in ('done', 'skipped', 'planned')
 
 @patch(as_prop=True)
@@ -111,8 +111,8 @@ def _model_files(settings):
     return [p for name in names if name for p in (name, path(os.path.basename(name)))]
 
 def fingerprint(
-    settings:Settings,
-    encoding=Encoding(),
+    settings:Settings,  # look and model
+    encoding=Encoding(),    # quality, codec and preset of a clip
     start=0,            # second of a clip at which to start
     end=None,           # second of a clip at which to stop; None: its end
 ) -> dict:              # for 'image' and 'clip', a list that can be stored as JSON
@@ -272,7 +272,7 @@ class Progress:
 # %% ../nbs/10_batch.ipynb #b50659ff
 @patch
 def told(self:Progress,
-    job:Job,
+    job:Job,        # a job that runs
     n,              # frames so far
     total,          # frames in total, or None
     seconds,        # of video so far
@@ -289,7 +289,7 @@ def told(self:Progress,
 
 @patch
 def stopped(self:Progress,
-    job:Job,
+    job:Job,        # a job that has stopped
     has_ended,      # False: it will be tried again
 ):
     "Remove the bar of a job that no longer runs."
@@ -310,7 +310,7 @@ def close(self:Progress):
 
 # %% ../nbs/10_batch.ipynb #c221448b
 def report_row(
-    job:Job,
+    job:Job,        # any job
 ) -> dict:          # of text and numbers; `notes` is a list
     "Return what a report says about a job."
     return {'source': str(job.src), 'result': str(job.dst), 'state': job.state, 'tries': job.tries, 'frames': job.report.get('frames', 0),
@@ -359,10 +359,11 @@ def _work(jobs, todo, pool, loop, bars, fail_fast, report):
         if report: write_report(report, jobs)
     yield from stopped
 
+# %% ../nbs/10_batch.ipynb #0af6ce85
 def batch(
     sources,                # files, folders and patterns such as 'talks/*.mp4', or one of them
     to,                     # folder for the results; it is created
-    settings=Settings(),
+    settings=Settings(),    # look and model
     encoding=Encoding(),    # quality, codec and preset of clips
     workers:int=None,       # how many files at the same time; None: see `default_workers`
     threads:int=None,       # threads per stage in each worker; None: their share of the cores
@@ -388,9 +389,9 @@ def batch(
     jobs,keys = _jobs(pairs, journal, fingerprint(settings, encoding, start, end), resume, overwrite)
     check_report(report, jobs)
     todo = [job for job in jobs if job.state == 'waiting']
-    pool = Workers(min(workers or default_workers(), len(todo) or 1), threads, memory)
-    # raises errors before the work
+    # also raises errors before the work
     if todo: blurrer_from(settings, trust)
+    pool = Workers(min(workers or default_workers(), len(todo) or 1), threads, memory)
     if dry_run:
         for job in todo: job.state = 'planned'
         return (job for job in jobs)

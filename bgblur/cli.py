@@ -161,12 +161,6 @@ def part_of_clip(
     start = start or 0
     return start,end if duration is None else start + duration
 
-# %% ../nbs/11_cli.ipynb #b909ccb8
-def _print_problems(report, src, error):
-    "Print what is wrong with the result that `report` describes. `error` is the last error of the model."
-    if report.n_failed: print_traceback(error)
-    for line in report.problems(src): typer.echo(f'bgblur: {line}', err=True)
-
 # %% ../nbs/11_cli.ipynb #11442ef6
 @command(epilog=examples({'video me.mp4': 'write me-blurred.mp4', 'video me.mp4 -b lens': 'blur as a camera lens does',
                            'video me.mp4 -b beach.jpg': 'write me-replaced.mp4', 'video me.mp4 -b none': 'write me-cutout.mov', 'video a.mp4 b.mov': 'write a-blurred.mp4, b-blurred.mov'}))
@@ -202,7 +196,8 @@ def video(
         report = blur_video(src, dst, blurrer, stills, stills_dir, overwrite, progress=not quiet, transparent=transparent,
                             start=start, end=end, encoding=encoding_for(dst, encoding, settings))
         if not quiet: typer.echo(report)
-        _print_problems(report, src, blurrer.last_error)
+        if report.n_failed: print_traceback(blurrer.last_error)
+        for line in report.problems(src): typer.echo(f'bgblur: {line}', err=True)
         return not (report.n_failed or report.is_incomplete)
     _for_each(pairs, blur_one)
 
@@ -250,8 +245,9 @@ def _print_jobs(jobs, quiet):
     if not quiet: typer.echo(', '.join(f'{len(some)} {state}' for state,some in states.items()))
     return all(job.is_complete for some in states.values() for job in some)
 
-@command(epilog=examples({'batch talks --to blurred': 'all files in a folder', 'batch talks --to blurred --dry-run': 'only show the plan',
-                           "batch 'talks/*/*.mp4' --to blurred": 'a pattern', 'batch --list new.txt --to blurred': 'a list of files'}))
+# %% ../nbs/11_cli.ipynb #88f00841
+@command(epilog=examples({'batch talks --to out': 'all files in a folder', 'batch talks --to out --dry-run': 'show the plan',
+                           "batch 'talks/*.mp4' --to out": 'a pattern', 'batch --list new.txt --to out': 'a list of files'}))
 @with_settings
 def batch(
     sources:Annotated[Optional[list[str]], typer.Argument(metavar='SRC', help='Files, folders or patterns.', show_default=False)]=None,

@@ -273,7 +273,7 @@ def blur_image(
 
 # %% ../nbs/04_video.ipynb #0056513c
 def blurrer_from(
-    settings:Settings,
+    settings:Settings, # look and model
     trust=False,       # open a `.pkl` model, which runs the code inside it
     quality='good',    # what `settings.quality` None stands for, see `DEFAULT_QUALITY`
 ) -> Blurrer:          # for the background 'none', call its method `cutout`
@@ -285,8 +285,8 @@ def blurrer_from(
 
 def encoding_for(
     dst,               # file to write
-    encoding:Encoding,
-    settings:Settings,
+    encoding:Encoding, # the user's choice for the file
+    settings:Settings, # and for the matte
 ) -> Encoding:
     "Return `encoding`. For a format without a quality, a word that the matte also allows is only for the matte."
     writer = (ALPHA_FORMATS if settings.background == 'none' else FORMATS).get(Path(dst).suffix.lower())

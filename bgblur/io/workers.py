@@ -32,7 +32,7 @@ def tell(
     if _pipe: _pipe.send(('progress', value))
 
 def _outcome(function, args):
-    "Call a function. Return 'done' and its result, 'failed' and a sentence, or 'crashed' if nobody expected the error."
+    "Call a function. Return 'done' and its result, 'failed' and a sentence, or 'crashed' after an unexpected error."
     try: return 'done',function(*args)
     except BgblurError as e: return 'failed',str(e)
     except Exception as e:
