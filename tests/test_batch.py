@@ -5,12 +5,14 @@ import fcntl
 import json
 import os
 import pty
+import random
 import shutil
 import signal
 import struct
 import subprocess
 import sys
 import termios
+import time
 from functools import partial
 from pathlib import Path
 
@@ -231,20 +233,26 @@ def worker_processes(process):
     return [p for p in psutil.Process(process.pid).children() if 'spawn_main' in ' '.join(p.cmdline())]
 
 
+def has_ended(process):
+    "Tell whether a process of psutil has ended. If no parent collects its exit code, it stays as a zombie."
+    try: return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess: return True
+
+
 def wait_for(process, pattern):
     until(lambda: list(Path('out').glob(pattern)) or process.poll() is not None, pattern)
 
 
-def test_main_process_is_killed(place):
-    "Kill the main process at four moments, one run after the other. Then the next run ends with the same files."
-    for pattern in MOMENTS:
+def test_main_process_is_killed(place, soak):
+    "Kill the main process at these moments, one run after the other. Then the next run ends with the same files."
+    for moment in [*MOMENTS, *(random.uniform(.2, 4) for _ in range(30*soak))]:
         process = start('--workers', '1')
-        wait_for(process, pattern)
+        if isinstance(moment, str): wait_for(process, moment)
+        else: time.sleep(moment)
         workers = worker_processes(process) if process.poll() is None else []
         process.kill()
         process.communicate()
-        psutil.wait_procs(workers, timeout=60)
-        assert not any(p.is_running() for p in workers)
+        until(lambda: all(map(has_ended, workers)), 'a worker still runs')
         assert not [*Path('out').rglob('*.part')]
     process = start('--workers', '2')
     assert process.communicate()[1] == '' and process.returncode == 0
@@ -261,7 +269,7 @@ def test_signals(place, number):
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
     out, err = process.communicate()
     assert (process.returncode, err) == (128 + number, '')
-    assert not any(p.is_running() for p in workers) and not [*Path('out').rglob('*.part')]
+    assert all(map(has_ended, workers)) and not [*Path('out').rglob('*.part')]
     rows = {Path(row['source']).name: row['state'] for row in json.loads(Path('all.json').read_text())}
     assert len(rows) == 4 and 'stopped' in rows.values()
     assert states(batch('talks', 'out'))['2023/a.mp4'] == 'skipped'
@@ -307,6 +315,32 @@ def test_loop_is_left_early(place):
     for job in batch('talks', 'out', workers=2): break
     assert job.state == 'done' and not [*Path('out').rglob('*.part')]
     assert not [p for p in psutil.Process().children() if 'spawn_main' in ' '.join(p.cmdline())]
+
+
+SLEEP = """
+import time
+from bgblur.io.workers import Workers
+
+if __name__ == '__main__':
+    with Workers() as workers:
+        workers.submit('sleep', time.sleep, 1000)
+        while not workers.workers[0].is_ready: workers.wait()
+        print(workers.workers[0].process.pid, flush=True)
+        workers.wait()
+"""
+
+
+def test_worker_ends_with_its_main_process(place):
+    "A worker ignores Ctrl-C, but ends if its main process is gone, also in the middle of a task."
+    Path('sleep.py').write_text(SLEEP)
+    main = subprocess.Popen([sys.executable, 'sleep.py'], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    worker = psutil.Process(int(main.stdout.readline()))
+    worker.send_signal(signal.SIGINT)
+    time.sleep(.5)
+    assert not has_ended(worker)
+    main.kill()
+    until(lambda: has_ended(worker), 'the worker still runs')
+    assert main.communicate()[1] == ''
 
 
 def test_script_without_main(place):

@@ -40,14 +40,11 @@ def _outcome(function, args):
         return 'crashed',as_sentence(e)
 
 # %% ../../nbs/io/workers.ipynb #792bc853
-def _stop(*_):
-    "Remove the partial files of this worker, and end it immediately."
+def _end_with_parent():
+    "Wait for the end of the main process. Then remove the partial files of this worker, and end it immediately."
+    multiprocessing.parent_process().join()
     with suppress(Exception): remove_partial()
     os._exit(1)
-
-def _stop_with_parent():
-    multiprocessing.parent_process().join()
-    _stop()
 
 def _limit_memory(n):
     import resource
@@ -58,9 +55,9 @@ def _serve(pipe, threads, memory):
     "Do the tasks that come through `pipe` until it closes."
     global _pipe
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if sys.platform != 'win32': signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    Thread(target=_stop_with_parent, daemon=True).start()
+    Thread(target=_end_with_parent, daemon=True).start()
     if threads: os.environ['BGBLUR_THREADS'] = str(threads)
     if memory: _limit_memory(memory)
     _pipe = pipe
@@ -202,7 +199,7 @@ def _replace(self:Workers, worker):
 # %% ../../nbs/io/workers.ipynb #cd8987ee
 @patch
 def __exit__(self:Workers, *_):
-    "End all workers. One that is busy stops and removes its partial file."
+    "End all workers. One that is busy is stopped, and its partial file remains: see `remove_abandoned`."
     for w in self.workers:
         if w.job is not None: w.process.terminate()
     for w in self.workers: w.end()
