@@ -65,9 +65,10 @@ def _serve(pipe, threads, memory):
     what = ''
     # after an unexpected error nothing is certain, so a new worker takes over
     while what != 'crashed':
-        try: what,value = _outcome(*pipe.recv())
-        except EOFError: return
-        pipe.send((what, value))
+        try:
+            what,value = _outcome(*pipe.recv())
+            pipe.send((what, value))
+        except (EOFError, OSError): return      # the main process has ended
 
 # %% ../../nbs/io/workers.ipynb #6a0cea4c
 _context = multiprocessing.get_context('spawn')
