@@ -453,10 +453,11 @@ class FunctionBlurrer(BaseBlurrer):
         return self.function(over_black(frame) if has_alpha else frame, time)
 
 def as_blurrer(
-    blurrer=None,               # `BaseBlurrer`, or function of `(frame, seconds)`; None: `Blurrer()`
+    blurrer=None,               # `BaseBlurrer`, or function of `(frame, seconds)`; None: a `Blurrer` of this quality
+    quality='good',             # 'fast', 'good', 'best', or a `Quality`
 ) -> BaseBlurrer:
     "Return a `BaseBlurrer`. Raises `BgblurError` if it is something else."
-    if blurrer is None: return Blurrer()
+    if blurrer is None: return Blurrer(quality=quality)
     if isinstance(blurrer, BaseBlurrer): return blurrer
     if callable(blurrer) and accepts(blurrer, 2): return FunctionBlurrer(blurrer)
     raise BgblurError(f'blurrer must be a Blurrer, or a function of (frame, seconds), got {blurrer!r}.')

@@ -253,13 +253,13 @@ def _load_image(src):
 def blur_image(
     src,                    # image file
     dst,                    # file to write
-    blurrer=None,           # a `Blurrer`, or a function of `(frame, seconds)`; None: `Blurrer()`
+    blurrer=None,           # a `Blurrer`, or a function of `(frame, seconds)`; None: `Blurrer(quality='best')`
     overwrite:bool=False,   # replace `dst` if it exists?
     transparent:bool=False, # write the person without background?
 ) -> BlurredImage:          # `dst`, with `notes`
     "Blur the background of an image. Raises `VideoError`; then nothing is written."
     src,kind = check_source(src),Path(dst).suffix.lower()
-    still,blurrer = _load_image(src),as_blurrer(blurrer)
+    still,blurrer = _load_image(src),as_blurrer(blurrer, 'best')
     blurrer.reset()
     if transparent and kind in IMAGES and kind not in ALPHA_IMAGES:
         raise VideoError(f'{dst} cannot store transparency: use {" or ".join(ALPHA_IMAGES)}.')

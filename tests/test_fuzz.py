@@ -368,7 +368,7 @@ probabilities = st.tuples(side, side).flatmap(lambda s: st.lists(made(Alpha, s),
 def test_functions_of_matte(pair, share, px):
     p, last = pair
     for out in (pure(fill_holes, p), pure(fill_holes, p, share), pure(remove_small_components, p), pure(remove_small_components, p, share, last),
-                pure(matte.feather, p, px), pure(matte.stretch, p)): is_alpha(out, p.shape)
+                pure(matte.feather, p, px), pure(matte.stretch, p), pure(matte.settle, p)): is_alpha(out, p.shape)
     x, y, w, h = pure(people_box, p)
     assert 0 <= x < x + w <= p.shape[1] and 0 <= y < y + h <= p.shape[0]
 
@@ -385,7 +385,8 @@ def test_refine(scene):
 def test_temporal_average(distances, data):
     grey, (p, *others) = data.draw(same_size(Image)), data.draw(same_size(*[Alpha]*(1 + len(distances)), shape=st.just((9, 12))))
     greys = [np.random.default_rng(i).integers(0, 256, p.shape).astype(np.uint8) for i in range(1 + len(distances))]
-    is_alpha(pure(lambda p, *qs: matte.temporal_average((greys[0], p), list(zip(distances, greys[1:], qs))), p, *others), p.shape)
+    flows = [np.random.default_rng(i).normal(0, 9, (*p.shape, 2)).astype(np.float32) for i in range(len(distances))]
+    is_alpha(pure(lambda p, *qs: matte.temporal_average((greys[0], p), list(zip(distances, greys[1:], qs, flows))), p, *others), p.shape)
 
 
 two_sizes = st.lists(shapes, min_size=2, max_size=2)

@@ -46,7 +46,7 @@ def crop_for(
     p,              # probability, float32 `(h,w)` in [0,1]
     box,            # present crop: x, y, width and height in `p`
     share=.1,       # smallest component to count as a person, see `remove_small_components`
-    slack=1.6,      # how much larger than needed the crop may be, in area
+    slack=1.25,     # how much larger than needed the crop may be, in area
 ) -> tuple:         # x, y, width and height in `p`
     "Return the crop for `p`: the present one if it still fits."
     people = remove_small_components(p, share)
@@ -140,12 +140,18 @@ def _run_on(self:Attention, frames, box):
 def whole(self:Attention): return 0,0,*self.size
 
 @patch
+def _kept(self:Attention, p):
+    "Return `p` without what the second opinion has removed: an object needs no place in the crop."
+    removed = None if self.opinion is None else self.opinion.removed
+    return p if removed is None or removed.shape != p.shape else p*(1 - removed)
+
+@patch
 def _run_whole(self:Attention, frame, time):
     "Return the probability of the whole frame, and choose the crop."
     p, = self._run_on([frame], self.whole)
     self.full_at = time
     both = p if self.crop_p is None else np.maximum(p, self.crop_p)
-    self.box = crop_for(both, self.box or self.whole, SHARE[self.people])
+    self.box = crop_for(self._kept(both), self.box or self.whole, SHARE[self.people])
     return p
 
 @patch
@@ -160,7 +166,7 @@ def _cropped(self:Attention, frame, time):
     self.crop_p = None
     if self._crop_is_valid(frame, time):
         self.crop_p, = self._run_on([frame], self.box)
-        if not leaves_crop(self.crop_p, self.box): return self.crop_p
+        if not leaves_crop(self._kept(self.crop_p), self.box): return self.crop_p
     if (size := small_size(*frame.shape[:2], self.side)) != self.size: self.size,self.box = size,None
     p = self._run_whole(frame, time)
     self.crop_p = p if self.box == self.whole else self._run_on([frame], self.box)[0]
@@ -176,7 +182,7 @@ def _first(self:Attention, frames, times):
     while n := len(frames) - len(out):
         rest = list(zip(frames[-n:], times[-n:]))
         ps = self._run_on([f for f,_ in takewhile(lambda x: self._crop_is_valid(*x), rest)], self.box)
-        inside = list(takewhile(lambda p: not leaves_crop(p, self.box), ps))
+        inside = list(takewhile(lambda p: not leaves_crop(self._kept(p), self.box), ps))
         out += inside
         if len(inside) < n: out.append(self._cropped(*rest[len(inside)]))
     return out

@@ -21,17 +21,16 @@ class Quality:
     mirrored:tuple = ()          # the same for the mirrored frame
     opinion:float|None = 0.      # seconds between two runs of the second model; 0: beside each run of the first; None: never
     opinion_side:int = 256       # side of the second model's input
-    weight:float = .2            # of the second model where both find a person, 0 to 1
+    weight:float = .4            # of the second model where the first one is unsure, 0 to 1
     matte_height:int = 480       # alpha is computed on fewer lines than this, see `matte_size`
     matte:dict = field(default_factory=dict)     # arguments of `Matte`
 
 # %% ../../nbs/core/quality.ipynb #4ff6422f
 #: the recipes by name
 QUALITIES = {q.name: q for q in (
-    Quality('fast', opinion=.5, opinion_side=192, weight=0., matte=dict(hold_seconds=.6, lookahead=2, side=120, crisp=0.)),
-    Quality('good', looks=(384,), mirrored=(384,), matte=dict(hold_seconds=.3, lookahead=3, side=160, crisp=0.)),
-    Quality('best', looks=(336, 384), mirrored=(336, 384), weight=.25, matte_height=600,
-            matte=dict(hold_seconds=.3, lookahead=4, side=192, crisp=.03)))}
+    Quality('fast', opinion=1., weight=0., matte=dict(hold_seconds=.6, lookahead=2, side=120)),
+    Quality('good', looks=(336,), mirrored=(384,)),
+    Quality('best', looks=(336, 384), mirrored=(384,), opinion_side=288, weight=.5, matte_height=600, matte=dict(lookahead=5)))}
 
 # %% ../../nbs/core/quality.ipynb #6b4a3cac
 def as_quality(

