@@ -5,7 +5,7 @@
     blur_video('me.mp4', 'me-blurred.mp4')     # a clip, with its sound, resolution and timing
     blurred = Blurrer()(frame)                 # one BGR uint8 frame of your own program
 
-Also here: `blur_image` for an image, `explore` for a control for every parameter, `live` for a webcam in a notebook. The parts of
+Also here: `blur_image` for an image, `batch` for many files, `explore` for a control for every parameter, `live` for a webcam in a notebook. The parts of
 a `Blurrer` are `Matte`, `load_segmenter` and `background_from`; own parts are functions, or subclasses of `Segmenter`, `BaseMatte`
 and `Background` (see `help(Blurrer)`):
 
@@ -25,7 +25,7 @@ __version__ = "0.1.0"
 #: public name: the module that defines it
 EXPORTS = {'Background': 'background', 'BaseMatte': 'matte', 'Blurrer': 'pipeline', 'Matte': 'matte', 'Segmenter': 'predict',
            'background_from': 'background', 'blur_image': 'video', 'blur_video': 'video', 'explore': 'explore', 'live': 'live',
-           'load_segmenter': 'predict', 'as_quality': 'core.quality'}
+           'load_segmenter': 'predict', 'as_quality': 'core.quality', 'batch': 'batch'}
 
 # only what is installed: help() and a star import load every name
 __all__ = [name for name in EXPORTS if name != 'explore' or find_spec('anywidget')]
@@ -40,7 +40,7 @@ def __dir__(): return sorted({*globals(), *__all__})
 
 
 class _Package(ModuleType):
-    "Python sets a loaded submodule as an attribute of its package. Here `explore` and `live` stay the functions."
+    "Python sets a loaded submodule as an attribute of its package. Here `batch`, `explore` and `live` stay the functions."
     def __setattr__(self, name, value):
         if not (name in EXPORTS and isinstance(value, ModuleType)): super().__setattr__(name, value)
 

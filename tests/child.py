@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from bgblur import cli, matte, video  # noqa: F401
+from bgblur.batch import process as batch_process
 from bgblur.io.files import VideoError
 from bgblur.pipeline import BaseBlurrer
 
@@ -87,6 +88,26 @@ def api(dst, fault=None, **options):
     except VideoError as e:
         print(e)
         sys.exit(2)
+
+
+# -- a worker of bgblur batch ------------------------------------------------------------------------------------
+
+def crash_once(number, frame, pair, *args):
+    "Do what a worker does, but send it a signal at a frame of the clip bad.mp4. Do that only once: while the file `crash` exists."
+    if pair.src.name == 'bad.mp4' and Path('crash').exists():
+        Path('crash').unlink()
+        at_frame(frame, os.kill, os.getpid(), number)
+    return batch_process(pair, *args)
+
+
+def crash_always(pair, *args):
+    if pair.src.name == 'bad.mp4': at_frame(3, os.kill, os.getpid(), signal.SIGSEGV)
+    return batch_process(pair, *args)
+
+
+def use_memory(pair, *args):
+    if pair.src.name == 'bad.mp4': np.ones(2**29)
+    return batch_process(pair, *args)
 
 
 # -- faults ------------------------------------------------------------------------------------------------

@@ -6,14 +6,17 @@
 __all__ = ['PlainGroup', 'PlainCommand', 'examples', 'flag', 'typed', 'with_settings']
 
 # %% ../../nbs/core/options.ipynb #7e56b396
+import re
 from functools import wraps
 from inspect import Parameter, signature
+from pathlib import Path
 from typing import Annotated, Literal, Optional
 
 import typer
 import typer.core
 
 from .docs import explain_module
+from .presets import load_preset, save_preset as write_preset
 from .settings import Choices, declared, shared_values
 
 # %% ../../nbs/core/options.ipynb #fa2f5e66
@@ -24,7 +27,7 @@ class _PlainHelp:
         if option: option.metavar = ''
         return option
 
-    def collect_usage_pieces(self, ctx): return [piece.strip('{}') for piece in super().collect_usage_pieces(ctx)]
+    def collect_usage_pieces(self, ctx): return [re.sub('[{}]', '', piece) for piece in super().collect_usage_pieces(ctx)]
 
 class PlainGroup(_PlainHelp, typer.core.TyperGroup): "A group of commands with a plain `--help`."
 class PlainCommand(_PlainHelp, typer.core.TyperCommand): "A command with a plain `--help`."
@@ -83,21 +86,44 @@ def _options(kinds):
                    for name,f in declared(k).items() if owners[name][0] is k] for k in kinds}
     return options,shared
 
+# %% ../../nbs/core/options.ipynb #9cbf0cdc
+def _preset_values(path, kinds):
+    "Return the values of the preset `path` that differ from their defaults, by kind. Without a path, there are none."
+    return {type(c): c.changed() for c in (load_preset(path) if path else ()) if type(c) in kinds}
+
+def _named_texts(name, preset):
+    "Return the values of the field `name` in `preset`, as texts such as 'file=small'."
+    return [f"{declared(kind)[name].metadata['of']}={found[name]}" for kind,found in preset.items() if name in found]
+
+def _preset_options(kinds, shared):
+    "Return the options `--preset-file` and `--save-preset` of a command, as parameters of a function."
+    def use(ctx:typer.Context, path:Optional[Path]):
+        ctx.default_map = {name: v for found in _preset_values(path, kinds).values() for name,v in found.items() if name not in shared}
+        return path
+    options = {'preset_file': typed(Optional[Path], metavar='FILE', help='Take the options from this file, unless given here.', callback=use, is_eager=True),
+               'save_preset': typed(Optional[Path], metavar='FILE', help='Save these options to a file for --preset-file.')}
+    return [Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=info) for name,info in options.items()]
+
 # %% ../../nbs/core/options.ipynb #10587288
 def with_settings(
     f,      # a command; the defaults of some parameters are `Settings()` or `Encoding()`
 ):          # the same command with one option per field of these
-    "Replace each parameter whose default is a `Choices` by one option per field. Fields of the same name share one."
+    """Replace each parameter whose default is a `Choices` by one option per field. Fields of the same name share one.
+    Add the options for presets at the end."""
     params = {p.name: p.replace(kind=Parameter.KEYWORD_ONLY) for p in signature(f).parameters.values()}
     kinds = {name: type(p.default) for name,p in params.items() if isinstance(p.default, Choices)}
     options,shared = _options([*kinds.values()])
     @wraps(f)
-    def command(**args):
-        common = {name: dict(zip(ks, shared_values(name, ks, args.pop(name) or ()))) for name,ks in shared.items()}
+    def command(preset_file=None, save_preset=None, **args):
+        preset = _preset_values(preset_file, kinds.values())
+        common = {name: dict(zip(ks, shared_values(name, ks, [*_named_texts(name, preset), *(args.pop(name) or ())])))
+                  for name,ks in shared.items()}
         made = {name: kind(**{field: common[field][kind] if field in common else args.pop(field) for field in declared(kind)})
                 for name,kind in kinds.items()}
+        if save_preset: write_preset(save_preset, *made.values())
         return f(**made, **args)
     parameters = [q for name,p in params.items() for q in (options[kinds[name]] if name in kinds else [p])]
+    parameters += _preset_options([*kinds.values()], shared)
     command.__signature__ = signature(f).replace(parameters=parameters)
     return command
 
