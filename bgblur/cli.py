@@ -32,7 +32,7 @@ from .core.options import PlainCommand, PlainGroup, examples, flag, typed, with_
 from .core.settings import DEFAULT_QUALITY, Encoding, Settings
 
 # %% ../nbs/11_cli.ipynb #fa10b158
-app = typer.Typer(cls=PlainGroup, help='Blur or replace the background of webcam video.', no_args_is_help=True, add_completion=False,
+app = typer.Typer(cls=PlainGroup, help='Blur or replace the background of webcam video.', no_args_is_help=True,
                   pretty_exceptions_enable=False, rich_markup_mode=None, context_settings={'help_option_names': ['-h', '--help']},
                   epilog=examples({'video me.mp4': 'write me-blurred.mp4', 'live': 'webcam to window',
                                     'video --help': 'all options of a command'}))
