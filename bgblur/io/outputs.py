@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['MATTE_FORMATS', 'grey_alpha', 'MatteWriter', 'MatteMovWriter', 'LosslessMatteWriter', 'SequenceWriter',
            'MatteSequenceWriter', 'y4m_header', 'Y4mWriter', 'NoWriter', 'writer_for', 'check_result', 'check_matte',
-           'open_writers']
+           'removed_on_error', 'open_writers']
 
-# %% ../../nbs/io/outputs.ipynb #512ff4be
+# %% ../../nbs/io/outputs.ipynb #9e8b200b
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from os.path import lexists, realpath
@@ -28,7 +28,7 @@ from .reader import VideoReader
 from .sequence import atomic_sequence, check_sequence_destination, image_path, is_sequence
 from .writer import ALPHA_FORMATS, FORMATS, BaseWriter, PngWriter, VideoWriter, check_alpha_destination, not_storable
 
-# %% ../../nbs/io/outputs.ipynb #42654a78
+# %% ../../nbs/io/outputs.ipynb #42359fc5
 def grey_alpha(
     alpha:np.ndarray,           # float32 `(h,w)` in [0,1], of any size
     frame,                      # the `Frame` it belongs to
@@ -37,7 +37,7 @@ def grey_alpha(
     full = cv2.resize(alpha, frame.shape[1::-1])
     return cv2.convertScaleAbs(full if frame.opacity is None else full*frame.opacity, alpha=255)
 
-# %% ../../nbs/io/outputs.ipynb #d1f0f55f
+# %% ../../nbs/io/outputs.ipynb #0cffea4c
 class MatteWriter(VideoWriter):
     "Write alpha as a grey H.264 video in full range, with the times of a `VideoReader`."
     codecs,title,codec = (),'A matte','libx264'
@@ -66,7 +66,7 @@ class MatteMovWriter(MatteWriter):
     "Write the same into a MOV."
     container = 'mov'
 
-# %% ../../nbs/io/outputs.ipynb #309801e1
+# %% ../../nbs/io/outputs.ipynb #272d2357
 def _even(img): return cv2.copyMakeBorder(img, 0, img.shape[0] % 2, 0, img.shape[1] % 2, cv2.BORDER_REPLICATE)
 
 def _fit(grey, like, reader, result):
@@ -80,7 +80,7 @@ def _as_data(frame):
     frame.color_range,frame.colorspace,frame.color_primaries,frame.color_trc = 2,1,1,1
     return frame
 
-# %% ../../nbs/io/outputs.ipynb #9183ff91
+# %% ../../nbs/io/outputs.ipynb #d01c2ce9
 class LosslessMatteWriter(MatteWriter):
     "Write alpha without loss, as grey FFV1 in Matroska."
     container,codec,pix_fmt = 'matroska','ffv1','gray'
@@ -98,7 +98,7 @@ class LosslessMatteWriter(MatteWriter):
         frame.pts,frame.time_base = like.pts,like.time_base
         return _as_data(frame)
 
-# %% ../../nbs/io/outputs.ipynb #83081b3e
+# %% ../../nbs/io/outputs.ipynb #58d25b50
 class SequenceWriter(PngWriter):
     "Write frames as numbered images."
     title = 'An image'
@@ -145,7 +145,7 @@ class MatteSequenceWriter(SequenceWriter):
         "Write the next image."
         super().write(_fit(grey, like, self.reader, self.result), like)
 
-# %% ../../nbs/io/outputs.ipynb #a7a7012d
+# %% ../../nbs/io/outputs.ipynb #1810adfe
 def y4m_header(
     frame:av.VideoFrame,    # first frame, YUV 4:2:0 of 8 bits
     rate:Fraction,          # frames per second
@@ -157,7 +157,7 @@ def y4m_header(
     facts = f'W{frame.width} H{frame.height} F{rate.numerator}:{rate.denominator} Ip A{w}:{h} C420mpeg2 XYSCSS=420MPEG2'
     return f'YUV4MPEG2 {facts} XCOLORRANGE={span}\n'.encode()
 
-# %% ../../nbs/io/outputs.ipynb #50e76398
+# %% ../../nbs/io/outputs.ipynb #2833d7ce
 class Y4mWriter(BaseWriter):
     "Write raw frames, YUV 4:2:0 with a constant rate, into an open file."
     codecs,pix_fmt = (),'yuv420p'
@@ -185,7 +185,7 @@ class Y4mWriter(BaseWriter):
         self._put(data, missing)
         self.n_repeated += missing
 
-# %% ../../nbs/io/outputs.ipynb #167e15c8
+# %% ../../nbs/io/outputs.ipynb #be709d0a
 @patch
 def _to_frame(self:Y4mWriter, img, like):
     # the stream names no standard for its colours, so players assume one
@@ -215,7 +215,7 @@ def close(self:Y4mWriter):
     moved = [f'{n} frames were {what}' for n,what in ((self.n_repeated, 'repeated'), (self.n_left_out, 'left out')) if n]
     if moved: self.notes.append(f"{' and '.join(moved)}, because raw video has a constant frame rate")
 
-# %% ../../nbs/io/outputs.ipynb #e3592d11
+# %% ../../nbs/io/outputs.ipynb #e85fac46
 class NoWriter(BaseWriter):
     "Write nothing: in place of a result, where only the matte is wanted."
     codecs = ()
@@ -246,7 +246,7 @@ def writer_for(
 
 def _is_pipe(dst): return isinstance(dst, Pipe) or str(dst) == '-'
 
-# %% ../../nbs/io/outputs.ipynb #80b88572
+# %% ../../nbs/io/outputs.ipynb #88501ad0
 def check_result(
     src:Path,           # the source, as `check_clip` returns it
     dst,                # file, folder, sequence or '-' to write; None: no result
@@ -276,7 +276,7 @@ def check_matte(
         raise VideoError(f"The matte {matte} has an unsupported ending: use {', '.join(MATTE_FORMATS)} or a pattern such as matte_%06d.png.")
     return check_destination(src, matte, MATTE_FORMATS, overwrite)
 
-# %% ../../nbs/io/outputs.ipynb #f15cd901
+# %% ../../nbs/io/outputs.ipynb #883863f5
 def _atomic(dst, overwrite):
     "Return the block in which a result is written."
     if isinstance(dst, Pipe): return open_stdout()
@@ -284,8 +284,10 @@ def _atomic(dst, overwrite):
     return (atomic_file if dst.suffix else atomic_folder)(dst, overwrite)
 
 @contextmanager
-def _removed_on_error(path):
-    "Remove the new file `path` if the block fails."
+def removed_on_error(
+    path:Path,              # file that may appear in the block
+):
+    "Remove the file `path` again if the block fails, unless it existed before."
     existed = lexists(path)
     try: yield
     except BaseException:
@@ -305,7 +307,7 @@ def open_writers(
     "Open the writers of result and matte; in the end, their files appear. Raises `VideoError` if that fails."
     made = writer_for(dst, transparent)
     with ExitStack() as stack:
-        if matte and not is_sequence(matte): stack.enter_context(_removed_on_error(matte))
+        if matte and not is_sequence(matte): stack.enter_context(removed_on_error(matte))
         tmp = None if dst is None else stack.enter_context(_atomic(dst, overwrite))
         writer,of_matte = made(tmp, reader, encoding),None
         if matte:
@@ -313,5 +315,5 @@ def open_writers(
             of_matte = kind(stack.enter_context(_atomic(matte, overwrite)), reader, made)
         yield writer,of_matte
 
-# %% ../../nbs/io/outputs.ipynb #aaff4931
+# %% ../../nbs/io/outputs.ipynb #fa970083
 explain_module(__name__)
