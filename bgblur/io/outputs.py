@@ -7,7 +7,7 @@ __all__ = ['MATTE_FORMATS', 'grey_alpha', 'MatteWriter', 'MatteMovWriter', 'Loss
            'MatteSequenceWriter', 'y4m_header', 'Y4mWriter', 'NoWriter', 'writer_for', 'check_result', 'check_matte',
            'removed_on_error', 'open_writers']
 
-# %% ../../nbs/io/outputs.ipynb #9e8b200b
+# %% ../../nbs/io/outputs.ipynb #be2d5811
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from os.path import lexists, realpath
@@ -28,7 +28,7 @@ from .reader import VideoReader
 from .sequence import atomic_sequence, check_sequence_destination, image_path, is_sequence
 from .writer import ALPHA_FORMATS, FORMATS, BaseWriter, PngWriter, VideoWriter, check_alpha_destination, not_storable
 
-# %% ../../nbs/io/outputs.ipynb #42359fc5
+# %% ../../nbs/io/outputs.ipynb #72cbf2c6
 def grey_alpha(
     alpha:np.ndarray,           # float32 `(h,w)` in [0,1], of any size
     frame,                      # the `Frame` it belongs to
@@ -37,7 +37,7 @@ def grey_alpha(
     full = cv2.resize(alpha, frame.shape[1::-1])
     return cv2.convertScaleAbs(full if frame.opacity is None else full*frame.opacity, alpha=255)
 
-# %% ../../nbs/io/outputs.ipynb #0cffea4c
+# %% ../../nbs/io/outputs.ipynb #c148871a
 class MatteWriter(VideoWriter):
     "Write alpha as a grey H.264 video in full range, with the times of a `VideoReader`."
     codecs,title,codec = (),'A matte','libx264'
@@ -66,7 +66,7 @@ class MatteMovWriter(MatteWriter):
     "Write the same into a MOV."
     container = 'mov'
 
-# %% ../../nbs/io/outputs.ipynb #272d2357
+# %% ../../nbs/io/outputs.ipynb #3576b6f2
 def _even(img): return cv2.copyMakeBorder(img, 0, img.shape[0] % 2, 0, img.shape[1] % 2, cv2.BORDER_REPLICATE)
 
 def _fit(grey, like, reader, result):
@@ -80,7 +80,7 @@ def _as_data(frame):
     frame.color_range,frame.colorspace,frame.color_primaries,frame.color_trc = 2,1,1,1
     return frame
 
-# %% ../../nbs/io/outputs.ipynb #d01c2ce9
+# %% ../../nbs/io/outputs.ipynb #57abaeaf
 class LosslessMatteWriter(MatteWriter):
     "Write alpha without loss, as grey FFV1 in Matroska."
     container,codec,pix_fmt = 'matroska','ffv1','gray'
@@ -98,11 +98,10 @@ class LosslessMatteWriter(MatteWriter):
         frame.pts,frame.time_base = like.pts,like.time_base
         return _as_data(frame)
 
-# %% ../../nbs/io/outputs.ipynb #58d25b50
+# %% ../../nbs/io/outputs.ipynb #fef232d0
 class SequenceWriter(PngWriter):
     "Write frames as numbered images."
     title = 'An image'
-    n_uneven = 0
 
     def __init__(self,
         path,                           # pattern such as `frame_%06d.png`
@@ -110,7 +109,7 @@ class SequenceWriter(PngWriter):
         encoding:Encoding=Encoding(),   # only the default is allowed
     ):
         super().__init__(path, reader, encoding)
-        self.reader = reader
+        self.reader,self.last_time,self.gaps = reader,None,set()
 
     def _image_path(self, like):
         return image_path(self.path, self.reader.number_of(like) if self.reader.sequence else self.n + 1)
@@ -120,13 +119,14 @@ class SequenceWriter(PngWriter):
         like:av.VideoFrame,             # the frame of the source it was made from
     ):
         "Write the next image."
-        self.start = like.time if self.n == 0 else self.start
-        # a constant rate would show it more than a frame too early or too late
-        self.n_uneven += abs((like.time - self.start)*float(self.reader.rate) - self.n) > 1.5
+        # the times between frames, in ms
+        if self.n: self.gaps.add(round(1000*(like.time - self.last_time)))
+        self.last_time = like.time
         super().write(img.bgr() if isinstance(img, YuvFrame) else img, like)
 
     def close(self):
-        if self.n_uneven: self.notes.append('the frames of the source are not evenly spaced, which is lost: images store no times')
+        if self.gaps and max(self.gaps) > 1.5*min(self.gaps):
+            self.notes.append('the frames of the source are not evenly spaced, which is lost: images store no times')
 
 class MatteSequenceWriter(SequenceWriter):
     "Write alpha as numbered grey images."
@@ -145,7 +145,7 @@ class MatteSequenceWriter(SequenceWriter):
         "Write the next image."
         super().write(_fit(grey, like, self.reader, self.result), like)
 
-# %% ../../nbs/io/outputs.ipynb #1810adfe
+# %% ../../nbs/io/outputs.ipynb #1a7bef1a
 def y4m_header(
     frame:av.VideoFrame,    # first frame, YUV 4:2:0 of 8 bits
     rate:Fraction,          # frames per second
@@ -157,7 +157,7 @@ def y4m_header(
     facts = f'W{frame.width} H{frame.height} F{rate.numerator}:{rate.denominator} Ip A{w}:{h} C420mpeg2 XYSCSS=420MPEG2'
     return f'YUV4MPEG2 {facts} XCOLORRANGE={span}\n'.encode()
 
-# %% ../../nbs/io/outputs.ipynb #2833d7ce
+# %% ../../nbs/io/outputs.ipynb #87416159
 class Y4mWriter(BaseWriter):
     "Write raw frames, YUV 4:2:0 with a constant rate, into an open file."
     codecs,pix_fmt = (),'yuv420p'
@@ -185,7 +185,7 @@ class Y4mWriter(BaseWriter):
         self._put(data, missing)
         self.n_repeated += missing
 
-# %% ../../nbs/io/outputs.ipynb #be709d0a
+# %% ../../nbs/io/outputs.ipynb #cd4615c5
 @patch
 def _to_frame(self:Y4mWriter, img, like):
     # the stream names no standard for its colours, so players assume one
@@ -215,7 +215,7 @@ def close(self:Y4mWriter):
     moved = [f'{n} frames were {what}' for n,what in ((self.n_repeated, 'repeated'), (self.n_left_out, 'left out')) if n]
     if moved: self.notes.append(f"{' and '.join(moved)}, because raw video has a constant frame rate")
 
-# %% ../../nbs/io/outputs.ipynb #e85fac46
+# %% ../../nbs/io/outputs.ipynb #c5e2a507
 class NoWriter(BaseWriter):
     "Write nothing: in place of a result, where only the matte is wanted."
     codecs = ()
@@ -246,7 +246,7 @@ def writer_for(
 
 def _is_pipe(dst): return isinstance(dst, Pipe) or str(dst) == '-'
 
-# %% ../../nbs/io/outputs.ipynb #88501ad0
+# %% ../../nbs/io/outputs.ipynb #ff13bfa0
 def check_result(
     src:Path,           # the source, as `check_clip` returns it
     dst,                # file, folder, sequence or '-' to write; None: no result
@@ -258,7 +258,10 @@ def check_result(
     if _is_pipe(dst):
         if transparent: raise VideoError('Raw video on standard output cannot store transparency: name a file, or choose a colour as background.')
         return check_stdout()
-    if is_sequence(dst): return check_sequence_destination(src, dst, ALPHA_IMAGES if transparent else IMAGES, overwrite)
+    if is_sequence(dst):
+        if transparent and Path(dst).suffix.lower() not in ALPHA_IMAGES:
+            raise VideoError(f'{dst} cannot store transparency: use {" or ".join(ALPHA_IMAGES)}.')
+        return check_sequence_destination(src, dst, IMAGES, overwrite)
     return check_alpha_destination(src, dst, overwrite) if transparent else check_destination(src, dst, FORMATS, overwrite)
 
 def check_matte(
@@ -276,7 +279,7 @@ def check_matte(
         raise VideoError(f"The matte {matte} has an unsupported ending: use {', '.join(MATTE_FORMATS)} or a pattern such as matte_%06d.png.")
     return check_destination(src, matte, MATTE_FORMATS, overwrite)
 
-# %% ../../nbs/io/outputs.ipynb #883863f5
+# %% ../../nbs/io/outputs.ipynb #3137ab9d
 def _atomic(dst, overwrite):
     "Return the block in which a result is written."
     if isinstance(dst, Pipe): return open_stdout()
@@ -315,5 +318,5 @@ def open_writers(
             of_matte = kind(stack.enter_context(_atomic(matte, overwrite)), reader, made)
         yield writer,of_matte
 
-# %% ../../nbs/io/outputs.ipynb #fa970083
+# %% ../../nbs/io/outputs.ipynb #a48de322
 explain_module(__name__)

@@ -6,7 +6,7 @@
 __all__ = ['is_sequence', 'image_path', 'sequence_stem', 'numbers_of', 'Sequence', 'find_sequence', 'check_clip',
            'check_sequence_destination', 'atomic_sequence']
 
-# %% ../../nbs/io/sequence.ipynb #aca98e09
+# %% ../../nbs/io/sequence.ipynb #7a8b68bd
 import os
 import re
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from ..core.docs import explain_module
 from .files import VideoError, as_video_error, atomic_files, check_source, remove_abandoned
 from .image import ALPHA_IMAGES, IMAGES
 
-# %% ../../nbs/io/sequence.ipynb #15cb04ff
+# %% ../../nbs/io/sequence.ipynb #b2105d78
 _PATTERN = re.compile(r'((?:[^%]|%%)*)%(?:0(\d{1,2}))?d((?:[^%]|%%)*)', re.S)
 
 def is_sequence(
@@ -34,7 +34,7 @@ def image_path(
     "Return the path of one image of a sequence."
     return pattern.with_name(pattern.name % n)
 
-# %% ../../nbs/io/sequence.ipynb #b15d9c89
+# %% ../../nbs/io/sequence.ipynb #44e0fa01
 def sequence_stem(
     pattern:Path, # path such as `frame_%06d.png`
 ) -> str:         # such as 'frame'
@@ -42,7 +42,7 @@ def sequence_stem(
     head,_,tail = _PATTERN.fullmatch(pattern.name).groups()
     return (head + tail[:-len(pattern.suffix)]).replace('%%', '%').strip(' ._-') or 'frames'
 
-# %% ../../nbs/io/sequence.ipynb #1f9746cb
+# %% ../../nbs/io/sequence.ipynb #e6265377
 def numbers_of(
     pattern:Path, # path such as `frame_%06d.png`
 ) -> list:        # of int, sorted; empty if no file matches
@@ -52,7 +52,7 @@ def numbers_of(
     found = [int(m[1]) for f in os.listdir(pattern.parent) if (m := name.fullmatch(f)) and pattern.name % int(m[1]) == f]
     return sorted(found)
 
-# %% ../../nbs/io/sequence.ipynb #3fa8786c
+# %% ../../nbs/io/sequence.ipynb #36530846
 @dataclass
 class Sequence:
     "Numbered images up to the first gap."
@@ -73,7 +73,8 @@ class Sequence:
         gap = image_path(self.pattern, self.first + n_read).name
         n_left = self.n - n_read + self.n_behind
         if n_left <= 0: return ''
-        return f"{gap} {'cannot be read' if n_read < self.n else 'is missing'}, so the {n_left} images from there on were left out"
+        left_out = '1 image was' if n_left == 1 else f'{n_left} images were'
+        return f"{gap} {'cannot be read' if n_read < self.n else 'is missing'}, so {left_out} left out"
 
 def find_sequence(
     pattern,          # path such as `frame_%06d.png`
@@ -86,7 +87,7 @@ def find_sequence(
     n = next((i for i,k in enumerate(numbers) if k != numbers[0] + i), len(numbers))
     return Sequence(pattern, numbers[0], n, len(numbers) - n)
 
-# %% ../../nbs/io/sequence.ipynb #2d36518f
+# %% ../../nbs/io/sequence.ipynb #3bea522d
 def check_clip(
     src,              # path of a file or a sequence, or '-'
 ) -> Path:
@@ -94,7 +95,7 @@ def check_clip(
     if isinstance(src, (str, os.PathLike)) and is_sequence(src): return find_sequence(src).pattern
     return check_source(src)
 
-# %% ../../nbs/io/sequence.ipynb #29697271
+# %% ../../nbs/io/sequence.ipynb #8a9c5b6d
 def check_sequence_destination(
     src:Path,         # the source: a file, a sequence or a pipe
     dst,              # path such as `frame_%06d.png`
@@ -125,5 +126,5 @@ def atomic_sequence(
     def old(): return [image_path(dst, n) for n in numbers_of(dst)] if overwrite else []
     with atomic_files(dst, old) as tmp: yield tmp/dst.name
 
-# %% ../../nbs/io/sequence.ipynb #c946cf66
+# %% ../../nbs/io/sequence.ipynb #cd349d86
 explain_module(__name__)
