@@ -48,7 +48,7 @@ def open_container(
         if path.suffix.lower() in IMAGES: raise VideoError(f'{path} is an image, not a video: use `bgblur image`.') from e
         raise VideoError(f'{path} is not a video that FFmpeg can read, or it is incomplete.') from e
 
-# %% ../../nbs/io/reader.ipynb #78a0a2cb
+# %% ../../nbs/io/reader.ipynb #c8ab912a
 def open_sequence(
     sequence,  # `Sequence`
     rate=25,   # frames per second, `Fraction` or number
@@ -202,7 +202,8 @@ def number_of(self:VideoReader,
     frame:av.VideoFrame,   # a frame that this reader has returned
 ) -> int:
     "Return the number of a frame in its sequence."
-    return self.sequence.first + round((frame.pts*frame.time_base + self.start)*self.rate)
+    # the start was rounded by itself, to whole images
+    return self.sequence.first + round(frame.pts*frame.time_base*self.rate) + round(self.start*self.rate)
 
 # %% ../../nbs/io/reader.ipynb #3c87c158
 @patch
