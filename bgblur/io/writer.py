@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['FORMATS', 'ALPHA_FORMATS', 'BaseWriter', 'VideoWriter', 'avi_tick', 'MovWriter', 'MkvWriter', 'WebmWriter',
-           'AviWriter', 'GifWriter', 'ProResWriter', 'Vp9Writer', 'PngWriter', 'check_alpha_destination']
+           'AviWriter', 'GifWriter', 'not_storable', 'ProResWriter', 'Vp9Writer', 'PngWriter',
+           'check_alpha_destination']
 
 # %% ../../nbs/io/writer.ipynb #7d87ae65
 from fractions import Fraction
@@ -31,6 +32,8 @@ from ..core.settings import Encoding
 class BaseWriter:
     "Write frames, and packets of sound and subtitles. Subclasses define `write`."
     audio_name = 'AAC'    # codec of converted sound, for the report
+    makes_square = False  # does it enlarge frames whose pixels are not square?
+    pix_fmt = ''          # FFmpeg's name of the pixel format that it stores
 
     def __init__(self): self.tracks,self.notes = {},[]
 
@@ -72,6 +75,7 @@ class VideoWriter(BaseWriter):
         "Raises `VideoError` if the format cannot store what `encoding` asks for."
         super().__init__()
         self.path,self.reader,self.encoding = path,reader,encoding
+        self.aspect = None if self.makes_square else reader.aspect
         self.out,self.early_packets,self.last_pts,self.first_pts,self.n_bytes,self.source_rate = None,[],None,None,0,None
         if not self.codecs: return refuse_choices(encoding, self.title)
         codec = choose_codec(encoding, self.codecs, self.container)
@@ -105,14 +109,13 @@ def _set_format(self:VideoWriter, frame, transposed):
     ctx.time_base = self._time_base(frame)
     ctx.colorspace,ctx.color_range = frame.colorspace,frame.color_range
     ctx.color_primaries,ctx.color_trc = frame.color_primaries,frame.color_trc
-    # the frames of a GIF are already square
-    if (aspect := self.reader.aspect) and self.container != 'gif': ctx.sample_aspect_ratio = 1/aspect if transposed else aspect
+    if self.aspect: ctx.sample_aspect_ratio = 1/self.aspect if transposed else self.aspect
     # Matroska needs it in its header as well, which we correct at the end
     if self._needs_display_size(): self.stream.metadata['title'] = PLACEHOLDER
 
 @patch
 def _needs_display_size(self:VideoWriter):
-    return self.container in ('matroska', 'webm') and self.reader.aspect not in (None, 0, 1)
+    return self.container in ('matroska', 'webm') and self.aspect not in (None, 0, 1)
 
 # %% ../../nbs/io/writer.ipynb #f44f9b13
 _METADATA = {'title', 'artist', 'album', 'comment', 'description', 'copyright', 'genre', 'date', 'creation_time', 'synopsis'}
@@ -153,6 +156,14 @@ def _copy_timecode(self:VideoWriter):
 
 # %% ../../nbs/io/writer.ipynb #45cab1a2
 @patch
+def _copy_others(self:VideoWriter, out):
+    "Add everything of the source that is not its video."
+    for t in self.reader.tracks: self._add_track(out, t)
+    self._copy_metadata(out)
+    self._copy_timecode()
+    self.notes += left_out([*self.reader.unused(), *self._copy_attachments(out)])
+
+@patch
 def _container_options(self:VideoWriter):
     "Return FFmpeg's options for the container."
     return {'movflags': '+faststart'} if self.container in ('mp4', 'mov') else {}
@@ -163,10 +174,7 @@ def _open(self:VideoWriter, frame, transposed):
     out = av.open(f'file:{self.path}', 'w', format=self.container, options=self._container_options())
     self.stream = out.add_stream(self.codec, rate=self._rate(), options=self.options)
     self._set_format(frame, transposed)
-    for t in self.reader.tracks: self._add_track(out, t)
-    self._copy_metadata(out)
-    self._copy_timecode()
-    self.notes += left_out([*self.reader.unused(), *self._copy_attachments(out)])
+    self._copy_others(out)
     out.start_encoding()
     normal_priority()
     self.out,self.durations = out,{}
@@ -296,12 +304,11 @@ def _palette_graph(frame):
 class GifWriter(VideoWriter):
     "Write an animated GIF without sound. Its times are in hundredths of a second."
     container,codecs,title,codec,pix_fmt,graph = 'gif',(),'GIF','gif','pal8',None
-    n_left_out = 0
+    n_left_out,makes_square = 0,True      # browsers ignore the shape of a pixel
 
     def _time_base(self, frame): return Fraction(1, 100)
 
     def _to_frame(self, img, like):
-        # browsers ignore the shape of a pixel
         if isinstance(img, YuvFrame): img = img.bgr()
         frame = from_bgr(square_pixels(img, self.reader.aspect, like), like)
         self.graph = self.graph or _palette_graph(frame)
@@ -329,6 +336,12 @@ FORMATS = {'.mp4': VideoWriter, '.m4v': VideoWriter, '.mov': MovWriter, '.mkv': 
            '.avi': AviWriter, '.gif': GifWriter}
 
 # %% ../../nbs/io/writer.ipynb #573267de
+def not_storable(
+    reader:VideoReader,         # the source
+) -> list:                      # of sentences
+    "Say what gets lost in a result without other tracks. The report itself names the sound."
+    return ['subtitles were left out']*bool(reader.subtitles) + ['the chapters were left out']*bool(reader.chapters())
+
 class ProResWriter(VideoWriter):
     "Write ProRes 4444, 10 bit, from BGRA frames, with the other tracks of a `VideoReader`."
     container,codecs,title,codec,pix_fmt = 'mov',(),'ProRes 4444','prores_ks','yuva444p10le'
@@ -343,7 +356,7 @@ class Vp9Writer(WebmWriter):
 
 class PngWriter(BaseWriter):
     "Write BGRA frames as PNGs into a folder: `frame_000000.png` and so on."
-    codecs = ()     # images have no quality or codec to choose
+    codecs,makes_square,title = (),True,'PNG'     # images have no quality or codec to choose
     def __init__(self,
         path,                   # folder to write into
         reader:VideoReader,     # where the frames come from
@@ -351,17 +364,19 @@ class PngWriter(BaseWriter):
     ):
         "Raises `VideoError` for other values of `encoding`."
         super().__init__()
-        refuse_choices(encoding, 'PNG')
-        if reader.subtitles: self.notes.append('subtitles were left out')
-        if reader.chapters(): self.notes.append('the chapters were left out')
+        refuse_choices(encoding, self.title)
+        self.notes += not_storable(reader)
         self.path,self.aspect,self.n = Path(path),reader.aspect,0
+
+    def _image_path(self, like): return self.path/f'frame_{self.n:06}.png'
 
     def write(self,
         img:np.ndarray,         # BGRA uint8 `(H,W,4)`
         like:av.VideoFrame,     # the frame of the source it was made from
     ):
         "Write the next frame."
-        (self.path/f'frame_{self.n:06}.png').write_bytes(encode_image(square_pixels(img, self.aspect, like), '.png'))
+        path = self._image_path(like)
+        path.write_bytes(encode_image(square_pixels(img, self.aspect, like), path.suffix.lower()))
         self.n += 1
 
 #: endings of files with alpha, and their writers; no ending: a folder of PNGs
