@@ -167,11 +167,12 @@ def _print_jobs(jobs, quiet):
 
 # %% ../nbs/11_cli.ipynb #88f00841
 @command(epilog=examples({'batch talks --to out': 'all files in a folder', 'batch talks --to out --dry-run': 'show the plan',
-                           "batch 'talks/*.mp4' --to out": 'a pattern', 'batch --list new.txt --to out': 'a list of files'}))
+                           "batch 'talks/*.mp4' --to out": 'a pattern', 'batch --list new.txt --to out': 'a list of files', 'batch --watch inbox --to out': 'files as they arrive'}))
 @with_settings
 def batch(
     sources:Annotated[Optional[list[str]], typer.Argument(metavar='SRC', help='Files, folders or patterns.', show_default=False)]=None,
     to:typed(Path, '--to', metavar='DIR', help='Write the results to this folder, with the tree of each source folder.')=...,
+    watch:typed(Optional[Path], metavar='DIR', help='Process the files in this folder, also those that arrive later, until Ctrl-C.')=None,
     list_:typed(Optional[Path], '--list', metavar='FILE', help="Read this list, one file per line; '-' for standard input.")=None,
     settings:Settings=Settings(),
     trust:Trust=False,
@@ -197,12 +198,14 @@ def batch(
     from bgblur.batch import batch as start_batch
     from bgblur.io.sources import read_list
     from bgblur.io.workers import parse_size
+    if watch and dry_run: raise typer.BadParameter('cannot be combined with --watch.', param_hint='--dry-run')
     start,end = part_of_clip(start, end, duration)
     sources = [*(sources or ()), *(read_list(list_) if list_ else ())]
     with signals_raise():
         jobs = start_batch(sources, to, settings, encoding, workers=workers, threads=threads, memory=memory and parse_size(memory),
                            retries=retries, resume=resume, dry_run=dry_run, fail_fast=fail_fast, start=start, end=end, trust=trust,
-                           overwrite=overwrite, progress=not quiet, report=report)
+                           overwrite=overwrite, progress=not quiet, report=report, watch=watch)
+        if watch and not quiet: typer.echo(f'bgblur: watching {watch}. Press Ctrl-C to stop.', err=True)
         with closing(jobs): complete = _print_jobs(jobs, quiet)
     if not complete: raise typer.Exit(1)
 
