@@ -122,7 +122,8 @@ def find_parts(
     "Cut a clip at key frames. Raises `CannotSplit` if a clip that is longer than `seconds` cannot be cut."
     with VideoReader(path, start, end) as reader: keys,last = _key_times(reader)
     if last < seconds: return [Part()]
-    cuts = cut_times(keys, Fraction(seconds))
+    # 0.4 as a float is slightly more, and a key frame at 0.4 would come before it
+    cuts = cut_times(keys, Fraction(seconds).limit_denominator(1000))
     if not cuts: raise CannotSplit('it has no key frame to start with')
     if not all(_can_reach(path, cut, start, end) for cut in cuts): raise CannotSplit('FFmpeg cannot go to its key frames')
     return [Part(*ends) for ends in zip([None, *cuts], [*cuts, None])]
@@ -201,7 +202,9 @@ def _packets(path, header):
     "Yield the packets of a part. Raises `VideoError` if its parameter sets differ from `header`."
     with open_container(path) as container:
         video = container.streams.video[0]
-        if bytes(video.codec_context.extradata or b'') != header: raise VideoError('The parts were encoded in different ways and cannot be joined.')
+        # an AVI has no header: each key frame brings its own
+        if header and bytes(video.codec_context.extradata or b'') != header:
+            raise VideoError('The parts were encoded in different ways and cannot be joined.')
         yield from (p for p in container.demux(video) if p.size)
 
 def _joined(paths, stream, last_duration):
