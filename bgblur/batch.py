@@ -130,13 +130,18 @@ def _job(pair, journal, fingerprints, resume, overwrite):
         raise VideoError(f'{job.dst} exists, and no earlier run of bgblur batch wrote it: choose another folder, or allow overwriting (--overwrite).')
     return job
 
+def _check_numbers(retries, split):
+    "Raise `BgblurError` for numbers out of their range."
+    check_number(retries, 0, 1000, 'retries', int)
+    if split is not None: check_number(split, SHORTEST, 10**6, 'split')
+
 def _prepare(to, jobs):
     "Create the output folder, and remove what killed runs have left."
     with as_video_error(f"The folder '{to}' cannot be created"): to.mkdir(parents=True, exist_ok=True)
     for folder in {job.dst.parent for job in jobs}: remove_abandoned(folder)
 
 # %% ../nbs/10_batch.ipynb #33f1fd03
-def _steps(job, split, arguments):
+def _steps(job, split, *arguments):
     "Generator of lists of calls, see `split_steps`. It returns the report of the job."
     pair = Pair(job.src, job.dst, job.kind)
     if split and job.kind == 'clip': return (yield from split_steps(pair, split, process, arguments)) | {'seconds': job.seconds}
@@ -172,14 +177,19 @@ class _Task:
 
 # %% ../nbs/10_batch.ipynb #2f33406a
 @patch
-def start(self:_Task, call):
+def start(self:_Task,
+    call:_Call,     # one of the task's
+):
     "Note that a call starts."
     if not self.n_running: self.began = perf_counter()
     self.n_running,call.tries = self.n_running + 1,call.tries + 1
     self.job.state,self.job.tries = 'running',max(self.job.tries, call.tries)
 
 @patch
-def take(self:_Task, event, retries):
+def take(self:_Task,
+    event,          # `Event` that ended a call
+    retries,        # how often to try a call again
+) -> list:          # `_Call`
     "Note how a call ended. Return the calls that follow; after a crash this may be the same one."
     call,self.n_running = event.task,self.n_running - 1
     if not self.n_running: self.job.seconds += perf_counter() - self.began
@@ -193,7 +203,9 @@ def take(self:_Task, event, retries):
     return []
 
 @patch
-def end(self:_Task, journal):
+def end(self:_Task,
+    journal,        # `Journal`, which gets a line for a result
+) -> bool:
     "Complete the job if none of its calls runs any more. Return whether it has ended."
     job = self.job
     if self.n_running or not (self.has_failed or job.state == 'done'): return False
@@ -203,15 +215,13 @@ def end(self:_Task, journal):
     elif not job.report['n_failed']: journal.add(job.dst, key=job.key, size=job.dst.stat().st_size, report=job.report)
     return True
 
-# %% ../nbs/10_batch.ipynb #e7d6fbc7
-_POLL = 2       # seconds between two looks into a watched folder
-
-def _next_call(ready, todo, tasks, make_steps):
+# %% ../nbs/10_batch.ipynb #b5a7f679
+def _next_call(ready, todo, tasks, arguments):
     "Remove the next call from the queues and return it."
     if ready: return ready.popleft()
     item = todo.popleft()
     if isinstance(item, _Call): return item
-    task = tasks[item] = _Task(item, make_steps(item))
+    task = tasks[item] = _Task(item, _steps(item, *arguments))
     ready.extend(task.proceed())
     return ready.popleft()
 
@@ -220,7 +230,10 @@ def _drop(task, *queues):
     for queue in queues:
         for call in [c for c in queue if isinstance(c, _Call) and c.task is task]: queue.remove(call)
 
-def _run(jobs, pool, journal, retries, make_steps, bars, arriving=None):
+# %% ../nbs/10_batch.ipynb #e7d6fbc7
+_POLL = 2       # seconds between two looks into a watched folder
+
+def _run(jobs, pool, journal, retries, arguments, bars, arriving=None):
     "Yield each job when it ends. `arriving` is a function that returns more jobs, and then the loop goes on forever."
     todo,ready,tasks = deque(job for job in jobs if job.state == 'waiting'),deque(),{}
     try:
@@ -230,7 +243,7 @@ def _run(jobs, pool, journal, retries, make_steps, bars, arriving=None):
                 yield from [job for job in new if job.state != 'waiting']
                 todo.extend(job for job in new if job.state == 'waiting')
             while (ready or todo) and pool.n_free:
-                call = _next_call(ready, todo, tasks, make_steps)
+                call = _next_call(ready, todo, tasks, arguments)
                 if not call.task.job.tries: journal.add(call.task.job.dst)
                 call.task.start(call)
                 pool.submit(call, *call.what)
@@ -358,11 +371,9 @@ def batch(
     replaced that no earlier run has written, or model or background cannot be opened. In a script, call it below
     `if __name__ == '__main__':`."""
     to,sources = Path(to),[sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
-    check_number(retries, 0, 1000, 'retries', int)
-    if split is not None: check_number(split, SHORTEST, 10**6, 'split')
+    _check_numbers(retries, split)
     journal = Journal(to)
-    known = [to/name for name in journal.started]
-    pairs = plan(sources, to, settings.background, known) if sources or not watch else []
+    pairs = plan(sources, to, settings.background, [to/name for name in journal.started]) if sources or not watch else []
     make_job = partial(_job, journal=journal, fingerprints=fingerprint(settings, encoding, start, end, split), resume=resume, overwrite=overwrite)
     jobs = [make_job(pair) for pair in pairs]
     check_report(report, jobs)
@@ -377,8 +388,7 @@ def batch(
     bars = Progress(todo, pool.n, progress)
     arriving = partial(_arriving, Arrivals(watch), jobs, make_job, bars, to, settings.background) if watch else None
     _prepare(to, jobs)
-    make_steps = partial(_steps, split=split, arguments=(settings, encoding, start, end, trust))
-    loop = _run(jobs, pool, journal, retries, make_steps, bars, arriving)
+    loop = _run(jobs, pool, journal, retries, (split, settings, encoding, start, end, trust), bars, arriving)
     return _work(jobs, pool, loop, bars, fail_fast, report)
 
 # %% ../nbs/10_batch.ipynb #3b75e4f5

@@ -25,10 +25,11 @@ from .io.workers import tell
 from .io.writer import FORMATS
 from .video import _blur_frames, _make_report, _opencv_threads, _progress, blurrer_from, encoding_for
 
-# %% ../nbs/split.ipynb #ffb9a993
+# %% ../nbs/split.ipynb #c3c3b8bf
 WARM_UP = 2.     # seconds before a part that its worker also blurs
 SHORTEST = 5     # seconds of a part; shorter ones would be mostly warm-up
 
+# %% ../nbs/split.ipynb #ffb9a993
 def plan_parts(
     src,                    # video file
     dst,                    # file to write, which may exist
@@ -37,7 +38,7 @@ def plan_parts(
     transparent=False,      # will the result have a transparent background?
     start=0,                # second of the file at which the clip starts
     end=None,               # second of the file at which it ends; None: the end of the file
-) -> dict:                  # `parts`, a list of `Part`; `choice` of the encoder; number of `frames` or None
+) -> dict:                  # `parts`, a list of `Part`, and `choice`, what `VideoWriter.choose` returns
     "Plan the parts of a clip. Raises `CannotSplit` if it must be blurred in one piece, and `VideoError` as `blur_video` does."
     src,suffix = check_source(src),Path(dst).suffix.lower()
     if transparent: raise CannotSplit('a transparent result is not joined from parts')
@@ -45,11 +46,10 @@ def plan_parts(
     if not FORMATS[suffix].codecs: raise CannotSplit(f'a {suffix} file is not joined from parts')
     parts = find_parts(src, seconds, start, end)
     with VideoReader(src, start, end) as reader:
-        n = reader.n_frames
         # each part may use its own reserve of the bit rate, so a part counts as a clip
-        if n: reader.n_frames = min(n, round(seconds*reader.rate))
-        w = FORMATS[suffix](dst, reader, encoding)
-        return {'parts': parts, 'choice': (w.codec, w.options, w.source_rate), 'frames': n}
+        if reader.n_frames: reader.n_frames = min(reader.n_frames, round(seconds*reader.rate))
+        writer = FORMATS[suffix](dst, reader, encoding)
+        return {'parts': parts, 'choice': (writer.codec, writer.options, writer.source_rate)}
 
 # %% ../nbs/split.ipynb #67c0414e
 def blur_part(
