@@ -17,7 +17,7 @@ from conftest import bgblur, one_sentence, until
 import bgblur as package
 from bgblur.core.settings import Encoding, Settings
 from bgblur.io.files import VideoError
-from bgblur.io.parts import CannotSplit, find_parts
+from bgblur.io.parts import CannotSplit, Part, find_parts
 from bgblur.pipeline import Blurrer
 from bgblur.split import blur_part, join_clip, plan_parts
 from bgblur.video import blur_video
@@ -78,11 +78,12 @@ def dark_blurrer():
     return Blurrer(lambda frame: (frame.max(2) < 60).astype('float32'))
 
 
-def split_alone(src, dst, seconds=PART, encoding=Encoding(), blurrer=None, damage=None, **part):
+def split_alone(src, dst, seconds=PART, encoding=Encoding(), blurrer=None, damage=None, warm_up=2, **part):
     "Do in one process what workers do. `damage` is a function of the paths of the parts."
     plan, blurrer = plan_parts(src, dst, seconds, encoding, **part), blurrer or dark_blurrer()
     paths = [Path(f'{i}.nut') for i in range(len(plan['parts']))]
-    facts = [blur_part(src, path, p, Path(dst).suffix, plan['choice'], blurrer, encoding, **part) for path, p in zip(paths, plan['parts'])]
+    facts = [blur_part(src, path, p, Path(dst).suffix, plan['choice'], blurrer, encoding, warm_up=warm_up, **part)
+             for path, p in zip(paths, plan['parts'])]
     if damage: damage(paths)
     return join_clip(src, dst, paths, facts, plan['choice'], encoding, **part)
 
@@ -148,13 +149,29 @@ def test_seam(clip):
     "With a warm-up from the start of the clip, the result is that of one piece; without it, the edge of the person differs."
     encoding, blurrer = Encoding(0), Blurrer(quality='fast')
     blur_video(clip, 'whole.mp4', blurrer, progress=False, encoding=encoding)
-    whole, plan, worst = read_grey('whole.mp4'), plan_parts(clip, 'new.mp4', PART, encoding), {}
+    whole, worst = read_grey('whole.mp4'), {}
     for warm_up in (0, 2):
-        paths = [Path(f'{i}.nut') for i in range(3)]
-        facts = [blur_part(clip, path, p, '.mp4', plan['choice'], blurrer, encoding, warm_up=warm_up) for path, p in zip(paths, plan['parts'])]
-        join_clip(clip, 'new.mp4', paths, facts, plan['choice'], encoding)
+        split_alone(clip, 'new.mp4', encoding=encoding, blurrer=blurrer, warm_up=warm_up)
         worst[warm_up] = np.percentile(np.abs(read_grey('new.mp4') - whole), 99.99)
     assert worst[2] <= 4 < 10 < worst[0]
+
+
+def test_overlap(clip):
+    "The blurrer gets the frames of the warm-up, of the part, and those that the matte looks ahead. Only the part is written."
+    class Noting(Blurrer):
+        def stream(self, frames, transparent=False): return super().stream(((f, seen.append(t) or t) for f, t in frames), transparent)
+    blurrer = Noting(dark_blurrer().segmenter)
+    for part, first, last in ((Part(None, Fraction(2, 5)), 0, 13), (Part(Fraction(2, 5), Fraction(4, 5)), 5, 23), (Part(Fraction(4, 5), None), 15, 29)):
+        seen = []
+        facts = blur_part(clip, Path('part.nut'), part, '.mp4', plan_parts(clip, 'new.mp4', PART)['choice'], blurrer, warm_up=Fraction(1, 5))
+        assert facts['frames'] == 10 and sorted(round(25*t) for t in seen)[:last - first + 1] == [*range(first, last + 1)]
+
+
+def test_nobody_in_one_part(clip, imgs):
+    "The note about a missing person needs a whole clip without one."
+    for n in (10, 30):
+        src = make_clip('empty.mp4', [np.zeros_like(img) for img in imgs[n:]] + [np.full_like(img, 255) for img in imgs[:n]])
+        assert len([note for note in split_alone(src, f'{n}.mp4', warm_up=0).notes if 'no person' in note]) == (n == 30)
 
 
 # -- what cannot be split ---------------------------------------------------------------------------------------------
@@ -194,14 +211,11 @@ def test_batch_without_a_cut(clip, imgs):
 
 # -- workers ----------------------------------------------------------------------------------------------------------
 
-def test_result_of_workers(clip, imgs):
-    "The row of the report looks like that of one piece. The note about a missing person needs a whole clip without one."
-    empty = [np.full_like(img, 128) for img in imgs]
-    sources = [clip, make_clip('half.mp4', imgs[:20] + empty[:10]), make_clip('empty.mp4', empty)]
-    jobs = {job.src.name: job for job in batch(sources, 'out', FAST, split=PART, workers=2)}
-    for job in jobs.values(): assert (job.state, job.tries, job.report['frames'], job.report['sound']) == ('done', 1, N, 'copied') and job.seconds > 0 < job.fps
-    assert [sum('no person' in note for note in jobs[name].report['notes']) for name in ('clip.mp4', 'half.mp4', 'empty.mp4')] == [0, 0, 1]
-    assert left() == ['clip-blurred.mp4', 'empty-blurred.mp4', 'half-blurred.mp4']
+def test_result_of_workers(clip):
+    "The row of the report looks like that of one piece."
+    [job] = batch(clip, 'out', FAST, split=PART, workers=2)
+    assert (job.state, job.tries, job.report['frames'], job.report['sound'], job.report['notes']) == ('done', 1, N, 'copied', [])
+    assert job.seconds > 0 < job.fps and left() == ['clip-blurred.mp4']
     # the result depends on the parts
     assert [job.state for seconds in (PART, None) for job in batch(clip, 'out', FAST, split=seconds, dry_run=True)] == ['skipped', 'planned']
 
