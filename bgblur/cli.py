@@ -26,8 +26,8 @@ from typing import Annotated, Literal, Optional
 
 import typer
 
-from .core.command import (Debug, Duration, End, Json, Output, Overwrite, Quiet, Source, Sources, Start, Trust, clean_up_and_die,
-                                 for_each, handle_signals, part_of_clip, print_error, signals_raise)
+from .core.command import (Debug, Duration, End, Json, Output, Overwrite, Quiet, Source, Sources, Split, Start, Trust,
+                                 clean_up_and_die, for_each, handle_signals, part_of_clip, print_error, signals_raise)
 from .core.docs import explain_module
 from .core.errors import BgblurError, as_sentence, print_traceback
 from .core.options import PlainCommand, PlainGroup, examples, flag, typed, with_settings
@@ -212,6 +212,7 @@ def batch(
     start:Start=None,
     end:End=None,
     duration:Duration=None,
+    split:Split=None,
     workers:typed(Optional[int], min=1, max=1000, metavar='N', help='Process N files at the same time.', default='half the cores')=None,
     threads:typed(Optional[int], min=1, max=100, metavar='N', help='Use N threads per stage for each file.', default='share of the cores')=None,
     memory:typed(Optional[str], metavar='SIZE', help='Let each worker use this much memory, such as 1GB (Linux).', default='no limit')=None,
@@ -235,7 +236,7 @@ def batch(
     sources = [*(sources or ()), *(read_list(list_) if list_ else ())]
     with signals_raise():
         jobs = start_batch(sources, to, settings, encoding, workers=workers, threads=threads, memory=memory and parse_size(memory),
-                           retries=retries, resume=resume, dry_run=dry_run, fail_fast=fail_fast, start=start, end=end, trust=trust,
+                           retries=retries, resume=resume, dry_run=dry_run, fail_fast=fail_fast, start=start, end=end, split=split, trust=trust,
                            overwrite=overwrite, progress=not quiet, report=report, watch=watch)
         if watch and not quiet: typer.echo(f'bgblur: watching {watch}. Press Ctrl-C to stop.', err=True)
         with closing(jobs): complete = _print_jobs(jobs, quiet)
