@@ -26,6 +26,7 @@ from .core.docs import explain_module
 from .core.errors import BgblurError, imports_of
 from .core.frame import resize_area
 from .core.quality import QUALITIES, as_quality
+from .core.presets import to_toml
 from .core.settings import DEFAULT_QUALITY, SETTINGS, Encoding, Settings
 from .io.files import atomic_file, check_destination, check_source
 from .io.image import IMAGES, encode_image, read_image
@@ -369,14 +370,25 @@ def command_settings(self:BlurrerControls) -> dict:    # name of the setting -> 
     return found
 
 @patch
+def _fields_and_rest(self:BlurrerControls):
+    "Return the `Settings`, and a comment on the controls that are no field of it."
+    found = self.command_settings()
+    rest = ', '.join(f'{k}={v}' for k,v in found.items() if k not in FIELDS)
+    return Settings(**{FIELDS[k]: v for k,v in found.items() if k in FIELDS}),f'# no option for {rest}'*bool(rest)
+
+@patch
 def to_command(self:BlurrerControls) -> str:
     "Return the settings as a command line. Those without an option follow as a comment."
-    found = self.command_settings()
-    settings = Settings(**{FIELDS[k]: v for k,v in found.items() if k in FIELDS})
-    others = ', '.join(f'{k}={v}' for k,v in found.items() if k not in FIELDS)
+    settings,rest = self._fields_and_rest()
     # `render` uses the file's default quality, and so does the command
     encoding = [Encoding()] if self.command == 'video' else []
-    return settings.to_command('SRC', self.command, *encoding) + f'    # no option for {others}'*bool(others)
+    return settings.to_command('SRC', self.command, *encoding) + f'    {rest}'*bool(rest)
+
+@patch
+def to_preset(self:BlurrerControls) -> str:
+    "Return the settings as the text of a preset file, for the option --preset-file."
+    settings,rest = self._fields_and_rest()
+    return to_toml(settings) + f'{rest}\n'*bool(rest)
 
 # %% ../nbs/05_explore.ipynb #df06059f
 @patch
@@ -404,7 +416,8 @@ def save_row(self:Explorer) -> tuple:     # two ipywidgets
     suffix = src.suffix if src.suffix.lower() in (*FORMATS, *IMAGES) else '.mp4'
     self.out = w.Textarea(layout={'width': '640px', 'height': '110px'})
     self.name = w.Text(value=f'{src.stem}-explored{suffix}', description='save as')
-    actions = {'Python': self.to_python, 'Command': self.to_command, 'Render': lambda: self.render(self.name.value)}
+    actions = {'Python': self.to_python, 'Command': self.to_command, 'Preset': self.to_preset,
+               'Render': lambda: self.render(self.name.value)}
     buttons = [w.Button(description=d) for d in actions]
     for b,f in zip(buttons, actions.values()): b.on_click(partial(self._show_text, f))
     self.buttons = w.HBox([*buttons, self.name])

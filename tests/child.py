@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from bgblur import cli, matte, video  # noqa: F401
+from bgblur.core import command
 from bgblur.batch import process as batch_process
 from bgblur.io.files import VideoError
 from bgblur.pipeline import BaseBlurrer
@@ -132,7 +133,7 @@ def at_step(k, action, again=False):
 
 def signal_at(k, number, again=False):
     "Send a signal at step `k`, with the handlers of the command."
-    cli._handle_signals(cli._clean_up_and_die)
+    command.handle_signals(command.clean_up_and_die)
     at_step(k, lambda: os.kill(os.getpid(), number), again)
 
 

@@ -23,7 +23,7 @@ import pytest
 from conftest import BIN, bgblur, one_sentence, read_frames, run, until, write_clip
 
 import bgblur as package
-from bgblur.batch import Journal
+from bgblur.io.journal import Journal
 from bgblur.core.errors import BgblurError
 from bgblur.core.presets import load_preset
 from bgblur.core.settings import Encoding, Settings

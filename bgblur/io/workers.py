@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import connection, resource_tracker
 from threading import Thread
+from time import monotonic
 
 from fastcore.basics import patch
 
@@ -84,13 +85,13 @@ def _blocked_signals():
     finally: signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 class _Worker:
-    "A process, our end of its pipe, and what it is doing: `(task, function, args)` or None."
+    "A process, our end of its pipe, what it is doing, `(task, function, args)` or None, and when it last told us something."
     def __init__(self, threads, memory):
         self.pipe,theirs = _context.Pipe()
         self.process = _context.Process(target=_serve, args=(theirs, threads, memory), daemon=True)
         with _blocked_signals(): self.process.start()
         theirs.close()
-        self.job,self.is_ready = None,False
+        self.job,self.is_ready,self.heard = None,False,0.
 
     def end(self, seconds=5):
         "Wait for the end of the process, then kill it."
@@ -123,10 +124,11 @@ class Workers:
         n=1,             # number of processes
         threads=None,    # threads per stage in each, see `default_threads`; None: their share of the cores
         memory=None,     # bytes that each may use; None: no limit
+        patience=1800,   # seconds without news after which a busy worker is killed, because a decoder may hang
     ):
         "Raises `BgblurError` for a memory limit where the system has none."
         if memory and sys.platform != 'linux': raise BgblurError('--memory works only on Linux: leave it out.')
-        self.n,self.threads,self.memory = n,threads or shared_threads(n),memory
+        self.n,self.threads,self.memory,self.patience = n,threads or shared_threads(n),memory,patience
         self.workers,self.n_bad_starts = [],0
 
     def __enter__(self): return self
@@ -158,7 +160,7 @@ def submit(self:Workers,
     for w in [w for w in self.workers if w.job is None and not w.process.is_alive()]: self._remove(w)
     worker = next((w for w in self.workers if w.job is None), None)
     if not worker: self.workers.append(worker := _Worker(self.threads, self.memory))
-    worker.job = job
+    worker.job,worker.heard = job,monotonic()
     # if it has died, `wait` will see that
     with suppress(OSError): worker.pipe.send((function, args))
 
@@ -174,12 +176,23 @@ def wait(self:Workers,
 ) -> list:           # `Event`
     "Wait until something happens. Raises `BgblurError` if workers cannot start."
     busy = {w.pipe: w for w in self.workers if w.job is not None}
-    return [e for pipe in connection.wait([*busy], seconds) if (e := self._receive(busy[pipe]))]
+    limits = [max(0, w.heard + self.patience - monotonic()) for w in busy.values() if w.is_ready] + [seconds]*(seconds is not None)
+    ready = connection.wait([*busy], min(limits, default=None))
+    events = [self._receive(busy[pipe]) for pipe in ready] + [self._stop(w) for w in busy.values() if w.pipe not in ready]
+    return [e for e in events if e]
+
+@patch
+def _stop(self:Workers, worker):
+    "Kill a worker that has told nothing for too long. Return its event, or None."
+    if not worker.is_ready or monotonic() - worker.heard < self.patience: return None
+    worker.process.kill()
+    self._remove(worker)
+    return Event(worker.job[0], 'crashed', f'the worker showed no progress for {self.patience:.0f} seconds')
 
 @patch
 def _receive(self:Workers, worker):
     "Return the event of a worker that has sent something or died, or None."
-    task = worker.job[0]
+    task,worker.heard = worker.job[0],monotonic()
     try: what,value = worker.pipe.recv()
     except (EOFError, OSError): return self._replace(worker)
     if what == 'ready': worker.is_ready,self.n_bad_starts = True,0
