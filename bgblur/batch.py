@@ -10,6 +10,7 @@ import csv
 import hashlib
 import json
 import os
+import sys
 from collections import deque
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -23,10 +24,12 @@ from fastcore.basics import patch
 from . import __version__
 from .core.docs import explain_module
 from .core.download import model_path, sha256_of
-from .core.errors import check_number
+from .core.errors import BgblurError, check_number
 from .core.settings import DEFAULT_QUALITY, Encoding, Settings
+from .io.cluster import Cluster
 from .io.files import VideoError, as_video_error, atomic_file, remove_abandoned
-from .io.journal import Journal
+from .io.journal import open_journal
+from .io.remote import as_path, is_url, local_copies, version_of
 from .io.sources import Pair, plan
 from .io.workers import Workers, default_workers, tell
 from .predict import MODELS, SECOND
@@ -58,18 +61,19 @@ def process(
     trust=False,        # open a `.pkl` model, which runs the code inside it
 ) -> dict:              # of text, numbers and lists
     "Blur one clip or image, and return facts about it. Raises `BgblurError`; then nothing is written."
-    src,dst,began = pair.src,pair.dst,perf_counter()
-    blurrer,transparent = _blurrer(settings, trust, pair.kind),settings.background == 'none'
-    with as_video_error(f"The folder '{dst.parent}' cannot be created"): dst.parent.mkdir(parents=True, exist_ok=True)
-    if pair.kind == 'image':
-        notes = blur_image(src, dst, blurrer, True, transparent).notes
-        facts = {'frames': 1, 'sound': 'none', 'notes': notes + ['no person was found, so the whole image is hidden']*(not blurrer.n_with_person)}
-        problem = f'the model failed, so the whole image is hidden. {blurrer.last_error}' if blurrer.n_failed else ''
-    else:
-        report = blur_video(src, dst, blurrer, overwrite=True, progress=_Teller, transparent=transparent, start=start, end=end,
-                            encoding=encoding_for(dst, encoding, settings))
-        facts,problem = {'frames': report.frames, 'sound': report.audio, 'notes': report.notes},' '.join(report.problems(src))
-    return facts | {'seconds': perf_counter() - began, 'n_failed': blurrer.n_failed, 'problem': problem}
+    began,blurrer,transparent = perf_counter(),_blurrer(settings, trust, pair.kind),settings.background == 'none'
+    with local_copies(pair.src, pair.dst) as (src, dst):
+        with as_video_error(f"The folder '{dst.parent}' cannot be created"): dst.parent.mkdir(parents=True, exist_ok=True)
+        if pair.kind == 'image':
+            notes = blur_image(src, dst, blurrer, True, transparent).notes
+            facts = {'frames': 1, 'sound': 'none', 'notes': notes + ['no person was found, so the whole image is hidden']*(not blurrer.n_with_person)}
+            problem = f'the model failed, so the whole image is hidden. {blurrer.last_error}' if blurrer.n_failed else ''
+        else:
+            report = blur_video(src, dst, blurrer, overwrite=True, progress=_Teller, transparent=transparent, start=start, end=end,
+                                encoding=encoding_for(dst, encoding, settings))
+            facts,problem = {'frames': report.frames, 'sound': report.audio, 'notes': report.notes},' '.join(report.problems(pair.src))
+        size = dst.stat().st_size
+    return facts | {'seconds': perf_counter() - began, 'n_failed': blurrer.n_failed, 'problem': problem, 'size': size}
 
 # %% ../nbs/10_batch.ipynb #8319cd76
 @dataclass(eq=False)
@@ -126,9 +130,8 @@ def key_of(
     fingerprints:dict,  # what `fingerprint` returns
 ) -> str:               # hexadecimal, '' if the source cannot be read
     "Return a text that differs if the result would differ: another source, or other choices."
-    try: stat = os.stat(pair.src)
-    except OSError: return ''
-    facts = [os.path.abspath(pair.src), stat.st_size, stat.st_mtime_ns, fingerprints[pair.kind]]
+    if not (version := version_of(pair.src)): return ''
+    facts = [str(pair.src) if is_url(pair.src) else os.path.abspath(pair.src), *version, fingerprints[pair.kind]]
     return hashlib.sha256(json.dumps(facts).encode('utf-8', 'surrogatepass')).hexdigest()
 
 # %% ../nbs/10_batch.ipynb #63248692
@@ -139,27 +142,29 @@ def _jobs(pairs, journal, fingerprints, resume, overwrite):
         job,keys[pair.dst] = Job(pair.src, pair.dst, pair.kind),key_of(pair, fingerprints)
         if resume and (report := journal.finished(pair.dst, keys[pair.dst])) is not None:
             job.state,job.report,job.error = 'skipped',report,report['problem']
-        elif os.path.lexists(pair.dst) and not overwrite and journal.name(pair.dst) not in journal.started:
+        elif journal.size(pair.dst) is not None and not overwrite and journal.name(pair.dst) not in journal.started:
             raise VideoError(f'{pair.dst} exists, and no earlier run of bgblur batch wrote it: choose another folder, or allow overwriting (--overwrite).')
         jobs.append(job)
     return jobs,keys
 
-def _prepare(to, jobs):
-    "Create the output folder, and remove what killed runs have left."
-    with as_video_error(f"The folder '{to}' cannot be created"): to.mkdir(parents=True, exist_ok=True)
-    for folder in {job.dst.parent for job in jobs}: remove_abandoned(folder)
+def _prepare(to, jobs, journal):
+    "Create the output folder, remove what killed runs have left, and announce what this run may write."
+    if not is_url(to):
+        with as_video_error(f"The folder '{to}' cannot be created"): to.mkdir(parents=True, exist_ok=True)
+        for folder in {job.dst.parent for job in jobs}: remove_abandoned(folder)
+    journal.begin([job.dst for job in jobs if job.state == 'waiting'])
 
 # %% ../nbs/10_batch.ipynb #e7d6fbc7
-def _finish(job, event, journal, key, retries):
+def _finish(job, event, pool, journal, key, retries):
     "Change `job` as an event says. Return whether it has ended."
     if event.what == 'crashed':
         # the worker had no time to do this
-        remove_abandoned(job.dst.parent)
+        if not is_url(job.dst): pool.clean(job.dst.parent)
         if job.tries <= retries: job.state = 'waiting'
     if event.what == 'done':
         job.state,job.report,job.error = 'done',event.value,event.value['problem']
         # a model that failed may succeed next time
-        if not job.report['n_failed']: journal.add(job.dst, key=key, size=job.dst.stat().st_size, report=job.report)
+        if not job.report['n_failed']: journal.add(job.dst, key=key, report=job.report)
     elif job.state != 'waiting': job.state,job.error = 'failed',event.value
     return job.state != 'waiting'
 
@@ -167,7 +172,8 @@ def _run(jobs, pool, journal, keys, retries, arguments, bars):
     "Yield each job when it ends."
     waiting,began = deque(jobs),{}
     while waiting or began:
-        while waiting and pool.n_free:
+        journal.flush()
+        while waiting and pool.n_free > 0:
             job = waiting.popleft()
             job.state,job.tries,began[job] = 'running',job.tries + 1,perf_counter()
             journal.add(job.dst)
@@ -177,7 +183,7 @@ def _run(jobs, pool, journal, keys, retries, arguments, bars):
             if event.what == 'progress': bars.told(job, *event.value)
             else:
                 job.seconds += perf_counter() - began.pop(job)
-                has_ended = _finish(job, event, journal, keys[job.dst], retries)
+                has_ended = _finish(job, event, pool, journal, keys[job.dst], retries)
                 bars.stopped(job, has_ended)
                 if has_ended: yield job
                 else: waiting.append(job)
@@ -205,7 +211,7 @@ def check_report(
     if not path: return
     if Path(path).suffix.lower() not in ('.json', '.csv'): raise VideoError(f'The report {path} must end in .json or .csv.')
     if os.path.isdir(path) or not Path(path).absolute().parent.is_dir(): raise VideoError(f'The report {path} cannot be written there.')
-    if os.path.realpath(path) in {os.path.realpath(j.src) for j in jobs}: raise VideoError(f'The report {path} would replace a source.')
+    if os.path.realpath(path) in {os.path.realpath(j.src) for j in jobs if not is_url(j.src)}: raise VideoError(f'The report {path} would replace a source.')
 
 def write_report(
     path,           # `.json` or `.csv` file; an existing one is replaced
@@ -217,7 +223,7 @@ def write_report(
     with atomic_file(path) as tmp: tmp.write_text(text, encoding='utf-8', errors='surrogateescape')
 
 # %% ../nbs/10_batch.ipynb #ad3e8ecc
-def _work(jobs, todo, pool, loop, bars, fail_fast, report):
+def _work(jobs, todo, pool, journal, loop, bars, fail_fast, report):
     "Yield each job when it ends: those that are done already, those that `loop` yields, and those that were stopped."
     try:
         yield from [job for job in jobs if job.state == 'skipped']
@@ -229,14 +235,15 @@ def _work(jobs, todo, pool, loop, bars, fail_fast, report):
         bars.close()
         stopped = [job for job in todo if job.state in ('waiting', 'running')]
         for job in stopped: job.state = 'stopped'
-        for folder in {job.dst.parent for job in stopped if job.tries}: remove_abandoned(folder)
+        for folder in {job.dst.parent for job in stopped if job.tries and not is_url(job.dst)}: remove_abandoned(folder)
+        journal.flush(now=True)
         if report: write_report(report, jobs)
     yield from stopped
 
 # %% ../nbs/10_batch.ipynb #0af6ce85
 def batch(
-    sources,                # files, folders and patterns such as 'talks/*.mp4', or one of them
-    to,                     # folder for the results; it is created
+    sources,                # files, folders and patterns such as 'talks/*.mp4', or one of them; also URLs such as 's3://bucket/talks'
+    to,                     # folder or URL for the results; it is created
     settings=Settings(),    # look and model
     encoding=Encoding(),    # quality, codec and preset of clips
     workers:int=None,       # how many files at the same time; None: see `default_workers`
@@ -252,13 +259,16 @@ def batch(
     trust=False,            # open a `.pkl` model, which runs the code inside it
     report=None,            # `.json` or `.csv` file for a row per source, see `write_report`
     progress=True,          # show progress bars?
+    scheduler=None,         # address of a Dask scheduler, see `Cluster`; None: processes on this computer
 ):                          # generator of `Job`, in the order in which they end
     """Blur many clips and images in worker processes. Raises `BgblurError` before the work if names collide, a file would be
     replaced that no earlier run has written, or model or background cannot be opened. In a script, call it below
     `if __name__ == '__main__':`."""
-    to,sources = Path(to),[sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
+    to,sources = as_path(to),[sources] if isinstance(sources, (str, os.PathLike)) or is_url(sources) else list(sources)
     check_number(retries, 0, 1000, 'retries', int)
-    journal = Journal(to)
+    if scheduler and (threads or memory):
+        raise BgblurError('--threads and --memory belong to the workers of the scheduler: BGBLUR_THREADS=1 dask worker --memory-limit 1GB.')
+    journal = open_journal(to)
     pairs = plan(sources, to, settings.background, [to/name for name in journal.started])
     jobs,keys = _jobs(pairs, journal, fingerprint(settings, encoding, start, end), resume, overwrite)
     check_report(report, jobs)
@@ -269,10 +279,15 @@ def batch(
     if dry_run:
         for job in todo: job.state = 'planned'
         return (job for job in jobs)
-    _prepare(to, jobs)
+    if scheduler and todo: pool = Cluster(scheduler, workers)
+    try: _prepare(to, jobs, journal)
+    except BaseException:
+        pool.__exit__()
+        raise
+    if pool.dashboard and progress: print(f'Dashboard: {pool.dashboard}', file=sys.stderr)
     bars = Progress(todo, pool.n, progress)
     loop = _run(todo, pool, journal, keys, retries, (settings, encoding, start, end, trust), bars)
-    return _work(jobs, todo, pool, loop, bars, fail_fast, report)
+    return _work(jobs, todo, pool, journal, loop, bars, fail_fast, report)
 
 # %% ../nbs/10_batch.ipynb #3b75e4f5
 explain_module(__name__)

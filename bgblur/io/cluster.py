@@ -8,6 +8,7 @@ __all__ = ['local_cluster', 'Cluster']
 # %% ../../nbs/io/cluster.ipynb #ae8c46a5
 import os
 import time
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -115,6 +116,8 @@ def _connected(self:Cluster):
     "Raise `BgblurError` if the scheduler is lost in the block."
     try: yield
     except Exception as e:
+        # a cancelled task is one whose scheduler is lost
+        if not isinstance(e, (OSError, CancelledError)) and self.client.status == 'running': raise
         print_traceback(e)
         raise BgblurError(f'The scheduler at {self.address} is lost. When it runs again, repeat the command: what is done is skipped.') from e
 
