@@ -13,7 +13,7 @@ import os
 import sys
 from collections import deque
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.resources import files
 from io import StringIO
 from pathlib import Path
@@ -30,7 +30,8 @@ from .io.cluster import Cluster
 from .io.files import VideoError, as_video_error, atomic_file, remove_abandoned
 from .io.journal import open_journal
 from .io.remote import as_path, is_url, local_copies, version_of
-from .io.sources import Pair, plan
+from .io.sources import Pair, check_names, find_pairs, plan
+from .io.watch import Arrivals
 from .io.workers import Workers, default_workers, tell
 from .predict import MODELS, SECOND
 from .ui.progress import Progress
@@ -82,6 +83,7 @@ class Job:
     src: Path               # file to read
     dst: Path               # file to write
     kind: str               # 'clip' or 'image'
+    key: str = ''           # what `key_of` returns
     state: str = 'waiting'  # then 'done', 'failed', 'skipped' (was done before) or 'stopped'; 'planned' in a dry run
     tries: int = 0          # how many times a worker has started it
     seconds: float = 0.     # duration of all tries
@@ -135,27 +137,40 @@ def key_of(
     return hashlib.sha256(json.dumps(facts).encode('utf-8', 'surrogatepass')).hexdigest()
 
 # %% ../nbs/10_batch.ipynb #63248692
-def _jobs(pairs, journal, fingerprints, resume, overwrite):
-    "Return a `Job` for each pair, and the keys of their results. Raises `VideoError` if a file of the user would be replaced."
-    jobs,keys = [],{}
-    for pair in pairs:
-        job,keys[pair.dst] = Job(pair.src, pair.dst, pair.kind),key_of(pair, fingerprints)
-        if resume and (report := journal.finished(pair.dst, keys[pair.dst])) is not None:
-            job.state,job.report,job.error = 'skipped',report,report['problem']
-        elif journal.size(pair.dst) is not None and not overwrite and journal.name(pair.dst) not in journal.started:
-            raise VideoError(f'{pair.dst} exists, and no earlier run of bgblur batch wrote it: choose another folder, or allow overwriting (--overwrite).')
-        jobs.append(job)
-    return jobs,keys
+def _job(pair, journal, fingerprints, resume, overwrite):
+    "Return a `Job`. Raises `VideoError` if a file of the user would be replaced."
+    job = Job(pair.src, pair.dst, pair.kind, key=key_of(pair, fingerprints))
+    if resume and (report := journal.finished(job.dst, job.key)) is not None:
+        job.state,job.report,job.error = 'skipped',report,report['problem']
+    elif journal.size(job.dst) is not None and not overwrite and journal.name(job.dst) not in journal.started:
+        raise VideoError(f'{job.dst} exists, and no earlier run of bgblur batch wrote it: choose another folder, or allow overwriting (--overwrite).')
+    return job
 
-def _prepare(to, jobs, journal):
+def _check_cluster(scheduler, threads, memory):
+    if scheduler and (threads or memory):
+        raise BgblurError('--threads and --memory belong to the workers of a scheduler: BGBLUR_THREADS=1 dask worker --memory-limit 1GB.')
+
+def _pool(scheduler, workers, threads, memory, n_jobs):
+    "Return processes or a cluster; `n_jobs` is None if jobs may arrive later."
+    if scheduler and n_jobs != 0: return Cluster(scheduler, workers)
+    n = workers or default_workers()
+    return Workers(n if n_jobs is None else min(n, n_jobs or 1), threads, memory)
+
+def _prepare(to, jobs, journal, pool):
     "Create the output folder, remove what killed runs have left, and announce what this run may write."
-    if not is_url(to):
-        with as_video_error(f"The folder '{to}' cannot be created"): to.mkdir(parents=True, exist_ok=True)
-        for folder in {job.dst.parent for job in jobs}: remove_abandoned(folder)
-    journal.begin([job.dst for job in jobs if job.state == 'waiting'])
+    try:
+        if not is_url(to):
+            with as_video_error(f"The folder '{to}' cannot be created"): to.mkdir(parents=True, exist_ok=True)
+            for folder in {job.dst.parent for job in jobs}: remove_abandoned(folder)
+        journal.begin([job.dst for job in jobs if job.state == 'waiting'])
+    except BaseException:
+        pool.__exit__()
+        raise
 
 # %% ../nbs/10_batch.ipynb #e7d6fbc7
-def _finish(job, event, pool, journal, key, retries):
+_POLL = 2       # seconds between two looks into a watched folder
+
+def _finish(job, event, pool, journal, retries):
     "Change `job` as an event says. Return whether it has ended."
     if event.what == 'crashed':
         # the worker had no time to do this
@@ -164,29 +179,62 @@ def _finish(job, event, pool, journal, key, retries):
     if event.what == 'done':
         job.state,job.report,job.error = 'done',event.value,event.value['problem']
         # a model that failed may succeed next time
-        if not job.report['n_failed']: journal.add(job.dst, key=key, report=job.report)
+        if not job.report['n_failed']: journal.add(job.dst, key=job.key, report=job.report)
     elif job.state != 'waiting': job.state,job.error = 'failed',event.value
     return job.state != 'waiting'
 
-def _run(jobs, pool, journal, keys, retries, arguments, bars):
-    "Yield each job when it ends."
-    waiting,began = deque(jobs),{}
-    while waiting or began:
+def _run(jobs, pool, journal, retries, arguments, bars, arriving=None):
+    "Yield each job when it ends. `arriving` is a function that returns more jobs, and then the loop goes on forever."
+    waiting,began = deque(job for job in jobs if job.state == 'waiting'),{}
+    while waiting or began or arriving:
+        if arriving:
+            new = arriving()
+            yield from [job for job in new if job.state != 'waiting']
+            waiting.extend(job for job in new if job.state == 'waiting')
+            journal.begin([job.dst for job in new if job.state == 'waiting'])
         journal.flush()
         while waiting and pool.n_free > 0:
             job = waiting.popleft()
             job.state,job.tries,began[job] = 'running',job.tries + 1,perf_counter()
             journal.add(job.dst)
             pool.submit(job, process, Pair(job.src, job.dst, job.kind), *arguments)
-        for event in pool.wait():
+        for event in pool.wait(_POLL if arriving else None):
             job = event.task
             if event.what == 'progress': bars.told(job, *event.value)
             else:
                 job.seconds += perf_counter() - began.pop(job)
-                has_ended = _finish(job, event, pool, journal, keys[job.dst], retries)
+                has_ended = _finish(job, event, pool, journal, retries)
                 bars.stopped(job, has_ended)
                 if has_ended: yield job
                 else: waiting.append(job)
+
+# %% ../nbs/10_batch.ipynb #50641a10
+def _new_job(pair, others, read, make_job):
+    "Return a job. It has failed if its name collides with one of `others`, or if a file of the user would be replaced."
+    try:
+        check_names([*others, pair], read)
+        return make_job(pair)
+    except VideoError as e: return Job(pair.src, pair.dst, pair.kind, state='failed', error=str(e))
+
+def _collide(pairs, read):
+    try: check_names(pairs, read)
+    except VideoError: return True
+    return False
+
+def _arriving(arrivals, jobs, make_job, bars, to, background):
+    "Return jobs for the files that have arrived, and add them to `jobs` and `bars`."
+    pairs = find_pairs(arrivals.ready(), to, background, [job.dst for job in jobs])
+    # a source that has changed gets another job
+    others = {Pair(job.src, job.dst, job.kind) for job in jobs} - {*pairs}
+    read,new = [background] if os.path.exists(background) else [],[]
+    # one check of all names is fast; each is compared with all others only if that fails
+    collide = _collide([*others, *pairs], read)
+    for pair in pairs:
+        new.append(_new_job(pair, others if collide else (), read, make_job))
+        if new[-1].state != 'failed': others.add(pair)
+    jobs += new
+    bars.add([job for job in new if job.state == 'waiting'])
+    return new
 
 # %% ../nbs/10_batch.ipynb #c221448b
 def report_row(
@@ -223,7 +271,7 @@ def write_report(
     with atomic_file(path) as tmp: tmp.write_text(text, encoding='utf-8', errors='surrogateescape')
 
 # %% ../nbs/10_batch.ipynb #ad3e8ecc
-def _work(jobs, todo, pool, journal, loop, bars, fail_fast, report):
+def _work(jobs, pool, journal, loop, bars, fail_fast, report):
     "Yield each job when it ends: those that are done already, those that `loop` yields, and those that were stopped."
     try:
         yield from [job for job in jobs if job.state == 'skipped']
@@ -233,7 +281,7 @@ def _work(jobs, todo, pool, journal, loop, bars, fail_fast, report):
                 if fail_fast and not job.is_complete: break
     finally:
         bars.close()
-        stopped = [job for job in todo if job.state in ('waiting', 'running')]
+        stopped = [job for job in jobs if job.state in ('waiting', 'running')]
         for job in stopped: job.state = 'stopped'
         for folder in {job.dst.parent for job in stopped if job.tries and not is_url(job.dst)}: remove_abandoned(folder)
         journal.flush(now=True)
@@ -242,7 +290,7 @@ def _work(jobs, todo, pool, journal, loop, bars, fail_fast, report):
 
 # %% ../nbs/10_batch.ipynb #0af6ce85
 def batch(
-    sources,                # files, folders and patterns such as 'talks/*.mp4', or one of them; also URLs such as 's3://bucket/talks'
+    sources,                # files, folders and patterns such as 'talks/*.mp4', or one of them, or URLs; with `watch`, it may be empty
     to,                     # folder or URL for the results; it is created
     settings=Settings(),    # look and model
     encoding=Encoding(),    # quality, codec and preset of clips
@@ -257,6 +305,7 @@ def batch(
     start=0,                # second of each clip at which to start
     end=None,               # second of each clip at which to stop; None: its end
     trust=False,            # open a `.pkl` model, which runs the code inside it
+    watch=None,             # folder whose new files are processed as they arrive, until the loop is left
     report=None,            # `.json` or `.csv` file for a row per source, see `write_report`
     progress=True,          # show progress bars?
     scheduler=None,         # address of a Dask scheduler, see `Cluster`; None: processes on this computer
@@ -266,28 +315,26 @@ def batch(
     `if __name__ == '__main__':`."""
     to,sources = as_path(to),[sources] if isinstance(sources, (str, os.PathLike)) or is_url(sources) else list(sources)
     check_number(retries, 0, 1000, 'retries', int)
-    if scheduler and (threads or memory):
-        raise BgblurError('--threads and --memory belong to the workers of the scheduler: BGBLUR_THREADS=1 dask worker --memory-limit 1GB.')
+    _check_cluster(scheduler, threads, memory)
     journal = open_journal(to)
-    pairs = plan(sources, to, settings.background, [to/name for name in journal.started])
-    jobs,keys = _jobs(pairs, journal, fingerprint(settings, encoding, start, end), resume, overwrite)
+    known = [to/name for name in journal.started]
+    pairs = plan(sources, to, settings.background, known) if sources or not watch else []
+    make_job = partial(_job, journal=journal, fingerprints=fingerprint(settings, encoding, start, end), resume=resume, overwrite=overwrite)
+    jobs = [make_job(pair) for pair in pairs]
     check_report(report, jobs)
     todo = [job for job in jobs if job.state == 'waiting']
     # also raises errors before the work
-    if todo: blurrer_from(settings, trust)
-    pool = Workers(min(workers or default_workers(), len(todo) or 1), threads, memory)
+    if todo or watch: blurrer_from(settings, trust)
     if dry_run:
         for job in todo: job.state = 'planned'
         return (job for job in jobs)
-    if scheduler and todo: pool = Cluster(scheduler, workers)
-    try: _prepare(to, jobs, journal)
-    except BaseException:
-        pool.__exit__()
-        raise
+    pool = _pool(scheduler, workers, threads, memory, None if watch else len(todo))
+    _prepare(to, jobs, journal, pool)
     if pool.dashboard and progress: print(f'Dashboard: {pool.dashboard}', file=sys.stderr)
     bars = Progress(todo, pool.n, progress)
-    loop = _run(todo, pool, journal, keys, retries, (settings, encoding, start, end, trust), bars)
-    return _work(jobs, todo, pool, journal, loop, bars, fail_fast, report)
+    arriving = partial(_arriving, Arrivals(watch), jobs, make_job, bars, to, settings.background) if watch else None
+    loop = _run(jobs, pool, journal, retries, (settings, encoding, start, end, trust), bars, arriving)
+    return _work(jobs, pool, journal, loop, bars, fail_fast, report)
 
 # %% ../nbs/10_batch.ipynb #3b75e4f5
 explain_module(__name__)

@@ -167,11 +167,12 @@ def _print_jobs(jobs, quiet):
 
 # %% ../nbs/11_cli.ipynb #88f00841
 @command(epilog=examples({'batch talks --to out': 'all files in a folder', 'batch talks --to out --dry-run': 'show the plan',
-                           "batch 'talks/*.mp4' --to out": 'a pattern', 'batch --list new.txt --to out': 'a list of files'}))
+                           "batch 'talks/*.mp4' --to out": 'a pattern', 'batch --list new.txt --to out': 'a list of files', 'batch --watch inbox --to out': 'files as they arrive'}))
 @with_settings
 def batch(
     sources:Annotated[Optional[list[str]], typer.Argument(metavar='SRC', help='Files, folders or patterns.', show_default=False)]=None,
-    to:typed(Path, '--to', metavar='DIR', help='Write the results to this folder, with the tree of each source folder.')=...,
+    to:typed(str, '--to', metavar='DIR', help='Write the results to this folder or URL, with the tree of each source folder.')=...,
+    watch:typed(Optional[Path], metavar='DIR', help='Process the files in this folder, also those that arrive later, until Ctrl-C.')=None,
     list_:typed(Optional[Path], '--list', metavar='FILE', help="Read this list, one file per line; '-' for standard input.")=None,
     settings:Settings=Settings(),
     trust:Trust=False,
@@ -182,6 +183,7 @@ def batch(
     workers:typed(Optional[int], min=1, max=1000, metavar='N', help='Process N files at the same time.', default='half the cores')=None,
     threads:typed(Optional[int], min=1, max=100, metavar='N', help='Use N threads per stage for each file.', default='share of the cores')=None,
     memory:typed(Optional[str], metavar='SIZE', help='Let each worker use this much memory, such as 1GB (Linux).', default='no limit')=None,
+    scheduler:typed(Optional[str], metavar='HOST:PORT', help='Use the workers of this Dask scheduler.', default='processes on this computer')=None,
     retries:typed(int, min=0, metavar='N', help='Try a file again N times if its worker crashes.')=2,
     resume:typed(bool, '--resume/--no-resume', help='Skip what an earlier run has finished.')=True,
     report:typed(Optional[Path], metavar='FILE', help='Write a row for each file to a .json or .csv file.')=None,
@@ -193,16 +195,18 @@ def batch(
 ):
     """Blur or replace the background of many videos and images.
 
-    A run that was interrupted goes on where it stopped. Exit code: 0 if all results are complete, 1 if not, 2 if nothing was done."""
+    A run that was interrupted goes on where it stopped. Exit code: 0 if all results are complete, 1 if not, 2 if an error stopped the run."""
     from bgblur.batch import batch as start_batch
     from bgblur.io.sources import read_list
     from bgblur.io.workers import parse_size
+    if watch and dry_run: raise typer.BadParameter('cannot be combined with --watch.', param_hint='--dry-run')
     start,end = part_of_clip(start, end, duration)
     sources = [*(sources or ()), *(read_list(list_) if list_ else ())]
     with signals_raise():
         jobs = start_batch(sources, to, settings, encoding, workers=workers, threads=threads, memory=memory and parse_size(memory),
                            retries=retries, resume=resume, dry_run=dry_run, fail_fast=fail_fast, start=start, end=end, trust=trust,
-                           overwrite=overwrite, progress=not quiet, report=report)
+                           overwrite=overwrite, progress=not quiet, report=report, watch=watch, scheduler=scheduler)
+        if watch and not quiet: typer.echo(f'bgblur: watching {watch}. Press Ctrl-C to stop.', err=True)
         with closing(jobs): complete = _print_jobs(jobs, quiet)
     if not complete: raise typer.Exit(1)
 

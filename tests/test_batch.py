@@ -406,3 +406,39 @@ def test_bars_on_a_terminal(place):
     os.close(ours)
     assert process.wait() == 0
     assert '2/2 files' in text.decode() and 'b.mkv:   0%' in text.decode() and 'out/a-blurred.mp4: 8 frames' in text.decode()
+
+
+# -- a watched folder -------------------------------------------------------------------------------------------------
+
+def test_watch(place):
+    "Files are taken as they arrive, and only when they have stopped growing. One bad file does not end the run."
+    Path('inbox/deep').mkdir(parents=True)
+    shutil.copy('talks/2023/a.mp4', 'inbox/early.mp4')
+    with open('err.txt', 'w') as f:
+        process = subprocess.Popen([BIN/'bgblur', 'batch', '--watch', 'inbox', '--to', 'out', '--workers', '1', '--report', 'all.json'],
+                                   stderr=f, stdout=subprocess.DEVNULL)
+
+    def told(*words): return process.poll() is not None or all(word in Path('err.txt').read_text() for word in words)
+    until(lambda: told('watching inbox. Press Ctrl-C to stop.'))
+    # this clip arrives in pieces
+    data = Path('talks/2024/c.mov').read_bytes()
+    with open('inbox/deep/slow.mov', 'wb') as f:
+        for i in range(8):
+            f.write(data[i*len(data)//8:(i + 1)*len(data)//8])
+            f.flush()
+            time.sleep(1)
+        assert not Path('out/deep').exists()
+    until(lambda: Path('out/deep/slow-blurred.mov').exists() or process.poll() is not None, 'the slow clip has no result')
+    Path('inbox/notes.mp4').write_text('not a clip')
+    shutil.copy('talks/2023/a.mp4', 'inbox/early.wmv')      # its result would also be early-blurred.mp4
+    until(lambda: told('notes.mp4', 'would both be written'))
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 128 + signal.SIGINT and results('out') == ['deep/slow-blurred.mov', 'early-blurred.mp4']
+    assert len(read_frames(Path('out/deep/slow-blurred.mov'))) == N
+    rows = {row['source']: row['state'] for row in json.loads(Path('all.json').read_text())}
+    assert rows == {'inbox/early.mp4': 'done', 'inbox/deep/slow.mov': 'done', 'inbox/notes.mp4': 'failed', 'inbox/early.wmv': 'failed'}
+    # a run without --watch continues
+    Path('inbox/early.wmv').unlink()
+    assert sorted(job.state for job in batch('inbox', 'out')) == ['failed', 'skipped', 'skipped']
+    one_sentence(bgblur('batch', '--watch', 'nowhere', '--to', 'out2'), 'no folder nowhere')
+    assert not Path('out2').exists()

@@ -144,12 +144,12 @@ def _outcome(future):
 
 @patch
 def wait(self:Cluster,
-    seconds=1,       # return after this long, at most 1
+    seconds=None,    # return after this long, and at most 1
 ) -> list:           # `Event`
     "Wait until something happens. Raises `BgblurError` if the scheduler is lost, or there has been no worker for too long."
     if self.n and time.monotonic() - self.seen > self.patience:
         raise BgblurError(f'The scheduler at {self.address} has had no worker for {self.patience} seconds. Start some with: dask worker {self.address}.')
-    try: key,value = self.events.get(timeout=min(1, seconds))
+    try: key,value = self.events.get(timeout=min(1, seconds or 1))
     except Empty: return []
     # from another run, or too late
     if key not in self.running: return []

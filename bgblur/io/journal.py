@@ -116,7 +116,9 @@ class RemoteJournal(Journal):
         if dsts: self._write()
 
     def add(self, dst, **facts):
-        if facts: self._append({'dst': self.name(dst), **facts})
+        if facts:
+            self._append({'dst': self.name(dst), **facts})
+            self.sizes[self.name(dst)] = facts['report']['size']
         self.flush()
 
     def flush(self, now=False):

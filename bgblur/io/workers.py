@@ -139,6 +139,7 @@ class Pool:
         "Remove what killed workers have left in a folder."
         remove_abandoned(folder)
 
+# %% ../../nbs/io/workers.ipynb #685bf11a
 class Workers(Pool):
     "Processes on this computer. The `with` block ends them."
     def __init__(self,

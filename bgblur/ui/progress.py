@@ -61,12 +61,17 @@ class Progress:
         n_workers,      # how many can run at the same time
         wanted=True,    # show anything?
     ):
-        self.wanted,self.n_jobs,self.n_ended,self.size,self.seconds = wanted,len(jobs),0,0,0.
-        self.sizes = {job: size_of(job.src) for job in jobs}
+        self.wanted,self.n_ended,self.size,self.seconds = wanted,0,0,0.
         # a cluster can have more workers than a terminal has lines
-        self.running,self.places = {},deque(range(1, min(n_workers, _MOST_BARS) + 1))
-        self.total = tqdm(total=max(1, sum(self.sizes.values())), disable=not (wanted and shows_bars()), smoothing=0,
+        self.sizes,self.running,self.places = {},{},deque(range(1, min(n_workers, _MOST_BARS) + 1))
+        self.total = tqdm(total=1, disable=not (wanted and shows_bars()), smoothing=0,
                           bar_format='{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}')
+        self.add(jobs)
+
+    def add(self, jobs):
+        "Count more jobs."
+        self.sizes |= {job: size_of(job.src) for job in jobs}
+        self.total.total = max(1, sum(self.sizes.values()))
 
     def _bar(self, job, total, place):
         if not place: return tqdm(disable=True)
@@ -77,7 +82,7 @@ class Progress:
         parts = self.running.items()
         self.total.n = round(self.size + sum(self.sizes[job]*part.share for job,part in parts))
         minutes = (self.seconds + sum(part.seconds for _,part in parts))/60
-        self.total.set_description_str(f'{self.n_ended}/{self.n_jobs} files, {minutes:.1f} min of video')
+        self.total.set_description_str(f'{self.n_ended}/{len(self.sizes)} files, {minutes:.1f} min of video')
 
 # %% ../../nbs/ui/progress.ipynb #320d1273
 @patch
