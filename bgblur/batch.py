@@ -12,7 +12,7 @@ import json
 import os
 import sys
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from importlib.resources import files
 from io import StringIO
@@ -146,15 +146,24 @@ def _job(pair, journal, fingerprints, resume, overwrite):
         raise VideoError(f'{job.dst} exists, and no earlier run of bgblur batch wrote it: choose another folder, or allow overwriting (--overwrite).')
     return job
 
-def _check_cluster(scheduler, threads, memory):
+def _check_options(retries, scheduler, threads, memory):
+    check_number(retries, 0, 1000, 'retries', int)
     if scheduler and (threads or memory):
         raise BgblurError('--threads and --memory belong to the workers of a scheduler: BGBLUR_THREADS=1 dask worker --memory-limit 1GB.')
 
-def _pool(scheduler, workers, threads, memory, n_jobs):
+def _pool(scheduler, workers, threads, memory, n_jobs, progress):
     "Return processes or a cluster; `n_jobs` is None if jobs may arrive later."
-    if scheduler and n_jobs != 0: return Cluster(scheduler, workers)
+    if scheduler and n_jobs != 0:
+        cluster = Cluster(scheduler, workers)
+        if progress: print(f'Dashboard: {cluster.dashboard}', file=sys.stderr)
+        return cluster
     n = workers or default_workers()
     return Workers(n if n_jobs is None else min(n, n_jobs or 1), threads, memory)
+
+def _placed(settings, pool):
+    "Return settings whose files the workers of `pool` find."
+    paths = {name: getattr(settings, name) for name in ('background', 'model', 'profile')}
+    return replace(settings, **{name: str(pool.place(path)) for name,path in paths.items() if path and os.path.exists(path)})
 
 def _prepare(to, jobs, journal, pool):
     "Create the output folder, remove what killed runs have left, and announce what this run may write."
@@ -197,7 +206,7 @@ def _run(jobs, pool, journal, retries, arguments, bars, arriving=None):
             job = waiting.popleft()
             job.state,job.tries,began[job] = 'running',job.tries + 1,perf_counter()
             journal.add(job.dst)
-            pool.submit(job, process, Pair(job.src, job.dst, job.kind), *arguments)
+            pool.submit(job, process, Pair(pool.place(job.src), pool.place(job.dst), job.kind), *arguments)
         for event in pool.wait(_POLL if arriving else None):
             job = event.task
             if event.what == 'progress': bars.told(job, *event.value)
@@ -314,11 +323,9 @@ def batch(
     replaced that no earlier run has written, or model or background cannot be opened. In a script, call it below
     `if __name__ == '__main__':`."""
     to,sources = as_path(to),[sources] if isinstance(sources, (str, os.PathLike)) or is_url(sources) else list(sources)
-    check_number(retries, 0, 1000, 'retries', int)
-    _check_cluster(scheduler, threads, memory)
+    _check_options(retries, scheduler, threads, memory)
     journal = open_journal(to)
-    known = [to/name for name in journal.started]
-    pairs = plan(sources, to, settings.background, known) if sources or not watch else []
+    pairs = plan(sources, to, settings.background, [to/name for name in journal.started]) if sources or not watch else []
     make_job = partial(_job, journal=journal, fingerprints=fingerprint(settings, encoding, start, end), resume=resume, overwrite=overwrite)
     jobs = [make_job(pair) for pair in pairs]
     check_report(report, jobs)
@@ -328,12 +335,12 @@ def batch(
     if dry_run:
         for job in todo: job.state = 'planned'
         return (job for job in jobs)
-    pool = _pool(scheduler, workers, threads, memory, None if watch else len(todo))
+    arrivals = Arrivals(watch) if watch else None
+    pool = _pool(scheduler, workers, threads, memory, None if watch else len(todo), progress)
     _prepare(to, jobs, journal, pool)
-    if pool.dashboard and progress: print(f'Dashboard: {pool.dashboard}', file=sys.stderr)
     bars = Progress(todo, pool.n, progress)
-    arriving = partial(_arriving, Arrivals(watch), jobs, make_job, bars, to, settings.background) if watch else None
-    loop = _run(jobs, pool, journal, retries, (settings, encoding, start, end, trust), bars, arriving)
+    arriving = partial(_arriving, arrivals, jobs, make_job, bars, to, settings.background) if watch else None
+    loop = _run(jobs, pool, journal, retries, (_placed(settings, pool), encoding, start, end, trust), bars, arriving)
     return _work(jobs, pool, journal, loop, bars, fail_fast, report)
 
 # %% ../nbs/10_batch.ipynb #3b75e4f5

@@ -6,11 +6,13 @@
 __all__ = ['local_cluster', 'Cluster']
 
 # %% ../../nbs/io/cluster.ipynb #ae8c46a5
+import asyncio
+import logging
 import os
 import time
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import partial
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock
 
@@ -20,6 +22,7 @@ from .. import __version__
 from ..core.docs import explain_module
 from ..core.errors import BgblurError, as_sentence, imports_of, print_traceback
 from .files import remove_abandoned
+from .remote import is_url
 from .workers import Event, Pool, run_task, tell
 
 # %% ../../nbs/io/cluster.ipynb #a679f6ea
@@ -66,21 +69,38 @@ def _in_worker(key, every, function, *args):
 # %% ../../nbs/io/cluster.ipynb #afccf78e
 def _version(): return __version__
 
+async def _reach(address, seconds):
+    from distributed.comm import connect
+    from distributed.security import Security
+    comm = await connect(address, timeout=seconds, **Security().get_connection_args('client'))
+    await comm.close()
+
+def _connect(address, seconds):
+    "Return Dask's client. Raises `BgblurError` if there is no scheduler at `address`."
+    from distributed import Client
+    # its messages would repeat what our errors say
+    for name in ('', '.client', '.core', '.utils'): logging.getLogger(f'distributed{name}').setLevel(logging.CRITICAL)
+    try:
+        # a client that cannot connect prints errors later; a notebook already runs a loop in this thread
+        with ThreadPoolExecutor(1) as thread: thread.submit(asyncio.run, _reach(address, seconds)).result()
+        return Client(address, timeout=seconds, set_as_default=False)
+    except Exception as e:
+        print_traceback(e)
+        if not isinstance(e, OSError): raise BgblurError(f"The scheduler's address {address} cannot be used: {str(e).rstrip('.')}.") from e
+        raise BgblurError(f'No scheduler of Dask answers at {address}. Start one with: dask scheduler.') from e
+
 class Cluster(Pool):
     "The workers of a Dask scheduler. The `with` block stops our tasks, not the workers."
     def __init__(self,
         address:str,     # of the scheduler: HOST:PORT or tls://HOST:PORT
         limit=None,      # number of tasks at the same time; None: one for each worker
-        patience=60,     # seconds to wait for a scheduler or for a worker
+        patience=60,     # seconds to wait for a worker
     ):
         "Raises `BgblurError` if the scheduler does not answer, or a computer has another version of bgblur."
-        with imports_of('batch'): from distributed import Client
+        with imports_of('batch'): import distributed
         self.address,self.limit,self.patience = address,limit,patience
         self.events,self.running,self.n_workers,self.asked,self.seen = SimpleQueue(),{},0,0.,time.monotonic()
-        try: self.client = Client(address, timeout=patience, set_as_default=False)
-        except Exception as e:
-            print_traceback(e)
-            raise BgblurError(f'No scheduler of Dask answers at {address}. Start one with: dask scheduler.') from e
+        self.client = _connect(address, 10)
         self.dashboard = self.client.dashboard_link
         try: self._check_versions()
         except BaseException:
@@ -178,10 +198,16 @@ def __exit__(self:Cluster, *_):
         with suppress(Exception): self.client.close(timeout=5)
 
 @patch
+def place(self:Cluster, path):
+    # workers start in other folders than we
+    return path if is_url(path) else Path(path).absolute()
+
+@patch
 def clean(self:Cluster,
     folder,          # folder of results
 ):
-    "Let each worker remove what killed workers of its computer have left in a folder. Does not wait for that."
+    "Remove what killed workers have left in a folder, here and on each worker's computer. Does not wait for the workers."
+    remove_abandoned(folder)
     with suppress(Exception): self.client.run(remove_abandoned, folder, wait=False, on_error='ignore')
 
 # %% ../../nbs/io/cluster.ipynb #96891a5b

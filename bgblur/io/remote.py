@@ -32,6 +32,7 @@ def as_path(
     "Return a path. Raises `VideoError` for a URL of an unknown kind, or if its package is not installed."
     if not is_url(path): return Path(path)
     kind,_,rest = str(path).partition('://')
+    if not isinstance(path, str) and kind not in ('file', 'local'): return path
     if kind in ('http', 'https'): raise VideoError(f'{path} is an address, not a file: download it first.')
     with imports_of('batch'): from upath import UPath
     try:

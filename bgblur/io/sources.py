@@ -185,6 +185,7 @@ def find_pairs(
     known=(),           # paths of results of earlier runs, which are not sources
 ) -> list:              # `Pair`, each source once
     "Return what to read and what to write. Raises `VideoError` if a source does not exist."
+    to = as_path(to) if to else None
     known,inside = {_key(p) for p in known},_key(to) + ('/' if is_url(to) else os.sep) if to else ''
     def is_ours(found, key):
         # a folder that is itself a source may contain results and sources
@@ -193,7 +194,7 @@ def find_pairs(
     pairs = {}
     for found in (f for s in sources for f in ([s] if isinstance(s, Found) else _expand(s))):
         if (key := _key(found.path)) in pairs or is_ours(found, key): continue
-        place = as_path(to)/found.place if to else found.path
+        place = to/found.place if to else found.path
         pairs[key] = Pair(found.path, default_name(place, output_suffixes(found.kind, background), background), found.kind)
     return [*pairs.values()]
 

@@ -139,6 +139,12 @@ class Pool:
         "Remove what killed workers have left in a folder."
         remove_abandoned(folder)
 
+    def place(self,
+        path,        # of a file, as `Path` or `UPath`
+    ):
+        "Return the path under which the workers find a file."
+        return path
+
 # %% ../../nbs/io/workers.ipynb #685bf11a
 class Workers(Pool):
     "Processes on this computer. The `with` block ends them."
