@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 RESULT := output/testclip-blurred
 MEDIAPIPE := .venv-mediapipe
 
-.PHONY: demo test smoke soak fuzz lab app train readme bench bench-quality outdated clean libraries browser
+.PHONY: demo test smoke soak fuzz lab app train readme bench bench-quality outdated image clean libraries browser
 
 demo: $(VENV)/base
 	@mkdir -p output
@@ -65,6 +65,11 @@ bench-quality: $(VENV)/dev
 # Try the newest versions that the bounds in settings.ini allow, in a separate environment
 outdated: | libraries
 	$(PYTHON) tools/outdated.py $(ARGS)
+
+# A container that works for `bgblur batch --scheduler`
+image:
+	@command -v docker >/dev/null || { echo "Install docker first."; exit 1; }
+	docker build -t bgblur-worker .
 
 clean:
 	rm -rf output build *.egg-info .pytest_cache
