@@ -93,7 +93,7 @@ def test_task_that_always_kills_its_worker(crashing, scheduler):
 
 
 def test_loop_is_left_early(crashing, scheduler):
-    "A task that nobody wants any more stops, and leaves no partial file."
+    "When the loop is left, running tasks stop, and no partial file remains."
     jobs = crashing(child.endless, scheduler=scheduler, stop_when=Path('started').exists)
     assert jobs and 'bad.mp4' not in jobs and not [*Path('out').rglob('*.part')]
 

@@ -89,6 +89,7 @@ def _connect(address, seconds):
         if not isinstance(e, OSError): raise BgblurError(f"The scheduler's address {address} cannot be used: {str(e).rstrip('.')}.") from e
         raise BgblurError(f'No scheduler of Dask answers at {address}. Start one with: dask scheduler.') from e
 
+# %% ../../nbs/io/cluster.ipynb #cc40a4e9
 class Cluster(Pool):
     "The workers of a Dask scheduler. The `with` block stops our tasks, not the workers."
     def __init__(self,
