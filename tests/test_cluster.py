@@ -99,7 +99,6 @@ def test_loop_is_left_early(crashing, scheduler):
 
 
 @pytest.mark.parametrize('args, words', [
-    (['--scheduler', '127.0.0.1:1', '--quiet'], ['No scheduler', '127.0.0.1:1', 'dask scheduler']),
     (['--scheduler', 'tls://127.0.0.1:1', '--quiet'], ['tls://127.0.0.1:1', 'TLS configuration']),
     (['--scheduler', 'nowhere', '--threads', 2], ['--threads', 'dask worker']),
     (['--scheduler', 'nowhere', '--memory', '1GB'], ['--memory', 'dask worker']),

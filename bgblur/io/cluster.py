@@ -113,7 +113,8 @@ class Cluster(Pool):
         try: found = {'scheduler': self.client.run_on_scheduler(_version), **self.client.run(_version, on_error='return')}
         except Exception as e: found = {'scheduler': e}
         for where,version in found.items():
-            if version == __version__: continue
+            # a worker that is just being replaced does not answer
+            if version == __version__ or isinstance(version, OSError): continue
             has = f'cannot import bgblur ({version})' if isinstance(version, Exception) else f'has bgblur {version}'
             raise BgblurError(f'The {"" if where == "scheduler" else "worker "}{where} {has}: install version {__version__}, as on this computer.')
 
