@@ -10,8 +10,9 @@ import csv
 import hashlib
 import json
 import os
+import sys
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.resources import files
 from io import StringIO
@@ -23,10 +24,12 @@ from fastcore.basics import patch
 from . import __version__
 from .core.docs import explain_module
 from .core.download import model_path, sha256_of
-from .core.errors import check_number
+from .core.errors import BgblurError, check_number
 from .core.settings import DEFAULT_QUALITY, Encoding, Settings
+from .io.cluster import Cluster
 from .io.files import VideoError, as_video_error, atomic_file, remove_abandoned
-from .io.journal import Journal
+from .io.journal import open_journal
+from .io.remote import as_path, is_url, local_copies, version_of
 from .io.sources import Pair, check_names, find_pairs, plan
 from .io.watch import Arrivals
 from .io.workers import Workers, default_workers
@@ -45,18 +48,19 @@ def process(
     trust=False,        # open a `.pkl` model, which runs the code inside it
 ) -> dict:              # of text, numbers and lists
     "Blur one clip or image, and return facts about it. Raises `BgblurError`; then nothing is written."
-    src,dst,began = pair.src,pair.dst,perf_counter()
-    blurrer,transparent = cached_blurrer(settings, trust, pair.kind),settings.background == 'none'
-    with as_video_error(f"The folder '{dst.parent}' cannot be created"): dst.parent.mkdir(parents=True, exist_ok=True)
-    if pair.kind == 'image':
-        notes = blur_image(src, dst, blurrer, True, transparent).notes
-        facts = {'frames': 1, 'sound': 'none', 'notes': notes + ['no person was found, so the whole image is hidden']*(not blurrer.n_with_person),
-                 'n_failed': blurrer.n_failed,
-                 'problem': f'the model failed, so the whole image is hidden. {blurrer.last_error}' if blurrer.n_failed else ''}
-    else:
-        facts = clip_facts(blur_video(src, dst, blurrer, overwrite=True, progress=Teller, transparent=transparent, start=start, end=end,
-                                      encoding=encoding_for(dst, encoding, settings)), src)
-    return facts | {'seconds': perf_counter() - began}
+    began,blurrer,transparent = perf_counter(),cached_blurrer(settings, trust, pair.kind),settings.background == 'none'
+    with local_copies(pair.src, pair.dst) as (src, dst):
+        with as_video_error(f"The folder '{dst.parent}' cannot be created"): dst.parent.mkdir(parents=True, exist_ok=True)
+        if pair.kind == 'image':
+            notes = blur_image(src, dst, blurrer, True, transparent).notes
+            facts = {'frames': 1, 'sound': 'none', 'notes': notes + ['no person was found, so the whole image is hidden']*(not blurrer.n_with_person),
+                     'n_failed': blurrer.n_failed,
+                     'problem': f'the model failed, so the whole image is hidden. {blurrer.last_error}' if blurrer.n_failed else ''}
+        else:
+            facts = clip_facts(blur_video(src, dst, blurrer, overwrite=True, progress=Teller, transparent=transparent, start=start, end=end,
+                                          encoding=encoding_for(dst, encoding, settings)), pair.src)
+        size = dst.stat().st_size
+    return facts | {'seconds': perf_counter() - began, 'size': size}
 
 # %% ../nbs/10_batch.ipynb #8319cd76
 @dataclass(eq=False)
@@ -115,9 +119,8 @@ def key_of(
     fingerprints:dict,  # what `fingerprint` returns
 ) -> str:               # hexadecimal, '' if the source cannot be read
     "Return a text that differs if the result would differ: another source, or other choices."
-    try: stat = os.stat(pair.src)
-    except OSError: return ''
-    facts = [os.path.abspath(pair.src), stat.st_size, stat.st_mtime_ns, fingerprints[pair.kind]]
+    if not (version := version_of(pair.src)): return ''
+    facts = [str(pair.src) if is_url(pair.src) else os.path.abspath(pair.src), *version, fingerprints[pair.kind]]
     return hashlib.sha256(json.dumps(facts).encode('utf-8', 'surrogatepass')).hexdigest()
 
 # %% ../nbs/10_batch.ipynb #63248692
@@ -126,24 +129,44 @@ def _job(pair, journal, fingerprints, resume, overwrite):
     job = Job(pair.src, pair.dst, pair.kind, key=key_of(pair, fingerprints))
     if resume and (report := journal.finished(job.dst, job.key)) is not None:
         job.state,job.report,job.error = 'skipped',report,report['problem']
-    elif os.path.lexists(job.dst) and not overwrite and journal.name(job.dst) not in journal.started:
+    elif journal.size(job.dst) is not None and not overwrite and journal.name(job.dst) not in journal.started:
         raise VideoError(f'{job.dst} exists, and no earlier run of bgblur batch wrote it: choose another folder, or allow overwriting (--overwrite).')
     return job
 
-def _check_numbers(retries, split):
-    "Raise `BgblurError` for numbers out of their range."
+def _check_options(retries, split, scheduler, threads, memory):
     check_number(retries, 0, 1000, 'retries', int)
     if split is not None: check_number(split, SHORTEST, 10**6, 'split')
+    if scheduler and (threads or memory):
+        raise BgblurError('--threads and --memory belong to the workers of a scheduler: BGBLUR_THREADS=1 dask worker --memory-limit 1GB.')
 
-def _prepare(to, jobs):
-    "Create the output folder, and remove what killed runs have left."
-    with as_video_error(f"The folder '{to}' cannot be created"): to.mkdir(parents=True, exist_ok=True)
-    for folder in {job.dst.parent for job in jobs}: remove_abandoned(folder)
+def _pool(scheduler, workers, threads, memory, n_jobs, progress):
+    "Return processes or a cluster; `n_jobs` is None if jobs may arrive later."
+    if scheduler and n_jobs != 0:
+        cluster = Cluster(scheduler, workers)
+        if progress: print(f'Dashboard: {cluster.dashboard}', file=sys.stderr)
+        return cluster
+    n = workers or default_workers()
+    return Workers(n if n_jobs is None else min(n, n_jobs or 1), threads, memory)
+
+def _placed(settings, pool):
+    "Return settings whose files the workers of `pool` find."
+    paths = {name: getattr(settings, name) for name in ('background', 'model', 'profile')}
+    return replace(settings, **{name: str(pool.place(path)) for name,path in paths.items() if path and os.path.exists(path)})
+
+def _prepare(to, jobs, journal, pool):
+    "Create the output folder, remove what killed runs have left, and announce what this run may write."
+    try:
+        if not is_url(to):
+            with as_video_error(f"The folder '{to}' cannot be created"): to.mkdir(parents=True, exist_ok=True)
+            for folder in {job.dst.parent for job in jobs}: remove_abandoned(folder)
+        journal.begin([job.dst for job in jobs if job.state == 'waiting'])
+    except BaseException:
+        pool.__exit__()
+        raise
 
 # %% ../nbs/10_batch.ipynb #33f1fd03
-def _steps(job, split, *arguments):
+def _steps(job, pair, split, *arguments):
     "Generator of lists of calls, see `split_steps`. It returns the report of the job."
-    pair = Pair(job.src, job.dst, job.kind)
     if split and job.kind == 'clip': return (yield from split_steps(pair, split, process, arguments)) | {'seconds': job.seconds}
     [report] = yield [(process, pair, *arguments)]
     return report
@@ -188,13 +211,14 @@ def start(self:_Task,
 @patch
 def take(self:_Task,
     event,          # `Event` that ended a call
+    pool,           # `Pool` whose worker made it
     retries,        # how often to try a call again
 ) -> list:          # `_Call`
     "Note how a call ended. Return the calls that follow; after a crash this may be the same one."
     call,self.n_running = event.task,self.n_running - 1
     if not self.n_running: self.job.seconds += perf_counter() - self.began
     # a worker that crashed had no time to do this
-    if event.what == 'crashed': remove_abandoned(self.job.dst.parent)
+    if event.what == 'crashed' and not is_url(self.job.dst): pool.clean(self.job.dst.parent)
     if event.what == 'crashed' and call.tries <= retries and not self.has_failed: return [call]
     if event.what == 'done':
         call.is_done,call.result = True,event.value
@@ -212,16 +236,17 @@ def end(self:_Task,
     self.steps.close()
     if self.has_failed: job.state = 'failed'
     # a model that failed may succeed next time
-    elif not job.report['n_failed']: journal.add(job.dst, key=job.key, size=job.dst.stat().st_size, report=job.report)
+    elif not job.report['n_failed']: journal.add(job.dst, key=job.key, report=job.report)
     return True
 
 # %% ../nbs/10_batch.ipynb #b5a7f679
-def _next_call(ready, todo, tasks, arguments):
+def _next_call(ready, todo, tasks, pool, arguments):
     "Remove the next call from the queues and return it."
     if ready: return ready.popleft()
     item = todo.popleft()
     if isinstance(item, _Call): return item
-    task = tasks[item] = _Task(item, _steps(item, *arguments))
+    pair = Pair(pool.place(item.src), pool.place(item.dst), item.kind)
+    task = tasks[item] = _Task(item, _steps(item, pair, *arguments))
     ready.extend(task.proceed())
     return ready.popleft()
 
@@ -242,8 +267,10 @@ def _run(jobs, pool, journal, retries, arguments, bars, arriving=None):
                 new = arriving()
                 yield from [job for job in new if job.state != 'waiting']
                 todo.extend(job for job in new if job.state == 'waiting')
-            while (ready or todo) and pool.n_free:
-                call = _next_call(ready, todo, tasks, arguments)
+                journal.begin([job.dst for job in new if job.state == 'waiting'])
+            journal.flush()
+            while (ready or todo) and pool.n_free > 0:
+                call = _next_call(ready, todo, tasks, pool, arguments)
                 if not call.task.job.tries: journal.add(call.task.job.dst)
                 call.task.start(call)
                 pool.submit(call, *call.what)
@@ -253,7 +280,7 @@ def _run(jobs, pool, journal, retries, arguments, bars, arriving=None):
                     call.told = event.value
                     bars.told(task.job, *task.told())
                     continue
-                calls = task.take(event, retries)
+                calls = task.take(event, pool, retries)
                 (todo if call in calls else ready).extend(calls)
                 if task.has_failed: _drop(task, ready, todo)
                 has_ended = task.end(journal)
@@ -315,7 +342,7 @@ def check_report(
     if not path: return
     if Path(path).suffix.lower() not in ('.json', '.csv'): raise VideoError(f'The report {path} must end in .json or .csv.')
     if os.path.isdir(path) or not Path(path).absolute().parent.is_dir(): raise VideoError(f'The report {path} cannot be written there.')
-    if os.path.realpath(path) in {os.path.realpath(j.src) for j in jobs}: raise VideoError(f'The report {path} would replace a source.')
+    if os.path.realpath(path) in {os.path.realpath(j.src) for j in jobs if not is_url(j.src)}: raise VideoError(f'The report {path} would replace a source.')
 
 def write_report(
     path,           # `.json` or `.csv` file; an existing one is replaced
@@ -327,7 +354,7 @@ def write_report(
     with atomic_file(path) as tmp: tmp.write_text(text, encoding='utf-8', errors='surrogateescape')
 
 # %% ../nbs/10_batch.ipynb #ad3e8ecc
-def _work(jobs, pool, loop, bars, fail_fast, report):
+def _work(jobs, pool, journal, loop, bars, fail_fast, report):
     "Yield each job when it ends: those that are done already, those that `loop` yields, and those that were stopped."
     try:
         yield from [job for job in jobs if job.state == 'skipped']
@@ -341,14 +368,15 @@ def _work(jobs, pool, loop, bars, fail_fast, report):
         loop.close()
         stopped = [job for job in jobs if job.state in ('waiting', 'running')]
         for job in stopped: job.state = 'stopped'
-        for folder in {job.dst.parent for job in stopped if job.tries}: remove_abandoned(folder)
+        for folder in {job.dst.parent for job in stopped if job.tries and not is_url(job.dst)}: remove_abandoned(folder)
+        journal.flush(now=True)
         if report: write_report(report, jobs)
     yield from stopped
 
 # %% ../nbs/10_batch.ipynb #0af6ce85
 def batch(
-    sources,                # files, folders and patterns such as 'talks/*.mp4', or one of them; with `watch`, it may be empty
-    to,                     # folder for the results; it is created
+    sources,                # files, folders and patterns such as 'talks/*.mp4', or one of them, or URLs; with `watch`, it may be empty
+    to,                     # folder or URL for the results; it is created
     settings=Settings(),    # look and model
     encoding=Encoding(),    # quality, codec and preset of clips
     workers:int=None,       # how many files at the same time; None: see `default_workers`
@@ -366,13 +394,14 @@ def batch(
     watch=None,             # folder whose new files are processed as they arrive, until the loop is left
     report=None,            # `.json` or `.csv` file for a row per source, see `write_report`
     progress=True,          # show progress bars?
+    scheduler=None,         # address of a Dask scheduler, see `Cluster`; None: processes on this computer
 ):                          # generator of `Job`, in the order in which they end
     """Blur many clips and images in worker processes. Raises `BgblurError` before the work if names collide, a file would be
     replaced that no earlier run has written, or model or background cannot be opened. In a script, call it below
     `if __name__ == '__main__':`."""
-    to,sources = Path(to),[sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
-    _check_numbers(retries, split)
-    journal = Journal(to)
+    to,sources = as_path(to),[sources] if isinstance(sources, (str, os.PathLike)) or is_url(sources) else list(sources)
+    _check_options(retries, split, scheduler, threads, memory)
+    journal = open_journal(to)
     pairs = plan(sources, to, settings.background, [to/name for name in journal.started]) if sources or not watch else []
     make_job = partial(_job, journal=journal, fingerprints=fingerprint(settings, encoding, start, end, split), resume=resume, overwrite=overwrite)
     jobs = [make_job(pair) for pair in pairs]
@@ -383,13 +412,13 @@ def batch(
     if dry_run:
         for job in todo: job.state = 'planned'
         return (job for job in jobs)
-    n = workers or default_workers()
-    pool = Workers(n if watch or split else min(n, len(todo) or 1), threads, memory)
+    arrivals = Arrivals(watch) if watch else None
+    pool = _pool(scheduler, workers, threads, memory, None if watch or split else len(todo), progress)
+    _prepare(to, jobs, journal, pool)
     bars = Progress(todo, pool.n, progress)
-    arriving = partial(_arriving, Arrivals(watch), jobs, make_job, bars, to, settings.background) if watch else None
-    _prepare(to, jobs)
-    loop = _run(jobs, pool, journal, retries, (split, settings, encoding, start, end, trust), bars, arriving)
-    return _work(jobs, pool, loop, bars, fail_fast, report)
+    arriving = partial(_arriving, arrivals, jobs, make_job, bars, to, settings.background) if watch else None
+    loop = _run(jobs, pool, journal, retries, (split, _placed(settings, pool), encoding, start, end, trust), bars, arriving)
+    return _work(jobs, pool, journal, loop, bars, fail_fast, report)
 
 # %% ../nbs/10_batch.ipynb #3b75e4f5
 explain_module(__name__)

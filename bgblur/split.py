@@ -21,6 +21,7 @@ from .core.settings import DEFAULT_QUALITY, Encoding
 from .io.files import VideoError, as_video_error, atomic_file, check_destination, check_source, private_folder
 from .io.parts import CannotSplit, PartReader, PartWriter, find_parts, first_frame, join_parts
 from .io.reader import VideoReader
+from .io.remote import is_url
 from .io.workers import tell
 from .io.writer import FORMATS
 from .video import _blur_frames, _make_report, _opencv_threads, _progress, blurrer_from, encoding_for
@@ -160,9 +161,10 @@ def start_split(
     trust,          # open a `.pkl` model?
 ) -> dict:
     "Plan the parts of a clip. If it has only one, blur it and return its facts, with a note if it cannot be split."
-    with as_video_error(f"The folder '{pair.dst.parent}' cannot be created"): pair.dst.parent.mkdir(parents=True, exist_ok=True)
     notes = []
     try:
+        if is_url(pair.src) or is_url(pair.dst): raise CannotSplit('its parts need a folder that all workers see')
+        with as_video_error(f"The folder '{pair.dst.parent}' cannot be created"): pair.dst.parent.mkdir(parents=True, exist_ok=True)
         plan = plan_parts(pair.src, pair.dst, seconds, encoding_for(pair.dst, encoding, settings), settings.background == 'none', start, end)
         if len(plan['parts']) > 1: return plan
     except CannotSplit as e: notes = [f'the clip was not split, because {e}']
@@ -185,7 +187,7 @@ def process_join(
     with VideoReader(pair.src) as reader: rate = float(reader.rate)
     report = join_clip(pair.src, pair.dst, paths, facts, choice, encoding_for(pair.dst, encoding, settings), start, end)
     tell((report.frames, report.frames, report.frames/rate))
-    return clip_facts(report, pair.src)
+    return clip_facts(report, pair.src) | {'size': pair.dst.stat().st_size}
 
 # %% ../nbs/split.ipynb #ecd9f7dc
 def split_steps(

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from pathlib import Path
 
@@ -19,7 +20,8 @@ import numpy as np
 from bgblur import cli, matte, split, video  # noqa: F401
 from bgblur.core import command
 from bgblur.batch import process as batch_process
-from bgblur.io.files import VideoError
+from bgblur.io.files import VideoError, atomic_file
+from bgblur.io.workers import tell
 from bgblur.pipeline import BaseBlurrer
 
 
@@ -104,6 +106,22 @@ def crash_once(number, frame, pair, *args):
 def crash_always(pair, *args):
     if pair.src.name == 'bad.mp4': at_frame(3, os.kill, os.getpid(), signal.SIGSEGV)
     return batch_process(pair, *args)
+
+
+def in_folder(folder, function, pair, *args):
+    "Call one of these functions in another folder."
+    os.chdir(folder)
+    return function(pair, *args)
+
+
+def endless(pair, *args):
+    "Start to write the result of bad.mp4, and go on until the task is stopped."
+    if pair.src.name != 'bad.mp4': return batch_process(pair, *args)
+    with atomic_file(pair.dst):
+        Path('started').touch()
+        while True:
+            tell((1, None, 0))
+            time.sleep(.05)
 
 
 def use_memory(pair, *args):
