@@ -8,8 +8,8 @@ config = ConfigParser()
 config.read('settings.ini', encoding='utf-8')
 cfg = config['DEFAULT']
 
-extras = {name: cfg[f'{name}_requirements'].split() for name in ('learner', 'notebooks', 'live', 'heic', 'models')}
-extras['dev'] = [*extras['learner'], *extras['notebooks'], *extras['live'], *extras['heic'], *extras['models'], *cfg['test_requirements'].split()]
+extras = {name: cfg[f'{name}_requirements'].split() for name in ('learner', 'notebooks', 'live', 'heic', 'models', 'batch')}
+extras['dev'] = [package for packages in extras.values() for package in packages] + cfg['test_requirements'].split()
 
 setup(
     name=cfg['lib_name'],

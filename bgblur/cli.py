@@ -26,8 +26,8 @@ from typing import Annotated, Literal, Optional
 
 import typer
 
-from .core.command import (Debug, Duration, End, Json, Output, Overwrite, Quiet, Source, Sources, Start, Trust, clean_up_and_die,
-                                 for_each, handle_signals, part_of_clip, print_error, signals_raise)
+from .core.command import (Debug, Duration, End, Json, Output, Overwrite, Quiet, Source, Sources, Split, Start, Trust,
+                                 clean_up_and_die, for_each, handle_signals, part_of_clip, print_error, signals_raise)
 from .core.docs import explain_module
 from .core.errors import BgblurError, as_sentence, print_traceback
 from .core.options import PlainCommand, PlainGroup, examples, flag, typed, with_settings
@@ -203,7 +203,7 @@ def _print_jobs(jobs, quiet):
 @with_settings
 def batch(
     sources:Annotated[Optional[list[str]], typer.Argument(metavar='SRC', help='Files, folders or patterns.', show_default=False)]=None,
-    to:typed(Path, '--to', metavar='DIR', help='Write the results to this folder, with the tree of each source folder.')=...,
+    to:typed(str, '--to', metavar='DIR', help='Write the results to this folder or URL, with the tree of each source folder.')=...,
     watch:typed(Optional[Path], metavar='DIR', help='Process the files in this folder, also those that arrive later, until Ctrl-C.')=None,
     list_:typed(Optional[Path], '--list', metavar='FILE', help="Read this list, one file per line; '-' for standard input.")=None,
     settings:Settings=Settings(),
@@ -212,9 +212,11 @@ def batch(
     start:Start=None,
     end:End=None,
     duration:Duration=None,
+    split:Split=None,
     workers:typed(Optional[int], min=1, max=1000, metavar='N', help='Process N files at the same time.', default='half the cores')=None,
     threads:typed(Optional[int], min=1, max=100, metavar='N', help='Use N threads per stage for each file.', default='share of the cores')=None,
     memory:typed(Optional[str], metavar='SIZE', help='Let each worker use this much memory, such as 1GB (Linux).', default='no limit')=None,
+    scheduler:typed(Optional[str], metavar='HOST:PORT', help='Use the workers of this Dask scheduler.', default='processes on this computer')=None,
     retries:typed(int, min=0, metavar='N', help='Try a file again N times if its worker crashes.')=2,
     resume:typed(bool, '--resume/--no-resume', help='Skip what an earlier run has finished.')=True,
     report:typed(Optional[Path], metavar='FILE', help='Write a row for each file to a .json or .csv file.')=None,
@@ -226,7 +228,7 @@ def batch(
 ):
     """Blur or replace the background of many videos and images.
 
-    A run that was interrupted goes on where it stopped. Exit code: 0 if all results are complete, 1 if not, 2 if nothing was done."""
+    A run that was interrupted goes on where it stopped. Exit code: 0 if all results are complete, 1 if not, 2 if an error stopped the run."""
     from bgblur.batch import batch as start_batch
     from bgblur.io.sources import read_list
     from bgblur.io.workers import parse_size
@@ -235,8 +237,8 @@ def batch(
     sources = [*(sources or ()), *(read_list(list_) if list_ else ())]
     with signals_raise():
         jobs = start_batch(sources, to, settings, encoding, workers=workers, threads=threads, memory=memory and parse_size(memory),
-                           retries=retries, resume=resume, dry_run=dry_run, fail_fast=fail_fast, start=start, end=end, trust=trust,
-                           overwrite=overwrite, progress=not quiet, report=report, watch=watch)
+                           retries=retries, resume=resume, dry_run=dry_run, fail_fast=fail_fast, start=start, end=end, split=split, trust=trust,
+                           overwrite=overwrite, progress=not quiet, report=report, watch=watch, scheduler=scheduler)
         if watch and not quiet: typer.echo(f'bgblur: watching {watch}. Press Ctrl-C to stop.', err=True)
         with closing(jobs): complete = _print_jobs(jobs, quiet)
     if not complete: raise typer.Exit(1)

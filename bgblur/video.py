@@ -161,7 +161,7 @@ def _transparency_note(reader, transparent):
     if reader.is_transparent and not transparent:
         yield 'the source is transparent in places, where the result shows black or the new background'
 
-def _make_report(dst, n, seconds, audio, reader, writer, blurrer, stills, transparent, matte):
+def _make_report(dst, n, seconds, audio, reader, writer, blurrer, stills, transparent, matte=None):
     notes = [*reader.notes, *reader.normalizer.notes.values(), *writer.notes]
     if dst: notes += [*_transparency_note(reader, transparent), *_no_person_note(blurrer)]
     elif not (blurrer.n_with_person or blurrer.n_failed): notes.append('no person was found, so the matte is black')

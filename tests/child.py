@@ -10,16 +10,18 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from bgblur import cli, matte, video  # noqa: F401
+from bgblur import cli, matte, split, video  # noqa: F401
 from bgblur.core import command
 from bgblur.batch import process as batch_process
-from bgblur.io.files import VideoError
+from bgblur.io.files import VideoError, atomic_file
+from bgblur.io.workers import tell
 from bgblur.pipeline import BaseBlurrer
 
 
@@ -106,9 +108,46 @@ def crash_always(pair, *args):
     return batch_process(pair, *args)
 
 
+def in_folder(folder, function, pair, *args):
+    "Call one of these functions in another folder."
+    os.chdir(folder)
+    return function(pair, *args)
+
+
+def endless(pair, *args):
+    "Start to write the result of bad.mp4, and go on until the task is stopped."
+    if pair.src.name != 'bad.mp4': return batch_process(pair, *args)
+    with atomic_file(pair.dst):
+        Path('started').touch()
+        while True:
+            tell((1, None, 0))
+            time.sleep(.05)
+
+
 def use_memory(pair, *args):
     if pair.src.name == 'bad.mp4': np.ones(2**29)
     return batch_process(pair, *args)
+
+
+# -- parts of a clip ---------------------------------------------------------------------------------------------
+
+def _note_part(part):
+    "Add the start of a part to the file `calls`. Return how many times it is there."
+    with open('calls', 'a') as f: f.write(f'{part.first}\n')
+    return Path('calls').read_text().split().count(str(part.first))
+
+
+def fail_in_part(first, pair, path, part, *args):
+    "Do what a worker does, but fail in the part that starts at `first`."
+    _note_part(part)
+    if part.first == first: raise VideoError(f'{pair.src} cannot be decoded here.')
+    return split.process_part(pair, path, part, *args)
+
+
+def kill_in_part(first, pair, path, part, *args):
+    "Do what a worker does, but die once in the part that starts at `first`, just before its file is complete."
+    if _note_part(part) == 1 and part.first == first: split.PartWriter.close = lambda writer: os.kill(os.getpid(), signal.SIGKILL)
+    return split.process_part(pair, path, part, *args)
 
 
 # -- faults ------------------------------------------------------------------------------------------------

@@ -265,6 +265,8 @@ def test_signals(place, number):
     process = subprocess.Popen([BIN/'bgblur', 'batch', 'talks', '--to', 'out', '--workers', '1', '--report', 'all.json'], start_new_session=True,
                                stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     wait_for(process, '2023/a-blurred.mp4')
+    # the journal gets its line a moment after the file has its name
+    until(lambda: '"key"' in Path('out/.bgblur.jsonl').read_text() or process.poll() is not None, 'no result')
     workers = worker_processes(process)
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
     out, err = process.communicate()

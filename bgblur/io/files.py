@@ -10,12 +10,15 @@ __all__ = ['STDIN', 'STDOUT', 'VideoError', 'as_video_error', 'Pipe', 'check_std
 # %% ../../nbs/io/files.ipynb #052a89ec
 import errno
 import os
+import platform
 import re
 import shutil
 import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
+from time import time
+from zlib import crc32
 
 from ..core.docs import explain_module
 from ..core.errors import BgblurError
@@ -112,7 +115,8 @@ def _try_lock(
     os.close(fd)
 
 # %% ../../nbs/io/files.ipynb #34b434cc
-_PRIVATE = re.compile(r'\..*\.bgblur-[0-9a-f]{8}\.part', re.S)
+_PRIVATE = re.compile(r'\..*\.bgblur-(?:([0-9a-f]{8})_)?[0-9a-f]{8}\.part', re.S)
+_HOST = f'{crc32(platform.node().encode()):08x}'     # of this computer, in the names of its private folders
 _in_use = {}     # private folders of this process, each with the parent folders made for it
 
 def _restore_old(folder):
@@ -141,6 +145,11 @@ def _remove_folder(folder, lock=None):
         with suppress(OSError): p.rmdir()
 
 # %% ../../nbs/io/files.ipynb #eb50c1a9
+def _is_elsewhere(folder):
+    "Tell whether a private folder may be in use on another computer."
+    if _PRIVATE.fullmatch(folder.name)[1] in (None, _HOST): return False
+    return time() - max(p.stat().st_mtime for p in (folder, *folder.rglob('*'))) < 24*3600
+
 def remove_abandoned(
     where:Path,      # folder to clean
 ):
@@ -148,6 +157,7 @@ def remove_abandoned(
     with suppress(OSError):
         for p in [p for p in where.iterdir() if _PRIVATE.fullmatch(p.name) and p.is_dir() and not p.is_symlink()]:
             with suppress(OSError):
+                if _is_elsewhere(p): continue
                 if (lock := _try_lock(p, ours=False)) is not None: _remove_folder(p, lock)
 
 def remove_partial():
@@ -169,7 +179,7 @@ def private_folder(
         while lock is None:
             _in_use.pop(folder, None)
             # 50 characters are at most 200 of the 255 bytes a name may have
-            folder = where/f'.{name[:50]}.bgblur-{token_hex(4)}.part'
+            folder = where/f'.{name[:50]}.bgblur-{_HOST}_{token_hex(4)}.part'
             _in_use[folder] = made
             folder.mkdir(0o700, parents=parents)
             lock = _try_lock(folder, ours=True)

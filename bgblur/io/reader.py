@@ -136,8 +136,8 @@ class VideoReader:
         self.aspect,self.base_rate = self.video.sample_aspect_ratio,self.video.base_rate
         self.last_end = self._video_end()
         self.n_undecodable,self.read_error,self.normalizer,self.notes = 0,'',FrameNormalizer(),[]
-        # set by the loop that looks at the pixels
-        self.is_transparent = False
+        # set by the loop that looks at the pixels, and while packets are read
+        self.is_transparent = self.has_jumps = False
         self._prepare()
 
     @property
@@ -191,7 +191,7 @@ def _prepare(self:VideoReader):
     self.offset = Fraction(c.start_time or 0, av.time_base)
     self.n_stated = self.video.frames if kind == 'mov' and not self.start else 0
     self.seconds_stated = Fraction(c.duration or 0, av.time_base) if kind in ('matroska', 'avi', 'flv', 'asf', 'mxf') else 0
-    self.n_packets,self.seconds_read,self.stopped = 0,Fraction(0),False
+    self.n_packets,self.seconds_read,self.stopped,self.decode_from = 0,Fraction(0),False,self.start
     if self.sequence: self.n_frames = self.sequence.n
     if self.n_frames:
         n = max(0, self.n_frames - round(self.start*self.rate))
@@ -227,6 +227,7 @@ def _demuxed(self:VideoReader):
         else:
             self._measure(fix_times(packet))
             yield packet
+        self.has_jumps = fix_times.shift != shift
 
 # %% ../../nbs/io/reader.ipynb #48ca245b
 _WITH_INDEX = 'mov','matroska','avi'
@@ -236,10 +237,10 @@ def _seek(self:VideoReader):
     "Go to a key frame before the start."
     first = self.video.start_time
     # a raw stream has no times, and a pipe cannot go back: we decode them from the beginning
-    if not self.start or first is None or isinstance(self.path, Pipe): return
+    if not self.decode_from or first is None or isinstance(self.path, Pipe): return
     # without an index FFmpeg goes to any frame; a key frame comes at least every 10 seconds
     margin = 0 if self.container.format.name.partition(',')[0] in _WITH_INDEX else 20
-    target = int((self.start + self.offset - margin)/self.video.time_base)
+    target = int((self.decode_from + self.offset - margin)/self.video.time_base)
     if target <= first: return
     with suppress(av.error.FFmpegError): self.container.seek(target, stream=self.video)
 

@@ -19,6 +19,7 @@ from ..core.docs import explain_module
 from .animation import open_animation
 from .files import VideoError, as_video_error
 from .image import ALPHA_IMAGES, IMAGES, is_image
+from .remote import as_path, exists, files_below, is_folder, is_url, matching
 from .sequence import is_sequence, sequence_stem
 from .writer import ALPHA_FORMATS, FORMATS
 
@@ -40,10 +41,12 @@ def kind_of(
     "Tell what a file is by its first bytes, or, if they say nothing or cannot be read, by the ending of its name."
     suffix = path.suffix.lower()
     try:
-        if is_image(path):
+        # a request for each object of a bucket would take too long
+        if is_url(path): pass
+        elif is_image(path):
+            # a file of another kind, such as .mka, may start like a clip
             with open_animation(path, ('GIF', 'PNG', 'WEBP', 'AVIF')) as animation: return 'clip' if animation else 'image'
-        # a file of another kind, such as .mka, may start like a clip
-        if (not suffix or suffix in _STILLS) and _starts_like_clip(path): return 'clip'
+        elif (not suffix or suffix in _STILLS) and _starts_like_clip(path): return 'clip'
     except OSError: pass
     return 'clip' if suffix in _CLIPS else 'image' if suffix in _STILLS else ''
 
@@ -91,10 +94,19 @@ def media(
     stems = {p.stem for p in files} if stems is None else stems
     for p in sorted(files):
         if not p.name.startswith('.') and not _is_result(p, stems) and (kind := kind_of(p)):
-            yield Found(p, p.relative_to(root), kind, False)
+            yield Found(p, Path(*p.relative_to(root).parts), kind, False)
+
+def _by_folder(paths):
+    "Return lists of paths, one for each folder."
+    folders = {}
+    for p in paths: folders.setdefault(p.parent, []).append(p)
+    return folders.values()
 
 def _walk(folder, root):
     "Yield the media in `folder` and below it."
+    if is_url(folder):
+        for some in _by_folder(folder/name for name in files_below(folder) if '/.' not in f'/{name}'): yield from media(some, root)
+        return
     def stop(e): raise e
     for where,folders,files in os.walk(folder, onerror=stop):
         folders[:] = sorted(name for name in folders if not name.startswith('.'))
@@ -104,13 +116,12 @@ def _walk(folder, root):
 def _matches(pattern):
     "Yield the media that match a pattern such as `talks/*/*.mp4`, and those in folders that match."
     fixed = re.match(r'(?:[^*?[]*/)?', pattern.replace(os.sep, '/'))[0]
-    found = [Path(p) for p in sorted(glob.glob(pattern, recursive=True))]
+    if is_url(pattern): found = matching(fixed := as_path(fixed), str(as_path(pattern)).removeprefix(str(fixed)).lstrip('/'))
+    else: found = [(Path(p), os.path.isdir(p)) for p in sorted(glob.glob(pattern, recursive=True))]
     if not found: raise VideoError(f"No file matches '{pattern:.200}'.")
-    files = {}
-    for p in found:
-        if p.is_dir(): yield from _walk(p, fixed)
-        else: files.setdefault(p.parent, []).append(p)
-    for some in files.values(): yield from media(some, fixed)
+    for p,is_folder in found:
+        if is_folder: yield from _walk(p, fixed)
+    for some in _by_folder(p for p,is_folder in found if not is_folder): yield from media(some, fixed)
 
 def _named(path, place=None):
     "Return a file that the user named. One that cannot be read becomes an error later, without stopping the others."
@@ -118,12 +129,13 @@ def _named(path, place=None):
 
 def _expand(source):
     "Yield the files that `source` stands for. Raises `VideoError` if there are none."
-    if not isinstance(source, (str, os.PathLike)): raise VideoError(f'A file is named by text or a Path, got {source!r:.80}.')
+    if not is_url(source) and not isinstance(source, (str, os.PathLike)):
+        raise VideoError(f'A file is named by text or a Path, got {source!r:.80}.')
+    path = as_path(source)
     with as_video_error(str(source)[:100]):
-        if os.path.isdir(source): yield from _walk(source, source)
-        elif os.path.lexists(source): yield _named(Path(source))
+        if is_folder(path): yield from _walk(path, path)
+        elif exists(path): yield _named(path)
         elif glob.has_magic(str(source)): yield from _matches(str(source))
-        elif re.match('[a-z][a-z0-9+.-]+://', str(source)): raise VideoError(f'{source} is an address, not a file: download it first.')
         else: raise VideoError(f'There is no file {source}.')
 
 # %% ../../nbs/io/sources.ipynb #44a2afb3
@@ -134,10 +146,10 @@ def read_list(
     try: lines = (sys.stdin.read() if str(path) == '-' else Path(path).read_text(encoding='utf-8')).splitlines()
     except OSError as e: raise VideoError(f'The list {path} cannot be read: {e.strerror}.') from e
     except ValueError as e: raise VideoError(f'The list {path} is not text in UTF-8.') from e
-    files = [Path(line) for line in lines if line.strip()]
+    files = [as_path(line) for line in lines if line.strip()]
     for p in files:
-        if not os.path.isfile(p): raise VideoError(f'There is no file {p}, which {path} names.')
-    return [_named(p, p if not p.is_absolute() and '..' not in p.parts else None) for p in files]
+        if not is_url(p) and not os.path.isfile(p): raise VideoError(f'There is no file {p}, which {path} names.')
+    return [_named(p, p if not is_url(p) and not p.is_absolute() and '..' not in p.parts else None) for p in files]
 
 # %% ../../nbs/io/sources.ipynb #8ecb61b4
 @dataclass(frozen=True)
@@ -149,6 +161,7 @@ class Pair:
 
 def _key(path):
     "Return text that is equal for paths which are one file by name."
+    if is_url(path): return str(as_path(path)).rstrip('/')
     text = os.path.abspath(path)
     return unicodedata.normalize('NFC', text).casefold() if sys.platform in ('win32', 'darwin') else text
 
@@ -157,9 +170,10 @@ def check_names(
     read=(),        # other files that the run reads, such as the background
 ):
     "Raise `VideoError` if two results have one name, or a result would replace a source or another file that is read."
-    sources,results = {_key(os.path.realpath(p)) for p in (*(x.src for x in pairs), *read)},{}
+    def real(path): return _key(path if is_url(path) else os.path.realpath(path))
+    sources,results = {real(p) for p in (*(x.src for x in pairs), *read)},{}
     for pair in pairs:
-        dst = _key(os.path.realpath(pair.dst))
+        dst = real(pair.dst)
         if dst in sources: raise VideoError(f'The result of {pair.src} would replace {pair.dst}, which is also read: choose another folder.')
         if dst in results: raise VideoError(f'{results[dst]} and {pair.src} would both be written to {pair.dst}: rename one, '
                                             'or name the folder above both, which keeps its tree.')
@@ -173,7 +187,8 @@ def find_pairs(
     known=(),           # paths of results of earlier runs, which are not sources
 ) -> list:              # `Pair`, each source once
     "Return what to read and what to write. Raises `VideoError` if a source does not exist."
-    known,inside = {_key(p) for p in known},_key(to) + os.sep if to else ''
+    to = as_path(to) if to else None
+    known,inside = {_key(p) for p in known},_key(to) + ('/' if is_url(to) else os.sep) if to else ''
     def is_ours(found, key):
         # a folder that is itself a source may contain results and sources
         within = inside and key.startswith(inside) and len(found.place.parts) > len(Path(key[len(inside):]).parts)
@@ -181,7 +196,7 @@ def find_pairs(
     pairs = {}
     for found in (f for s in sources for f in ([s] if isinstance(s, Found) else _expand(s))):
         if (key := _key(found.path)) in pairs or is_ours(found, key): continue
-        place = Path(to)/found.place if to else found.path
+        place = to/found.place if to else found.path
         pairs[key] = Pair(found.path, default_name(place, output_suffixes(found.kind, background), background), found.kind)
     return [*pairs.values()]
 

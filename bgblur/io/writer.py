@@ -71,16 +71,24 @@ class VideoWriter(BaseWriter):
         path,                           # file to write
         reader:VideoReader,             # where the frames come from
         encoding:Encoding=Encoding(),   # quality, codec and preset
+        choice:tuple=None,              # what another writer's `choose` returned; None: choose
     ):
         "Raises `VideoError` if the format cannot store what `encoding` asks for."
         super().__init__()
         self.path,self.reader,self.encoding = path,reader,encoding
         self.aspect = None if self.makes_square else reader.aspect
         self.out,self.early_packets,self.last_pts,self.first_pts,self.n_bytes,self.source_rate = None,[],None,None,0,None
-        if not self.codecs: return refuse_choices(encoding, self.title)
-        codec = choose_codec(encoding, self.codecs, self.container)
-        self.source_rate = video_bit_rate(reader)
-        self.codec,self.options = codec.encoder,encoder_options(codec, encoding, reader, self.source_rate)
+        self.codec,self.options,self.source_rate = choice or self.choose()
+
+# %% ../../nbs/io/writer.ipynb #1556502b
+@patch
+def choose(self:VideoWriter) -> tuple:
+    "Return FFmpeg's encoder, its options, and the bit rate of the source or None. Raises `VideoError` as the constructor does."
+    if not self.codecs:
+        refuse_choices(self.encoding, self.title)
+        return self.codec,self.options,None
+    codec,rate = choose_codec(self.encoding, self.codecs, self.container),video_bit_rate(self.reader)
+    return codec.encoder,encoder_options(codec, self.encoding, self.reader, rate),rate
 
 # %% ../../nbs/io/writer.ipynb #579ab384
 @patch
@@ -203,15 +211,24 @@ def _last_duration(self:VideoWriter, like, tick):
 # %% ../../nbs/io/writer.ipynb #2e62f9f5
 @patch
 def _encode(self:VideoWriter, frame):
-    "Encode `frame` and write the packets; None: write the last ones, and note a result that is much larger than the source."
+    "Encode `frame` and write the packets; None: write the last ones."
     if frame and self.first_pts is None: self.first_pts = frame.pts
     for packet in self.stream.encode(frame):
         packet.duration = self.durations.pop(packet.pts, 0)
-        self.n_bytes += packet.size
-        self.out.mux(packet)
-    if frame is None and self.codecs:
-        seconds = (self.last_pts - self.first_pts)*self.stream.codec_context.time_base + 1/self.reader.rate
-        if note := size_note(8*self.n_bytes/seconds, self.source_rate, self.encoding): self.notes.append(note)
+        self._mux(packet)
+
+@patch
+def _mux(self:VideoWriter, packet):
+    "Write a packet of the video."
+    self.n_bytes += packet.size
+    self.out.mux(packet)
+
+@patch
+def _note_size(self:VideoWriter):
+    "Note a result that is much larger than the source."
+    if not self.codecs: return
+    seconds = (self.last_pts - self.first_pts)*self.stream.codec_context.time_base + 1/self.reader.rate
+    if note := size_note(8*self.n_bytes/seconds, self.source_rate, self.encoding): self.notes.append(note)
 
 # %% ../../nbs/io/writer.ipynb #df99dc69
 @patch
@@ -239,6 +256,12 @@ def copy(self:VideoWriter,
 def close(self:VideoWriter):
     "Finish the file. Raises FFmpeg's errors if it cannot be written."
     self._encode(None)
+    self.finish()
+
+@patch
+def finish(self:VideoWriter):
+    "Finish the file after the last packet of the video."
+    self._note_size()
     for track in self.tracks.values():
         track.close()
         if track.note: self.notes.append(track.note)
@@ -273,14 +296,10 @@ class AviWriter(VideoWriter):
     "Write H.264 and MP3 for old programs. AVI has a fixed frame rate: each frame moves to the nearest tick, see `avi_tick`."
     container,codecs,audio_codec,audio_name = 'avi',('h264',),'libmp3lame','MP3'
 
-    def __init__(self,
-        path,                           # file to write
-        reader:VideoReader,             # where the frames come from
-        encoding:Encoding=Encoding(),   # quality and preset
-    ):
-        super().__init__(path, reader, encoding)
+    def choose(self):
+        codec,options,rate = VideoWriter.choose(self)
         # AVI has no times for H.264; under a limit of the bit rate x264 writes them into its own data
-        self.options = {'nal-hrd': 'vbr', 'maxrate': '50M', 'bufsize': '50M'} | self.options
+        return codec,{'nal-hrd': 'vbr', 'maxrate': '50M', 'bufsize': '50M'} | options,rate
 
     # the start of converted sound has times below 0, and FFmpeg would shift all frames but the first
     def _container_options(self): return {'avoid_negative_ts': 'disabled'}

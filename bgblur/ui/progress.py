@@ -6,7 +6,6 @@
 __all__ = ['LogLines', 'shows_bars', 'Progress']
 
 # %% ../../nbs/ui/progress.ipynb #893cb38b
-import os
 import sys
 from collections import deque
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from fastcore.basics import patch
 from tqdm import tqdm
 
 from ..core.docs import explain_module
+from ..io.remote import size_of
 
 # %% ../../nbs/ui/progress.ipynb #d95356c8
 class LogLines:
@@ -52,6 +52,8 @@ class _Part:
     share: float = 0
     seconds: float = 0
 
+_MOST_BARS = 10
+
 class Progress:
     "Bars on a terminal or in a notebook, lines in a log, or nothing."
     def __init__(self,
@@ -60,17 +62,19 @@ class Progress:
         wanted=True,    # show anything?
     ):
         self.wanted,self.n_ended,self.size,self.seconds = wanted,0,0,0.
-        self.sizes,self.running,self.places = {},{},deque(range(1, n_workers + 1))
+        # a cluster can have more workers than a terminal has lines
+        self.sizes,self.running,self.places = {},{},deque(range(1, min(n_workers, _MOST_BARS) + 1))
         self.total = tqdm(total=1, disable=not (wanted and shows_bars()), smoothing=0,
                           bar_format='{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}')
         self.add(jobs)
 
     def add(self, jobs):
         "Count more jobs."
-        self.sizes |= {job: os.path.getsize(job.src) if os.path.isfile(job.src) else 0 for job in jobs}
+        self.sizes |= {job: size_of(job.src) for job in jobs}
         self.total.total = max(1, sum(self.sizes.values()))
 
     def _bar(self, job, total, place):
+        if not place: return tqdm(disable=True)
         if self.total.disable: return LogLines(total, job.src.name)
         return tqdm(total=total, desc=job.src.name, unit=' frames', position=place, leave=False)
 
@@ -91,7 +95,7 @@ def told(self:Progress,
     "Show what a running job has told."
     if not self.wanted: return
     if job not in self.running:
-        place = self.places.popleft()
+        place = self.places.popleft() if self.places else 0
         self.running[job] = _Part(self._bar(job, total, place), place)
     part = self.running[job]
     part.bar.update(n - part.bar.n)
@@ -107,7 +111,7 @@ def stopped(self:Progress,
     part = self.running.pop(job, None)
     if part:
         part.bar.close()
-        self.places.append(part.place)
+        if part.place: self.places.append(part.place)
     if has_ended:
         self.n_ended,self.size = self.n_ended + 1,self.size + self.sizes[job]
         if part and job.state == 'done': self.seconds += part.seconds
