@@ -198,11 +198,11 @@ def at_frame(n, action, *args):
     "Call `action(*args)` just before frame `n` is written."
     blur_frames, inputs = video._blur_frames, video._blurrer_inputs
 
-    def blur_then_act(reader, writer, blurrer, transparent, done):
+    def blur_then_act(reader, writer, blurrer, transparent, done, *others):
         def done_then_act(i, *written):
             done(i, *written)
             if i == n - 1: action(*args)
-        return blur_frames(reader, writer, blurrer, transparent, done_then_act)
+        return blur_frames(reader, writer, blurrer, transparent, done_then_act, *others)
 
     def act_then_start(*input_args):
         action(*args)
