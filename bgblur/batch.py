@@ -13,7 +13,7 @@ import os
 import sys
 from collections import deque
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import partial
 from importlib.resources import files
 from io import StringIO
 from pathlib import Path
@@ -32,27 +32,13 @@ from .io.journal import open_journal
 from .io.remote import as_path, is_url, local_copies, version_of
 from .io.sources import Pair, check_names, find_pairs, plan
 from .io.watch import Arrivals
-from .io.workers import Workers, default_workers, tell
+from .io.workers import Workers, default_workers
 from .predict import MODELS, SECOND
+from .split import SHORTEST, Teller, cached_blurrer, clip_facts, split_steps
 from .ui.progress import Progress
 from .video import blur_image, blur_video, blurrer_from, encoding_for
 
 # %% ../nbs/10_batch.ipynb #c10cdfd9
-@lru_cache(2)
-def _blurrer(settings, trust, kind): return blurrer_from(settings, trust, DEFAULT_QUALITY['image' if kind == 'image' else 'video'])
-
-class _Teller:
-    "A progress bar that tells the main process twice per second: frames, frames in total or None, seconds of video."
-    def __init__(self, reader): self.rate,self.total,self.n,self.last = float(reader.rate),reader.n_frames,0,0
-    def __enter__(self): return self
-    def __exit__(self, *_): tell((self.n, self.total, self.n/self.rate))
-
-    def update(self):
-        self.n += 1
-        if perf_counter() - self.last < .5: return
-        self.last = perf_counter()
-        tell((self.n, self.total, self.n/self.rate))
-
 def process(
     pair:Pair,          # source and result; the result may exist
     settings=Settings(),    # look and model
@@ -62,19 +48,19 @@ def process(
     trust=False,        # open a `.pkl` model, which runs the code inside it
 ) -> dict:              # of text, numbers and lists
     "Blur one clip or image, and return facts about it. Raises `BgblurError`; then nothing is written."
-    began,blurrer,transparent = perf_counter(),_blurrer(settings, trust, pair.kind),settings.background == 'none'
+    began,blurrer,transparent = perf_counter(),cached_blurrer(settings, trust, pair.kind),settings.background == 'none'
     with local_copies(pair.src, pair.dst) as (src, dst):
         with as_video_error(f"The folder '{dst.parent}' cannot be created"): dst.parent.mkdir(parents=True, exist_ok=True)
         if pair.kind == 'image':
             notes = blur_image(src, dst, blurrer, True, transparent).notes
-            facts = {'frames': 1, 'sound': 'none', 'notes': notes + ['no person was found, so the whole image is hidden']*(not blurrer.n_with_person)}
-            problem = f'the model failed, so the whole image is hidden. {blurrer.last_error}' if blurrer.n_failed else ''
+            facts = {'frames': 1, 'sound': 'none', 'notes': notes + ['no person was found, so the whole image is hidden']*(not blurrer.n_with_person),
+                     'n_failed': blurrer.n_failed,
+                     'problem': f'the model failed, so the whole image is hidden. {blurrer.last_error}' if blurrer.n_failed else ''}
         else:
-            report = blur_video(src, dst, blurrer, overwrite=True, progress=_Teller, transparent=transparent, start=start, end=end,
-                                encoding=encoding_for(dst, encoding, settings))
-            facts,problem = {'frames': report.frames, 'sound': report.audio, 'notes': report.notes},' '.join(report.problems(pair.src))
+            facts = clip_facts(blur_video(src, dst, blurrer, overwrite=True, progress=Teller, transparent=transparent, start=start, end=end,
+                                          encoding=encoding_for(dst, encoding, settings)), pair.src)
         size = dst.stat().st_size
-    return facts | {'seconds': perf_counter() - began, 'n_failed': blurrer.n_failed, 'problem': problem, 'size': size}
+    return facts | {'seconds': perf_counter() - began, 'size': size}
 
 # %% ../nbs/10_batch.ipynb #8319cd76
 @dataclass(eq=False)
@@ -86,7 +72,7 @@ class Job:
     key: str = ''           # what `key_of` returns
     state: str = 'waiting'  # then 'done', 'failed', 'skipped' (was done before) or 'stopped'; 'planned' in a dry run
     tries: int = 0          # how many times a worker has started it
-    seconds: float = 0.     # duration of all tries
+    seconds: float = 0.     # how long workers were busy with it, with all tries
     report: dict = field(default_factory=dict)     # what `process` returns
     error: str = ''         # why there is no result, or what is missing in it
 
@@ -121,11 +107,12 @@ def fingerprint(
     encoding=Encoding(),    # quality, codec and preset of a clip
     start=0,            # second of a clip at which to start
     end=None,           # second of a clip at which to stop; None: its end
+    split=None,         # seconds of the parts of a clip; None: it is not split
 ) -> dict:              # for 'image' and 'clip', a list that can be stored as JSON
     "Return what determines a result, apart from its source: the version, all choices, and the SHA-256 of model and background."
     with as_video_error('The model or the background cannot be read'):
         common = [__version__, settings.to_dict(), [_sha256(p) for p in (*_model_files(settings), settings.background)]]
-    return {'image': common, 'clip': [*common, encoding.to_dict(), start, end]}
+    return {'image': common, 'clip': [*common, encoding.to_dict(), start, end, *[split]*bool(split)]}
 
 def key_of(
     pair:Pair,          # its source and kind are used
@@ -146,8 +133,14 @@ def _job(pair, journal, fingerprints, resume, overwrite):
         raise VideoError(f'{job.dst} exists, and no earlier run of bgblur batch wrote it: choose another folder, or allow overwriting (--overwrite).')
     return job
 
-def _check_options(retries, scheduler, threads, memory):
+def _pairs(sources, to, background, journal, watch):
+    "Return what `plan` returns; without sources nothing, if a folder is watched."
+    some = [sources] if isinstance(sources, (str, os.PathLike)) or is_url(sources) else list(sources)
+    return plan(some, to, background, [to/name for name in journal.started]) if some or not watch else []
+
+def _check_options(retries, split, scheduler, threads, memory):
     check_number(retries, 0, 1000, 'retries', int)
+    if split is not None: check_number(split, SHORTEST, 10**6, 'split')
     if scheduler and (threads or memory):
         raise BgblurError('--threads and --memory belong to the workers of a scheduler: BGBLUR_THREADS=1 dask worker --memory-limit 1GB.')
 
@@ -176,46 +169,132 @@ def _prepare(to, jobs, journal, pool):
         pool.__exit__()
         raise
 
+# %% ../nbs/10_batch.ipynb #33f1fd03
+def _steps(job, pair, split, *arguments):
+    "Generator of lists of calls, see `split_steps`. It returns the report of the job."
+    if split and job.kind == 'clip': return (yield from split_steps(pair, split, process, arguments)) | {'seconds': job.seconds}
+    [report] = yield [(process, pair, *arguments)]
+    return report
+
+@dataclass(eq=False)
+class _Call:
+    "A call in a worker."
+    task: object                    # the `_Task` that it belongs to
+    what: tuple                     # function and arguments
+    tries: int = 0
+    is_done: bool = False
+    result: object = None
+    told: tuple = (0, None, 0.)     # frames, frames in total, seconds of video
+
+class _Task:
+    "A job, and its calls that can run at present."
+    def __init__(self, job, steps): self.job,self.steps,self.calls,self.n_running,self.began,self.has_failed = job,steps,[],0,0.,False
+
+    def proceed(self):
+        "Send the results to the generator. Return the next calls, none at the end."
+        job,results = self.job,[call.result for call in self.calls] or None
+        try: self.calls = [_Call(self, what) for what in self.steps.send(results)]
+        except StopIteration as e: self.calls,job.state,job.report,job.error = [],'done',e.value,e.value['problem']
+        except VideoError as e: self.calls,job.error,self.has_failed = [],str(e),True
+        return self.calls
+
+    def told(self):
+        "Return what all calls have told: frames, frames in total, seconds of video."
+        n,total,seconds = zip(*(call.told for call in self.calls))
+        return sum(n),next(filter(None, total), None),sum(seconds)
+
+# %% ../nbs/10_batch.ipynb #2f33406a
+@patch
+def start(self:_Task,
+    call:_Call,     # one of the task's
+):
+    "Note that a call starts."
+    if not self.n_running: self.began = perf_counter()
+    self.n_running,call.tries = self.n_running + 1,call.tries + 1
+    self.job.state,self.job.tries = 'running',max(self.job.tries, call.tries)
+
+@patch
+def take(self:_Task,
+    event,          # `Event` that ended a call
+    pool,           # `Pool` whose worker made it
+    retries,        # how often to try a call again
+) -> list:          # `_Call`
+    "Note how a call ended. Return the calls that follow; after a crash this may be the same one."
+    call,self.n_running = event.task,self.n_running - 1
+    if not self.n_running: self.job.seconds += perf_counter() - self.began
+    # a worker that crashed had no time to do this
+    if event.what == 'crashed' and not is_url(self.job.dst): pool.clean(self.job.dst.parent)
+    if event.what == 'crashed' and call.tries <= retries and not self.has_failed: return [call]
+    if event.what == 'done':
+        call.is_done,call.result = True,event.value
+        return self.proceed() if not self.has_failed and all(c.is_done for c in self.calls) else []
+    if not self.has_failed: self.has_failed,self.job.error = True,event.value
+    return []
+
+@patch
+def end(self:_Task,
+    journal,        # `Journal`, which gets a line for a result
+) -> bool:
+    "Complete the job if none of its calls runs any more. Return whether it has ended."
+    job = self.job
+    if self.n_running or not (self.has_failed or job.state == 'done'): return False
+    self.steps.close()
+    if self.has_failed: job.state = 'failed'
+    # a model that failed may succeed next time
+    elif not job.report['n_failed']: journal.add(job.dst, key=job.key, report=job.report)
+    return True
+
+# %% ../nbs/10_batch.ipynb #b5a7f679
+def _next_call(ready, todo, tasks, pool, arguments):
+    "Remove the next call from the queues and return it."
+    if ready: return ready.popleft()
+    item = todo.popleft()
+    if isinstance(item, _Call): return item
+    pair = Pair(pool.place(item.src), pool.place(item.dst), item.kind)
+    task = tasks[item] = _Task(item, _steps(item, pair, *arguments))
+    ready.extend(task.proceed())
+    return ready.popleft()
+
+def _drop(task, *queues):
+    "Remove the calls of a task from the queues."
+    for queue in queues:
+        for call in [c for c in queue if isinstance(c, _Call) and c.task is task]: queue.remove(call)
+
 # %% ../nbs/10_batch.ipynb #e7d6fbc7
 _POLL = 2       # seconds between two looks into a watched folder
 
-def _finish(job, event, pool, journal, retries):
-    "Change `job` as an event says. Return whether it has ended."
-    if event.what == 'crashed':
-        # the worker had no time to do this
-        if not is_url(job.dst): pool.clean(job.dst.parent)
-        if job.tries <= retries: job.state = 'waiting'
-    if event.what == 'done':
-        job.state,job.report,job.error = 'done',event.value,event.value['problem']
-        # a model that failed may succeed next time
-        if not job.report['n_failed']: journal.add(job.dst, key=job.key, report=job.report)
-    elif job.state != 'waiting': job.state,job.error = 'failed',event.value
-    return job.state != 'waiting'
-
 def _run(jobs, pool, journal, retries, arguments, bars, arriving=None):
     "Yield each job when it ends. `arriving` is a function that returns more jobs, and then the loop goes on forever."
-    waiting,began = deque(job for job in jobs if job.state == 'waiting'),{}
-    while waiting or began or arriving:
-        if arriving:
-            new = arriving()
-            yield from [job for job in new if job.state != 'waiting']
-            waiting.extend(job for job in new if job.state == 'waiting')
-            journal.begin([job.dst for job in new if job.state == 'waiting'])
-        journal.flush()
-        while waiting and pool.n_free > 0:
-            job = waiting.popleft()
-            job.state,job.tries,began[job] = 'running',job.tries + 1,perf_counter()
-            journal.add(job.dst)
-            pool.submit(job, process, Pair(pool.place(job.src), pool.place(job.dst), job.kind), *arguments)
-        for event in pool.wait(_POLL if arriving else None):
-            job = event.task
-            if event.what == 'progress': bars.told(job, *event.value)
-            else:
-                job.seconds += perf_counter() - began.pop(job)
-                has_ended = _finish(job, event, pool, journal, retries)
-                bars.stopped(job, has_ended)
-                if has_ended: yield job
-                else: waiting.append(job)
+    todo,ready,tasks = deque(job for job in jobs if job.state == 'waiting'),deque(),{}
+    try:
+        while todo or tasks or arriving:
+            if arriving:
+                new = arriving()
+                yield from [job for job in new if job.state != 'waiting']
+                todo.extend(job for job in new if job.state == 'waiting')
+                journal.begin([job.dst for job in new if job.state == 'waiting'])
+            journal.flush()
+            while (ready or todo) and pool.n_free > 0:
+                call = _next_call(ready, todo, tasks, pool, arguments)
+                if not call.task.job.tries: journal.add(call.task.job.dst)
+                call.task.start(call)
+                pool.submit(call, *call.what)
+            for event in pool.wait(_POLL if arriving else None):
+                call,task = event.task,event.task.task
+                if event.what == 'progress':
+                    call.told = event.value
+                    bars.told(task.job, *task.told())
+                    continue
+                calls = task.take(event, pool, retries)
+                (todo if call in calls else ready).extend(calls)
+                if task.has_failed: _drop(task, ready, todo)
+                has_ended = task.end(journal)
+                if not task.n_running: bars.stopped(task.job, has_ended)
+                if has_ended:
+                    del tasks[task.job]
+                    yield task.job
+    finally:
+        for task in tasks.values(): task.steps.close()
 
 # %% ../nbs/10_batch.ipynb #50641a10
 def _new_job(pair, others, read, make_job):
@@ -290,6 +369,8 @@ def _work(jobs, pool, journal, loop, bars, fail_fast, report):
                 if fail_fast and not job.is_complete: break
     finally:
         bars.close()
+        # the workers have ended, so nobody writes into the folders of parts
+        loop.close()
         stopped = [job for job in jobs if job.state in ('waiting', 'running')]
         for job in stopped: job.state = 'stopped'
         for folder in {job.dst.parent for job in stopped if job.tries and not is_url(job.dst)}: remove_abandoned(folder)
@@ -313,6 +394,7 @@ def batch(
     fail_fast=False,        # stop at the first file that fails?
     start=0,                # second of each clip at which to start
     end=None,               # second of each clip at which to stop; None: its end
+    split:float=None,       # split long clips into parts of this many seconds for several workers; None: don't split
     trust=False,            # open a `.pkl` model, which runs the code inside it
     watch=None,             # folder whose new files are processed as they arrive, until the loop is left
     report=None,            # `.json` or `.csv` file for a row per source, see `write_report`
@@ -322,25 +404,21 @@ def batch(
     """Blur many clips and images in worker processes. Raises `BgblurError` before the work if names collide, a file would be
     replaced that no earlier run has written, or model or background cannot be opened. In a script, call it below
     `if __name__ == '__main__':`."""
-    to,sources = as_path(to),[sources] if isinstance(sources, (str, os.PathLike)) or is_url(sources) else list(sources)
-    _check_options(retries, scheduler, threads, memory)
-    journal = open_journal(to)
-    pairs = plan(sources, to, settings.background, [to/name for name in journal.started]) if sources or not watch else []
-    make_job = partial(_job, journal=journal, fingerprints=fingerprint(settings, encoding, start, end), resume=resume, overwrite=overwrite)
-    jobs = [make_job(pair) for pair in pairs]
+    _check_options(retries, split, scheduler, threads, memory)
+    to,journal = as_path(to),open_journal(as_path(to))
+    make_job = partial(_job, journal=journal, fingerprints=fingerprint(settings, encoding, start, end, split), resume=resume, overwrite=overwrite)
+    jobs = [make_job(pair) for pair in _pairs(sources, to, settings.background, journal, watch)]
     check_report(report, jobs)
     todo = [job for job in jobs if job.state == 'waiting']
     # also raises errors before the work
     if todo or watch: blurrer_from(settings, trust)
-    if dry_run:
-        for job in todo: job.state = 'planned'
-        return (job for job in jobs)
+    if dry_run: return (replace(job, state='planned') if job in todo else job for job in jobs)
     arrivals = Arrivals(watch) if watch else None
-    pool = _pool(scheduler, workers, threads, memory, None if watch else len(todo), progress)
+    pool = _pool(scheduler, workers, threads, memory, None if watch or split else len(todo), progress)
     _prepare(to, jobs, journal, pool)
     bars = Progress(todo, pool.n, progress)
     arriving = partial(_arriving, arrivals, jobs, make_job, bars, to, settings.background) if watch else None
-    loop = _run(jobs, pool, journal, retries, (_placed(settings, pool), encoding, start, end, trust), bars, arriving)
+    loop = _run(jobs, pool, journal, retries, (split, _placed(settings, pool), encoding, start, end, trust), bars, arriving)
     return _work(jobs, pool, journal, loop, bars, fail_fast, report)
 
 # %% ../nbs/10_batch.ipynb #3b75e4f5

@@ -13,21 +13,23 @@ if os.path.basename(sys.argv[0]) in ('bgblur', 'bgblur.exe') and signal.getsigna
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 # %% ../nbs/11_cli.ipynb #a3e2b4df
+import json
 import os
 import signal
 import sys
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, Optional
 
 import typer
 
-from .core.command import (Debug, Duration, End, Output, Overwrite, Quiet, Source, Sources, Start, Trust, clean_up_and_die,
-                                 for_each, handle_signals, part_of_clip, print_error, signals_raise)
+from .core.command import (Debug, Duration, End, Json, Output, Overwrite, Quiet, Source, Sources, Split, Start, Trust,
+                                 clean_up_and_die, for_each, handle_signals, part_of_clip, print_error, signals_raise)
 from .core.docs import explain_module
-from .core.errors import BgblurError, print_traceback
+from .core.errors import BgblurError, as_sentence, print_traceback
 from .core.options import PlainCommand, PlainGroup, examples, flag, typed, with_settings
 from .core.settings import DEFAULT_QUALITY, Encoding, Settings
 
@@ -51,24 +53,44 @@ def _options(version:Annotated[bool, typer.Option('--version', callback=_print_v
              debug:Debug=False): pass
 
 # %% ../nbs/11_cli.ipynb #7f9c9575
-def _destination(src, output, kind, background):
-    "Return the file to write. Raises `VideoError` if it is the background, which we also read."
-    from bgblur.io.files import VideoError, check_source
-    from bgblur.io.sources import default_name, output_suffixes
-    dst = output or default_name(check_source(src), output_suffixes(kind, background), background)
+def _check_background(path, background):
+    "Raise `VideoError` if a file to write is the background, which we also read."
+    from bgblur.io.files import VideoError
     # unlike the methods of Path, these accept a name that is too long
-    if os.path.exists(dst) and os.path.exists(background) and os.path.samefile(dst, background):
-        raise VideoError(f'{dst} is the background itself. Choose another output file.')
-    return dst
+    if path and os.path.exists(path) and os.path.exists(background) and os.path.samefile(path, background):
+        raise VideoError(f'{path} is the background itself. Choose another output file.')
 
-def _destinations(sources, output, kind, background):
-    "Return a list of `(source, result)`. Raises `BgblurError` for an output of several sources, or names that collide."
-    if output and len(sources) > 1: raise BgblurError('-o names one file, but there are several sources: leave it out, or use `bgblur batch`.')
+def _destination(src, output, kind, background):
+    "Return what to write, None for -o none. Raises `BgblurError` if the source has no name from which to make one."
+    from bgblur.io.sequence import check_clip
+    from bgblur.io.sources import default_name, output_suffixes
+    if str(output) == 'none': return None
+    if not output and src == '-': raise BgblurError('Standard input has no name for the result: add -o FILE, or -o - for standard output.')
+    return output or default_name(check_clip(src), output_suffixes(kind, background), background)
+
+def _destinations(sources, output, kind, background, matte):
+    "Return a list of `(source, result)`. Raises `BgblurError` for one output of several sources, or names that collide."
+    for name,path in (('-o', output), ('--matte', matte)):
+        if path and len(sources) > 1:
+            raise BgblurError(f'{name} names one file, but there are several sources: leave it out, or use `bgblur batch`.')
     found = [(src, _destination(src, output, kind, background)) for src in sources]
+    for path in (matte, *(dst for _,dst in found)): _check_background(path, background)
     if len(found) > 1:
         from bgblur.io.sources import Pair, check_names
         check_names([Pair(Path(src), dst, kind) for src,dst in found])
     return found
+
+# %% ../nbs/11_cli.ipynb #47a4a567
+def _print_json(facts, err=False): typer.echo(json.dumps(facts), err=err)
+
+def _json_error(src, dst, e): _print_json({'source': str(src), 'result': dst and str(dst), 'error': as_sentence(e)})
+
+def _rate(text):
+    "Return a frame rate from text such as 25, 29.97 or 30000/1001."
+    try: rate = Fraction(text)
+    except (ValueError, ZeroDivisionError): rate = 0
+    if .01 <= rate <= 1000: return rate
+    raise typer.BadParameter(f"must be a number from 0.01 to 1000, such as 25 or 30000/1001, got '{text}'.")
 
 # %% ../nbs/11_cli.ipynb #283f6736
 def main():
@@ -94,32 +116,38 @@ def video(
     start:Start=None,
     end:End=None,
     duration:Duration=None,
+    matte:typed(Optional[Path], metavar='FILE', help='Also write the alpha, as a grey video or images.', default='none')=None,
+    rate:typed(Optional[float], parser=_rate, metavar='N', help='Read images as N frames per second.', default='25')=None,
     stills:typed(int, min=0, metavar='N', help='Save every N-th frame as an image.', default='none')=0,
     stills_dir:typed(Optional[Path], metavar='DIR', help='Save the images in this folder.', default='DST with -stills')=None,
     overwrite:Overwrite=False,
     quiet:Quiet=False,
+    as_json:Json=False,
     debug:Debug=False,
 ):
     """Blur or replace the background of a video.
 
     Resolution and timing stay the same. Sound is copied, or converted where needed. Writes .mp4, .m4v, .mov, .mkv, .webm, .avi or .gif. With -b none the
-    background is transparent: .mov (ProRes 4444), .webm (VP9), or a folder of PNG images."""
+    background is transparent: .mov (ProRes 4444), .webm (VP9), or a folder of PNG images.
+
+    SRC and DST can be images such as frame_%06d.png, or '-' for a pipe. With --matte, '-o none' writes no result."""
     from bgblur.video import blur_video, blurrer_from, encoding_for
     if stills_dir and not stills: raise typer.BadParameter('also needs --stills N, the number of frames from one image to the next.',
                                                            param_hint='--stills-dir')
     if stills_dir and len(sources) > 1: raise BgblurError('--stills-dir names one folder, but there are several sources: leave it out.')
     start,end = part_of_clip(start, end, duration)
     transparent = settings.background == 'none'
-    pairs = _destinations(sources, output, 'clip', settings.background)
+    pairs,piped = _destinations(sources, output, 'clip', settings.background, matte),str(output) == '-'
     blurrer = blurrer_from(settings, trust, DEFAULT_QUALITY['video'])
     def blur_one(src, dst):
         report = blur_video(src, dst, blurrer, stills, stills_dir, overwrite, progress=not quiet, transparent=transparent,
-                            start=start, end=end, encoding=encoding_for(dst, encoding, settings))
-        if not quiet: typer.echo(report)
+                            start=start, end=end, encoding=encoding_for(dst, encoding, settings), matte=matte, rate=rate)
+        if as_json: _print_json(report.to_dict(), piped)
+        elif not quiet: typer.echo(report, err=piped)
         if report.n_failed: print_traceback(blurrer.last_error)
-        for line in report.problems(src): typer.echo(f'bgblur: {line}', err=True)
+        for line in report.problems(): typer.echo(f'bgblur: {line}', err=True)
         return not (report.n_failed or report.is_incomplete)
-    for_each(pairs, blur_one)
+    for_each(pairs, blur_one, _json_error if as_json else None)
 
 # %% ../nbs/11_cli.ipynb #8be645eb
 @command(epilog=examples({'image me.jpg': 'write me-blurred.jpg', 'image me.jpg -b beach.jpg': 'write me-replaced.jpg',
@@ -130,27 +158,31 @@ def image(
     output:Output=None,
     settings:Settings=Settings(),
     trust:Trust=False,
+    matte:typed(Optional[Path], metavar='FILE', help='Also write the alpha, as a grey .png.', default='none')=None,
     overwrite:Overwrite=False,
     quiet:Quiet=False,
+    as_json:Json=False,
     debug:Debug=False,
 ):
     """Blur or replace the background of an image.
 
     The result is in sRGB, and keeps date and camera, but not the location. Writes .jpg, .png, .webp, .bmp or .tif. With
-    -b none the background is transparent: .png or .webp. A video as background contributes its first frame."""
+    -b none the background is transparent: .png or .webp. A video as background contributes its first frame. With --matte,
+    '-o none' writes no result."""
     from bgblur.video import blur_image, blurrer_from
     transparent = settings.background == 'none'
-    pairs = _destinations(sources, output, 'image', settings.background)
+    pairs = _destinations(sources, output, 'image', settings.background, matte)
     blurrer = blurrer_from(settings, trust, DEFAULT_QUALITY['image'])
     def blur_one(src, dst):
-        result = blur_image(src, dst, blurrer, overwrite, transparent)
-        if not quiet: typer.echo('\n'.join([str(dst), *result.notes]))
+        result = blur_image(src, dst, blurrer, overwrite, transparent, matte)
+        if as_json: _print_json(result.report.to_dict())
+        elif not quiet: typer.echo('\n'.join([str(result), *result.notes]))
         if blurrer.n_failed:
             print_traceback(blurrer.last_error)
             typer.echo(f'bgblur: the model failed, so the whole image is hidden. {blurrer.last_error}', err=True)
-        elif not blurrer.n_with_person and not quiet: typer.echo('bgblur: no person was found, so the whole image is hidden.', err=True)
+        elif not (blurrer.n_with_person or quiet): typer.echo('bgblur: no person was found, so the whole image is hidden.', err=True)
         return not blurrer.n_failed
-    for_each(pairs, blur_one)
+    for_each(pairs, blur_one, _json_error if as_json else None)
 
 # %% ../nbs/11_cli.ipynb #fc6ebf0b
 def _print_jobs(jobs, quiet):
@@ -180,6 +212,7 @@ def batch(
     start:Start=None,
     end:End=None,
     duration:Duration=None,
+    split:Split=None,
     workers:typed(Optional[int], min=1, max=1000, metavar='N', help='Process N files at the same time.', default='half the cores')=None,
     threads:typed(Optional[int], min=1, max=100, metavar='N', help='Use N threads per stage for each file.', default='share of the cores')=None,
     memory:typed(Optional[str], metavar='SIZE', help='Let each worker use this much memory, such as 1GB (Linux).', default='no limit')=None,
@@ -204,7 +237,7 @@ def batch(
     sources = [*(sources or ()), *(read_list(list_) if list_ else ())]
     with signals_raise():
         jobs = start_batch(sources, to, settings, encoding, workers=workers, threads=threads, memory=memory and parse_size(memory),
-                           retries=retries, resume=resume, dry_run=dry_run, fail_fast=fail_fast, start=start, end=end, trust=trust,
+                           retries=retries, resume=resume, dry_run=dry_run, fail_fast=fail_fast, start=start, end=end, split=split, trust=trust,
                            overwrite=overwrite, progress=not quiet, report=report, watch=watch, scheduler=scheduler)
         if watch and not quiet: typer.echo(f'bgblur: watching {watch}. Press Ctrl-C to stop.', err=True)
         with closing(jobs): complete = _print_jobs(jobs, quiet)

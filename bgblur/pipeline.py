@@ -371,7 +371,7 @@ def _segmented(self:Blurrer, frames):
     while some := list(islice(frames, self.segmenter.batch_size)): yield from self._segment(some)
 
 @patch
-def _finished(self:Blurrer, segmented, blend):
+def _finished(self:Blurrer, segmented, blend, seen=None):
     "Yield the new frames. As many frames wait as the matte looks ahead."
     segmented = ((f, t, self._at_matte_size(f), p, r) for f,t,p,r in segmented)
     with closing(segmented):
@@ -379,7 +379,9 @@ def _finished(self:Blurrer, segmented, blend):
         while waiting:
             frame,time,work,p,r = waiting.popleft()
             ahead = [(w, q) for _,_,w,q,_ in waiting if not isinstance(q, Exception)]
-            yield self._finish(blend, frame, time, work, self._find_alpha(work, p, time, r, ahead))
+            out = self._finish(blend, frame, time, work, self._find_alpha(work, p, time, r, ahead))
+            if seen: seen(frame, self.last)
+            yield out
             waiting.extend(islice(segmented, 1))
 
 # %% ../nbs/03_pipeline.ipynb #10082341
@@ -407,8 +409,9 @@ def prefetch(
 @patch
 def stream(self:Blurrer,
     frames,             # iterable of `(frame, seconds)`, each frame in memory of its own
-    transparent=False,  # return what `cutout` returns
+    transparent=False,  # return what `cutout` returns; None: return None, where only `seen` is wanted
     threads=True,       # segment and blend in threads of their own, see `prefetch`
+    seen=None,          # function of `(Frame, Result)`, called for each frame before its new one is returned
 ):                      # generator of new frames, one for each frame, in their order
     "Return the new frames of a clip. Only a few frames are in memory."
     done = Event()
@@ -417,7 +420,8 @@ def stream(self:Blurrer,
     frames = takewhile(lambda _: not done.is_set(), frames)
     # eight frames, because the model takes long for some frames and no time for others
     segmented = ahead(self._segmented(frames), 8)
-    return ahead(self._finished(segmented, self._blend_cutout if transparent else self._blend), 2)
+    blend = {False: self._blend, True: self._blend_cutout, None: lambda *_: None}[transparent]
+    return ahead(self._finished(segmented, blend, seen), 2)
 
 # %% ../nbs/03_pipeline.ipynb #679e4f91
 def _over(alpha, planes):

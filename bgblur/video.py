@@ -7,7 +7,7 @@ __all__ = ['Report', 'blur_video', 'BlurredImage', 'blur_image', 'blurrer_from',
 
 # %% ../nbs/04_video.ipynb #ce559ee4
 from collections import deque
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -20,14 +20,16 @@ from tqdm import tqdm
 from .background import background_from
 from .core.docs import explain_module
 from .core.errors import BgblurError, default_threads
-from .core.frame import YuvFrame, over_black
+from .core.frame import YuvFrame, as_frame, over_black
 from .core.quality import as_quality
 from .core.settings import Encoding, Settings
-from .io.files import VideoError, atomic_file, atomic_folder, check_destination, check_source
+from .io.files import Pipe, VideoError, atomic_file, check_destination, check_source
 from .io.image import ALPHA_IMAGES, IMAGES, Stills, encode_image, load_image
 from .io.normalize import square_pixels, to_bgr, to_image, to_yuv
+from .io.outputs import check_matte, check_result, grey_alpha, open_writers, removed_on_error, writer_for
 from .io.reader import VideoReader
-from .io.writer import ALPHA_FORMATS, FORMATS, check_alpha_destination
+from .io.sequence import check_clip, is_sequence
+from .io.writer import FORMATS
 from .matte import Matte
 from .pipeline import Blurrer, as_blurrer
 from .predict import load_segmenter
@@ -51,15 +53,17 @@ def _blurrer_inputs(reader, frames, packets, blurrer, transparent):
             yield img,item.time
 
 # %% ../nbs/04_video.ipynb #9d9698f2
-def _blur_frames(reader, writer, blurrer, transparent=False, done=None):
-    "Blur all frames of `reader` into `writer`, call `done(n, img, frame)` after each, return their number."
-    n,frames,packets = 0,deque(),deque()
-    inputs = _blurrer_inputs(reader, frames, packets, blurrer, transparent)
-    with closing(blurrer.stream(inputs, transparent)) as outputs:
+def _blur_frames(reader, writer, blurrer, transparent=False, done=None, matte_writer=None):
+    "Blur all frames of `reader` into the writers, call `done(n, img, frame)` after each, return their number."
+    n,frames,packets,mattes = 0,deque(),deque(),deque()
+    def keep(frame, r): mattes.append(grey_alpha(r.alpha, frame))
+    inputs,seen = _blurrer_inputs(reader, frames, packets, blurrer, transparent),{'seen': keep} if matte_writer else {}
+    with closing(blurrer.stream(inputs, transparent, **seen)) as outputs:
         for img in outputs:
             while packets: writer.copy(packets.popleft())
             frame = frames.popleft()
             writer.write(img, frame)
+            if matte_writer: matte_writer.write(mattes.popleft(), frame)
             if done: done(n, img, frame)
             n += 1
     while packets: writer.copy(packets.popleft())
@@ -69,7 +73,7 @@ def _blur_frames(reader, writer, blurrer, transparent=False, done=None):
 @dataclass(repr=False)
 class Report:
     "Result of `blur_video`."
-    path: Path           # the result
+    path: Path           # the result; None: only a matte was wanted
     frames: int          # number of frames in the result
     seconds: float       # duration of the work
     audio: str           # the sound was 'copied', 'converted to AAC' (or Opus, MP3), 'left out' or 'none'
@@ -79,6 +83,8 @@ class Report:
     n_undecodable: int   # number of pieces of the source that could not be decoded
     missing: str         # what is missing at the end of the source, in words; empty if it is complete
     notes: list[str]     # other differences from the source
+    source: Path = None  # what was read
+    matte: Path = None   # the alpha as a video or as images; None: not wanted
 
 # %% ../nbs/04_video.ipynb #8589fb0e
 @patch(as_prop=True)
@@ -98,7 +104,8 @@ def is_incomplete(self:Report):
 @patch
 def __str__(self:Report):
     speed = f'{self.frames} frames in {self.seconds:.1f} s ({self.fps:.0f} per second)'
-    s = f'{self.path}: {speed}, sound {self.audio}'
+    s = f'{self.path or self.matte}: {speed}, sound {self.audio}'
+    if self.path and self.matte: s += f', matte in {self.matte}'
     if self.stills: s += f', {len(self.stills)} stills in {self.stills[0].parent}'
     return '\n'.join([s, *self.notes])
 
@@ -106,22 +113,35 @@ def __str__(self:Report):
 def __repr__(self:Report):
     sound = 'no sound' if self.audio == 'none' else f'sound {self.audio}'
     facts = [f'{self.frames} frames in {self.seconds:.1f} s', sound]
+    if self.path and self.matte: facts.append(f'matte in {self.matte.name}')
     if self.stills: facts.append(f'{len(self.stills)} stills')
     if self.n_failed: facts.append(f'model failed on {self.n_failed} frames: {self.error}')
     if self.n_undecodable: facts.append(f'{self.n_undecodable} undecodable in the source')
     if self.ended_early: facts.append(f'the source ended early: {self.missing}')
-    return f'<Report of {self.path.name}: {"; ".join([*facts, *self.notes])}>'
+    return f'<Report of {(self.path or self.matte).name}: {"; ".join([*facts, *self.notes])}>'
 
 # %% ../nbs/04_video.ipynb #318758e8
 @patch
 def problems(self:Report,
-    src,            # the source, for the sentences
+    src=None,       # the source, for the sentences; None: as it is in the report
 ) -> list:          # of text; empty if the result is complete
     "Return what is wrong with the result, as sentences."
+    src = src or self.source
     failed = (f'the model failed on {self.n_failed} of {self.frames} frames. They are hidden completely. {self.error}',)
     damaged = (f'{src} is damaged. {self.n_undecodable} parts could not be decoded and are missing in the result.',)
     short = (f'{src} ended early: {self.missing}.',)
     return [*failed*bool(self.n_failed), *damaged*bool(self.n_undecodable), *short*self.ended_early]
+
+# %% ../nbs/04_video.ipynb #6ec4ecfc
+def _as_text(path): return '-' if isinstance(path, Pipe) else None if path is None else str(path)
+
+@patch
+def to_dict(self:Report) -> dict:
+    "Return the report as text, numbers, lists and None."
+    return {'source': _as_text(self.source), 'result': _as_text(self.path), 'matte': _as_text(self.matte), 'frames': self.frames,
+            'seconds': round(self.seconds, 3), 'fps': round(self.fps, 1), 'sound': self.audio, 'stills': [*map(str, self.stills)],
+            'n_failed': self.n_failed, 'n_undecodable': self.n_undecodable, 'missing': self.missing, 'notes': self.notes,
+            'problems': self.problems()}
 
 # %% ../nbs/04_video.ipynb #0ef06c35
 @contextmanager
@@ -134,19 +154,19 @@ def _opencv_threads(n):
 
 def _no_person_note(blurrer):
     "Yield a note if no frame shows a person; a model that failed is reported elsewhere."
-    if blurrer.n_with_person == 0 and not blurrer.n_failed:
-        yield 'no person was found, so every frame is blurred as a whole'
+    if blurrer.n_with_person == 0 and not blurrer.n_failed: yield 'no person was found, so every frame is blurred as a whole'
 
 def _transparency_note(reader, transparent):
     "Yield a note if the source has transparent parts and the result has none."
     if reader.is_transparent and not transparent:
         yield 'the source is transparent in places, where the result shows black or the new background'
 
-def _make_report(dst, n, seconds, audio, reader, writer, blurrer, stills, transparent):
-    notes = [*reader.notes, *reader.normalizer.notes.values(), *writer.notes, *_transparency_note(reader, transparent),
-             *_no_person_note(blurrer)]
+def _make_report(dst, n, seconds, audio, reader, writer, blurrer, stills, transparent, matte=None):
+    notes = [*reader.notes, *reader.normalizer.notes.values(), *writer.notes]
+    if dst: notes += [*_transparency_note(reader, transparent), *_no_person_note(blurrer)]
+    elif not (blurrer.n_with_person or blurrer.n_failed): notes.append('no person was found, so the matte is black')
     return Report(dst, n, seconds, audio, blurrer.n_failed, str(blurrer.last_error or ''),
-                  stills.paths, reader.n_undecodable, reader.missing, notes)
+                  stills.paths, reader.n_undecodable, reader.missing, notes, reader.path, matte)
 
 # %% ../nbs/04_video.ipynb #25060a59
 def _progress(reader, wanted):
@@ -161,45 +181,67 @@ def _as_still(img, frame, aspect):
     "Return `img`, BGR or a `YuvFrame` made from `frame`, as an image with square pixels."
     return square_pixels(img.bgr() if isinstance(img, YuvFrame) else img, aspect, frame)
 
+def _stills_folder(dst, n):
+    "Return the folder for every `n`-th frame beside `dst`. Raises `VideoError` if `dst` has no name of its own."
+    if n and (dst is None or isinstance(dst, Pipe) or is_sequence(dst)):
+        raise VideoError('Stills have no default folder here: name one (--stills-dir).')
+    return dst.with_name(f'{dst.stem}-stills') if n else None
+
+# %% ../nbs/04_video.ipynb #b7bb5629
+def _no_frame(reader):
+    "Return the error for a clip without frames."
+    part = ' in this part' if reader.start or reader.length else ''
+    hint = ' An MP4 or MOV can only be piped if its index comes first.' if isinstance(reader.path, Pipe) and reader.read_error else ''
+    return VideoError(f'{reader.path} has no frame that can be decoded{part}.{hint}')
+
+def _write(reader, writer, matte_writer, blurrer, transparent, progress, each):
+    "Blur all frames into the writers, call `each(n, img, frame)` after each, and close the writers. Return number and sound."
+    with _progress(reader, progress) as bar:
+        def done(*args):
+            each(*args)
+            bar.update()
+        n = _blur_frames(reader, writer, blurrer, transparent, done, matte_writer)
+    if not n: raise _no_frame(reader)
+    # before closing: PyAV 19 describes no stream of a closed file
+    audio = writer.audio_report(bool(reader.audio))
+    for w in (writer, matte_writer):
+        if w: w.close()
+    return n,audio
+
 # %% ../nbs/04_video.ipynb #002b62e1
 def blur_video(
-    src,                    # video file
-    dst,                    # file to write, see `FORMATS`; if transparent: .mov, .webm or a folder
+    src,                    # video file, images such as `frame_%06d.png`, or '-' for standard input
+    dst,                    # file, images or '-' to write, see `check_result`; None: only the matte
     blurrer=None,           # a `Blurrer`, or a function of `(frame, seconds)`; None: `Blurrer()`
     stills:int=0,           # save every n-th frame as a JPEG, if transparent as a PNG; 0: none
     stills_dir=None,        # folder for the stills; None: `NAME-stills` beside `dst`
-    overwrite:bool=False,   # replace `dst` and stills that exist?
+    overwrite:bool=False,   # replace `dst`, `matte` and stills that exist?
     progress=True,          # show a progress bar? or a function of the `VideoReader` that makes one
     transparent:bool=False, # write the person without background?
     start=0,                # second of the clip at which to start
     end=None,               # second of the clip at which to stop; None: its end
     encoding=Encoding(),    # quality, codec and preset of the result
+    matte=None,             # write alpha to this video or these images, see `MATTE_FORMATS`; None: don't
+    rate=None,              # frames per second of a source that consists of images; None: 25
 ) -> Report:
     "Blur the background of a clip and keep everything else. Raises `VideoError`; then nothing is written."
-    src = check_source(src)
-    if transparent: dst = check_alpha_destination(src, dst, overwrite)
-    else: dst = check_destination(src, dst, FORMATS, overwrite)
-    blurrer = as_blurrer(blurrer)
+    src = check_clip(src)
+    dst = check_result(src, dst, transparent, overwrite)
+    matte,blurrer = check_matte(src, dst, matte, overwrite),as_blurrer(blurrer)
+    if matte and not isinstance(blurrer, Blurrer): raise VideoError(f'A matte needs a `Blurrer`, got {blurrer!r:.80}.')
     blurrer.reset()
-    began,kind = perf_counter(),dst.suffix.lower()
-    stills_dir = Path(stills_dir or dst.with_name(f'{dst.stem}-stills'))
-    saved = Stills(stills_dir, stills, overwrite, '.png' if transparent else '.jpg')
-    atomic = atomic_file if kind else atomic_folder
-    with _opencv_threads(default_threads()), VideoReader(src, start, end) as reader, saved, atomic(dst, overwrite) as tmp:
-        writer = (ALPHA_FORMATS if transparent else FORMATS)[kind](tmp, reader, encoding)
-        try:
-            with _progress(reader, progress) as bar:
-                def done(n, img, frame):
-                    if stills and n % stills == 0: saved.add(n, _as_still(img, frame, reader.aspect))
-                    bar.update()
-                n = _blur_frames(reader, writer, blurrer, transparent, done)
-            if not n: raise VideoError(f"{src} has no frame that can be decoded{' in this part' if start or end else ''}.")
-            # before closing: PyAV 19 describes no stream of a closed file
-            audio = writer.audio_report(bool(reader.audio))
-            writer.close()
-        except (av.error.FFmpegError, OSError) as e:
-            raise VideoError(f'{dst} cannot be written: {e.strerror}.') from e
-    return _make_report(dst, n, perf_counter() - began, audio, reader, writer, blurrer, saved, transparent)
+    began = perf_counter()
+    saved = Stills(Path(stills_dir) if stills_dir else _stills_folder(dst, stills), stills, overwrite, '.png' if transparent else '.jpg')
+    with _opencv_threads(default_threads()), VideoReader(src, start, end, rate) as reader, saved, \
+         open_writers(reader, dst, matte, transparent, overwrite, encoding) as (writer, matte_writer):
+        def each(n, img, frame):
+            if stills and n % stills == 0: saved.add(n, _as_still(img, frame, reader.aspect))
+        # nobody looks at the new frames: only alpha is needed
+        blends = None if dst is None and not stills else transparent
+        try: n,audio = _write(reader, writer, matte_writer, blurrer, blends, progress, each)
+        except BrokenPipeError: raise
+        except (av.error.FFmpegError, OSError) as e: raise VideoError(f'{dst or matte} cannot be written: {e.strerror}.') from e
+    return _make_report(dst, n, perf_counter() - began, audio, reader, writer, blurrer, saved, transparent, matte)
 
 # %% ../nbs/04_video.ipynb #e4e4eb65
 def _new_image(img, blurrer, transparent, suffix):
@@ -216,35 +258,61 @@ def _new_image(img, blurrer, transparent, suffix):
 class BlurredImage(type(Path())):
     "Path of a result of `blur_image`."
     notes = ()      # differences from the source
+    report = None   # the same facts as for a clip, a `Report`
 
 def _load_image(src):
     "Return the image `src`; raise `VideoError`, which points to `bgblur video` for a clip."
+    if isinstance(src, Pipe): raise VideoError('An image cannot be piped: name its file.')
     try: return load_image(src)
     except BgblurError as e:
         if src.suffix.lower() in {*FORMATS} - {'.gif'}:
             raise VideoError(f'{src} is a video, not an image: use `bgblur video`.') from e
         raise VideoError(str(e)) from e
 
+def _check_image_names(src, dst, transparent, matte, overwrite):
+    "Return result and matte as paths; each may be None. Raises `VideoError` if they cannot be written."
+    if dst is None and matte is None: raise VideoError('There is nothing to write: name a result or a matte.')
+    if dst is not None:
+        kind = Path(dst).suffix.lower()
+        if transparent and kind in IMAGES and kind not in ALPHA_IMAGES:
+            raise VideoError(f'{dst} cannot store transparency: use {" or ".join(ALPHA_IMAGES)}.')
+        dst = check_destination(src, dst, ALPHA_IMAGES if transparent else IMAGES, overwrite)
+    if matte is not None: matte = check_destination(src, matte, ['.png'], overwrite)
+    if dst and matte and dst.resolve() == matte.resolve(): raise VideoError(f'Result and matte cannot both be {matte}: choose another name.')
+    return dst,matte
+
+def _write_files(files, overwrite):
+    "Write a dict of path and bytes; all files appear together. Raises `VideoError` if that fails."
+    with ExitStack() as stack:
+        for path in files: stack.enter_context(removed_on_error(path))
+        for path,data in files.items(): stack.enter_context(atomic_file(path, overwrite)).write_bytes(data)
+
+# %% ../nbs/04_video.ipynb #8a6d2fb3
 def blur_image(
     src,                    # image file
-    dst,                    # file to write
+    dst,                    # file to write; None: only the matte
     blurrer=None,           # a `Blurrer`, or a function of `(frame, seconds)`; None: `Blurrer(quality='best')`
-    overwrite:bool=False,   # replace `dst` if it exists?
+    overwrite:bool=False,   # replace `dst` and `matte` if they exist?
     transparent:bool=False, # write the person without background?
-) -> BlurredImage:          # `dst`, with `notes`
+    matte=None,             # write alpha to this `.png`; None: don't
+) -> BlurredImage:          # `dst`, or without it `matte`; with `notes` and a `report`
     "Blur the background of an image. Raises `VideoError`; then nothing is written."
-    src,kind = check_source(src),Path(dst).suffix.lower()
+    src,began = check_source(src),perf_counter()
     still,blurrer = _load_image(src),as_blurrer(blurrer, 'best')
     blurrer.reset()
-    if transparent and kind in IMAGES and kind not in ALPHA_IMAGES:
-        raise VideoError(f'{dst} cannot store transparency: use {" or ".join(ALPHA_IMAGES)}.')
-    dst = BlurredImage(check_destination(src, dst, ALPHA_IMAGES if transparent else IMAGES, overwrite))
-    new,note = _new_image(still.img, blurrer, transparent, kind)
-    data = encode_image(new, kind, still.exif, still.dpi)
-    with atomic_file(dst, overwrite) as tmp: tmp.write_bytes(data)
+    dst,matte = _check_image_names(src, dst, transparent, matte, overwrite)
+    if matte and not isinstance(blurrer, Blurrer): raise VideoError(f'A matte needs a `Blurrer`, got {blurrer!r:.80}.')
+    files,note,kind = {},'',dst.suffix.lower() if dst else ''
+    if dst: new,note = _new_image(still.img, blurrer, transparent, kind)
+    else: blurrer.alpha(still.img)
+    if matte: files[matte] = encode_image(grey_alpha(blurrer.last.alpha, as_frame(still.img)), '.png')
+    if dst: files[dst] = encode_image(new, kind, still.exif, still.dpi)
+    _write_files(files, overwrite)
     no_exif = 'left out: date and camera, which .bmp cannot store' if still.exif and kind == '.bmp' else ''
-    dst.notes = [n for n in (*still.notes, note, no_exif) if n]
-    return dst
+    result,notes = BlurredImage(dst or matte),[n for n in (*still.notes, note, no_exif) if n]
+    result.report = Report(dst, 1, perf_counter() - began, 'none', blurrer.n_failed, str(blurrer.last_error or ''), [], 0, '', notes, src, matte)
+    result.notes = notes
+    return result
 
 # %% ../nbs/04_video.ipynb #0056513c
 def blurrer_from(
@@ -259,12 +327,12 @@ def blurrer_from(
     return Blurrer(segmenter, Matte(people=s.people, feather=s.edge, **q.matte), background, wrap=s.wrap, quality=q)
 
 def encoding_for(
-    dst,               # file to write
+    dst,               # file to write, or whatever else `blur_video` accepts
     encoding:Encoding, # the user's choice for the file
     settings:Settings, # and for the matte
 ) -> Encoding:
     "Return `encoding`. For a format without a quality, a word that the matte also allows is only for the matte."
-    writer = (ALPHA_FORMATS if settings.background == 'none' else FORMATS).get(Path(dst).suffix.lower())
+    writer = writer_for(dst, settings.background == 'none')
     no_quality = writer and not writer.codecs and encoding.quality == settings.quality
     return replace(encoding, quality='good') if no_quality else encoding
 

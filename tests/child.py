@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from bgblur import cli, matte, video  # noqa: F401
+from bgblur import cli, matte, split, video  # noqa: F401
 from bgblur.core import command
 from bgblur.batch import process as batch_process
 from bgblur.io.files import VideoError, atomic_file
@@ -129,6 +129,27 @@ def use_memory(pair, *args):
     return batch_process(pair, *args)
 
 
+# -- parts of a clip ---------------------------------------------------------------------------------------------
+
+def _note_part(part):
+    "Add the start of a part to the file `calls`. Return how many times it is there."
+    with open('calls', 'a') as f: f.write(f'{part.first}\n')
+    return Path('calls').read_text().split().count(str(part.first))
+
+
+def fail_in_part(first, pair, path, part, *args):
+    "Do what a worker does, but fail in the part that starts at `first`."
+    _note_part(part)
+    if part.first == first: raise VideoError(f'{pair.src} cannot be decoded here.')
+    return split.process_part(pair, path, part, *args)
+
+
+def kill_in_part(first, pair, path, part, *args):
+    "Do what a worker does, but die once in the part that starts at `first`, just before its file is complete."
+    if _note_part(part) == 1 and part.first == first: split.PartWriter.close = lambda writer: os.kill(os.getpid(), signal.SIGKILL)
+    return split.process_part(pair, path, part, *args)
+
+
 # -- faults ------------------------------------------------------------------------------------------------
 
 STEPS = {'open', 'os.mkdir', 'os.rename', 'os.remove', 'os.rmdir', 'os.chmod', 'os.listdir', 'os.scandir', 'shutil.rmtree',
@@ -177,11 +198,11 @@ def at_frame(n, action, *args):
     "Call `action(*args)` just before frame `n` is written."
     blur_frames, inputs = video._blur_frames, video._blurrer_inputs
 
-    def blur_then_act(reader, writer, blurrer, transparent, done):
+    def blur_then_act(reader, writer, blurrer, transparent, done, *others):
         def done_then_act(i, *written):
             done(i, *written)
             if i == n - 1: action(*args)
-        return blur_frames(reader, writer, blurrer, transparent, done_then_act)
+        return blur_frames(reader, writer, blurrer, transparent, done_then_act, *others)
 
     def act_then_start(*input_args):
         action(*args)

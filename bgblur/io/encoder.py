@@ -99,8 +99,9 @@ def normal_priority():
 def _x265_options(crf, preset, fine):
     "Return the options of FFmpeg's encoder libx265."
     n = default_threads()
+    # without info, the file does not describe this computer, so that parts from several computers fit together
     return {'crf': f'{crf:g}', 'preset': preset or 'superfast', 'threads': str(n),
-            'x265-params': f'log-level=none:aq-mode=0:pools={n}'}
+            'x265-params': f'log-level=none:aq-mode=0:info=0:pools={n}'}
 
 def _svtav1_options(crf, preset, fine):
     "Return the options of FFmpeg's encoder libsvtav1."

@@ -20,6 +20,7 @@ from .animation import open_animation
 from .files import VideoError, as_video_error
 from .image import ALPHA_IMAGES, IMAGES, is_image
 from .remote import as_path, exists, files_below, is_folder, is_url, matching
+from .sequence import is_sequence, sequence_stem
 from .writer import ALPHA_FORMATS, FORMATS
 
 # %% ../../nbs/io/sources.ipynb #691eceeb
@@ -59,7 +60,8 @@ def default_name(
 ) -> Path:                # such as `me-blurred.mp4` beside `me.mp4`
     "Return the name of the output beside `src`."
     suffix = src.suffix if src.suffix.lower() in suffixes else next(iter(suffixes))
-    return src.with_name(f"{src.stem}-{_WORDS.get(background, 'replaced')}{suffix}")
+    stem = sequence_stem(src) if is_sequence(src) else src.stem
+    return src.with_name(f"{stem}-{_WORDS.get(background, 'replaced')}{suffix}")
 
 def output_suffixes(
     kind,                 # 'image' or 'clip'

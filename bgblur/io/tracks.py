@@ -22,6 +22,7 @@ from .reader import is_still, open_container
 # %% ../../nbs/io/tracks.ipynb #f8884987
 def _first_packet(track):
     "Return the first packet of a sound track, read through a second handle; None if it is not near the start."
+    if track.container.name == 'pipe:0': return None     # it can only be read once
     path = Path(track.container.name.removeprefix('file:'))
     with open_container(path) as c:
         packets = islice(c.demux(c.streams[track.index]), 100)

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['FORMATS', 'ALPHA_FORMATS', 'BaseWriter', 'VideoWriter', 'avi_tick', 'MovWriter', 'MkvWriter', 'WebmWriter',
-           'AviWriter', 'GifWriter', 'ProResWriter', 'Vp9Writer', 'PngWriter', 'check_alpha_destination']
+           'AviWriter', 'GifWriter', 'not_storable', 'ProResWriter', 'Vp9Writer', 'PngWriter',
+           'check_alpha_destination']
 
 # %% ../../nbs/io/writer.ipynb #7d87ae65
 from fractions import Fraction
@@ -31,6 +32,8 @@ from ..core.settings import Encoding
 class BaseWriter:
     "Write frames, and packets of sound and subtitles. Subclasses define `write`."
     audio_name = 'AAC'    # codec of converted sound, for the report
+    makes_square = False  # does it enlarge frames whose pixels are not square?
+    pix_fmt = ''          # FFmpeg's name of the pixel format that it stores
 
     def __init__(self): self.tracks,self.notes = {},[]
 
@@ -68,15 +71,24 @@ class VideoWriter(BaseWriter):
         path,                           # file to write
         reader:VideoReader,             # where the frames come from
         encoding:Encoding=Encoding(),   # quality, codec and preset
+        choice:tuple=None,              # what another writer's `choose` returned; None: choose
     ):
         "Raises `VideoError` if the format cannot store what `encoding` asks for."
         super().__init__()
         self.path,self.reader,self.encoding = path,reader,encoding
+        self.aspect = None if self.makes_square else reader.aspect
         self.out,self.early_packets,self.last_pts,self.first_pts,self.n_bytes,self.source_rate = None,[],None,None,0,None
-        if not self.codecs: return refuse_choices(encoding, self.title)
-        codec = choose_codec(encoding, self.codecs, self.container)
-        self.source_rate = video_bit_rate(reader)
-        self.codec,self.options = codec.encoder,encoder_options(codec, encoding, reader, self.source_rate)
+        self.codec,self.options,self.source_rate = choice or self.choose()
+
+# %% ../../nbs/io/writer.ipynb #1556502b
+@patch
+def choose(self:VideoWriter) -> tuple:
+    "Return FFmpeg's encoder, its options, and the bit rate of the source or None. Raises `VideoError` as the constructor does."
+    if not self.codecs:
+        refuse_choices(self.encoding, self.title)
+        return self.codec,self.options,None
+    codec,rate = choose_codec(self.encoding, self.codecs, self.container),video_bit_rate(self.reader)
+    return codec.encoder,encoder_options(codec, self.encoding, self.reader, rate),rate
 
 # %% ../../nbs/io/writer.ipynb #579ab384
 @patch
@@ -105,14 +117,13 @@ def _set_format(self:VideoWriter, frame, transposed):
     ctx.time_base = self._time_base(frame)
     ctx.colorspace,ctx.color_range = frame.colorspace,frame.color_range
     ctx.color_primaries,ctx.color_trc = frame.color_primaries,frame.color_trc
-    # the frames of a GIF are already square
-    if (aspect := self.reader.aspect) and self.container != 'gif': ctx.sample_aspect_ratio = 1/aspect if transposed else aspect
+    if self.aspect: ctx.sample_aspect_ratio = 1/self.aspect if transposed else self.aspect
     # Matroska needs it in its header as well, which we correct at the end
     if self._needs_display_size(): self.stream.metadata['title'] = PLACEHOLDER
 
 @patch
 def _needs_display_size(self:VideoWriter):
-    return self.container in ('matroska', 'webm') and self.reader.aspect not in (None, 0, 1)
+    return self.container in ('matroska', 'webm') and self.aspect not in (None, 0, 1)
 
 # %% ../../nbs/io/writer.ipynb #f44f9b13
 _METADATA = {'title', 'artist', 'album', 'comment', 'description', 'copyright', 'genre', 'date', 'creation_time', 'synopsis'}
@@ -153,6 +164,14 @@ def _copy_timecode(self:VideoWriter):
 
 # %% ../../nbs/io/writer.ipynb #45cab1a2
 @patch
+def _copy_others(self:VideoWriter, out):
+    "Add everything of the source that is not its video."
+    for t in self.reader.tracks: self._add_track(out, t)
+    self._copy_metadata(out)
+    self._copy_timecode()
+    self.notes += left_out([*self.reader.unused(), *self._copy_attachments(out)])
+
+@patch
 def _container_options(self:VideoWriter):
     "Return FFmpeg's options for the container."
     return {'movflags': '+faststart'} if self.container in ('mp4', 'mov') else {}
@@ -163,10 +182,7 @@ def _open(self:VideoWriter, frame, transposed):
     out = av.open(f'file:{self.path}', 'w', format=self.container, options=self._container_options())
     self.stream = out.add_stream(self.codec, rate=self._rate(), options=self.options)
     self._set_format(frame, transposed)
-    for t in self.reader.tracks: self._add_track(out, t)
-    self._copy_metadata(out)
-    self._copy_timecode()
-    self.notes += left_out([*self.reader.unused(), *self._copy_attachments(out)])
+    self._copy_others(out)
     out.start_encoding()
     normal_priority()
     self.out,self.durations = out,{}
@@ -195,15 +211,24 @@ def _last_duration(self:VideoWriter, like, tick):
 # %% ../../nbs/io/writer.ipynb #2e62f9f5
 @patch
 def _encode(self:VideoWriter, frame):
-    "Encode `frame` and write the packets; None: write the last ones, and note a result that is much larger than the source."
+    "Encode `frame` and write the packets; None: write the last ones."
     if frame and self.first_pts is None: self.first_pts = frame.pts
     for packet in self.stream.encode(frame):
         packet.duration = self.durations.pop(packet.pts, 0)
-        self.n_bytes += packet.size
-        self.out.mux(packet)
-    if frame is None and self.codecs:
-        seconds = (self.last_pts - self.first_pts)*self.stream.codec_context.time_base + 1/self.reader.rate
-        if note := size_note(8*self.n_bytes/seconds, self.source_rate, self.encoding): self.notes.append(note)
+        self._mux(packet)
+
+@patch
+def _mux(self:VideoWriter, packet):
+    "Write a packet of the video."
+    self.n_bytes += packet.size
+    self.out.mux(packet)
+
+@patch
+def _note_size(self:VideoWriter):
+    "Note a result that is much larger than the source."
+    if not self.codecs: return
+    seconds = (self.last_pts - self.first_pts)*self.stream.codec_context.time_base + 1/self.reader.rate
+    if note := size_note(8*self.n_bytes/seconds, self.source_rate, self.encoding): self.notes.append(note)
 
 # %% ../../nbs/io/writer.ipynb #df99dc69
 @patch
@@ -231,6 +256,12 @@ def copy(self:VideoWriter,
 def close(self:VideoWriter):
     "Finish the file. Raises FFmpeg's errors if it cannot be written."
     self._encode(None)
+    self.finish()
+
+@patch
+def finish(self:VideoWriter):
+    "Finish the file after the last packet of the video."
+    self._note_size()
     for track in self.tracks.values():
         track.close()
         if track.note: self.notes.append(track.note)
@@ -265,14 +296,10 @@ class AviWriter(VideoWriter):
     "Write H.264 and MP3 for old programs. AVI has a fixed frame rate: each frame moves to the nearest tick, see `avi_tick`."
     container,codecs,audio_codec,audio_name = 'avi',('h264',),'libmp3lame','MP3'
 
-    def __init__(self,
-        path,                           # file to write
-        reader:VideoReader,             # where the frames come from
-        encoding:Encoding=Encoding(),   # quality and preset
-    ):
-        super().__init__(path, reader, encoding)
+    def choose(self):
+        codec,options,rate = VideoWriter.choose(self)
         # AVI has no times for H.264; under a limit of the bit rate x264 writes them into its own data
-        self.options = {'nal-hrd': 'vbr', 'maxrate': '50M', 'bufsize': '50M'} | self.options
+        return codec,{'nal-hrd': 'vbr', 'maxrate': '50M', 'bufsize': '50M'} | options,rate
 
     # the start of converted sound has times below 0, and FFmpeg would shift all frames but the first
     def _container_options(self): return {'avoid_negative_ts': 'disabled'}
@@ -296,12 +323,11 @@ def _palette_graph(frame):
 class GifWriter(VideoWriter):
     "Write an animated GIF without sound. Its times are in hundredths of a second."
     container,codecs,title,codec,pix_fmt,graph = 'gif',(),'GIF','gif','pal8',None
-    n_left_out = 0
+    n_left_out,makes_square = 0,True      # browsers ignore the shape of a pixel
 
     def _time_base(self, frame): return Fraction(1, 100)
 
     def _to_frame(self, img, like):
-        # browsers ignore the shape of a pixel
         if isinstance(img, YuvFrame): img = img.bgr()
         frame = from_bgr(square_pixels(img, self.reader.aspect, like), like)
         self.graph = self.graph or _palette_graph(frame)
@@ -329,6 +355,12 @@ FORMATS = {'.mp4': VideoWriter, '.m4v': VideoWriter, '.mov': MovWriter, '.mkv': 
            '.avi': AviWriter, '.gif': GifWriter}
 
 # %% ../../nbs/io/writer.ipynb #573267de
+def not_storable(
+    reader:VideoReader,         # the source
+) -> list:                      # of sentences
+    "Say what gets lost in a result without other tracks. The report itself names the sound."
+    return ['subtitles were left out']*bool(reader.subtitles) + ['the chapters were left out']*bool(reader.chapters())
+
 class ProResWriter(VideoWriter):
     "Write ProRes 4444, 10 bit, from BGRA frames, with the other tracks of a `VideoReader`."
     container,codecs,title,codec,pix_fmt = 'mov',(),'ProRes 4444','prores_ks','yuva444p10le'
@@ -343,7 +375,7 @@ class Vp9Writer(WebmWriter):
 
 class PngWriter(BaseWriter):
     "Write BGRA frames as PNGs into a folder: `frame_000000.png` and so on."
-    codecs = ()     # images have no quality or codec to choose
+    codecs,makes_square,title = (),True,'PNG'     # images have no quality or codec to choose
     def __init__(self,
         path,                   # folder to write into
         reader:VideoReader,     # where the frames come from
@@ -351,17 +383,19 @@ class PngWriter(BaseWriter):
     ):
         "Raises `VideoError` for other values of `encoding`."
         super().__init__()
-        refuse_choices(encoding, 'PNG')
-        if reader.subtitles: self.notes.append('subtitles were left out')
-        if reader.chapters(): self.notes.append('the chapters were left out')
+        refuse_choices(encoding, self.title)
+        self.notes += not_storable(reader)
         self.path,self.aspect,self.n = Path(path),reader.aspect,0
+
+    def _image_path(self, like): return self.path/f'frame_{self.n:06}.png'
 
     def write(self,
         img:np.ndarray,         # BGRA uint8 `(H,W,4)`
         like:av.VideoFrame,     # the frame of the source it was made from
     ):
         "Write the next frame."
-        (self.path/f'frame_{self.n:06}.png').write_bytes(encode_image(square_pixels(img, self.aspect, like), '.png'))
+        path = self._image_path(like)
+        path.write_bytes(encode_image(square_pixels(img, self.aspect, like), path.suffix.lower()))
         self.n += 1
 
 #: endings of files with alpha, and their writers; no ending: a folder of PNGs
