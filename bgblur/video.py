@@ -236,7 +236,7 @@ def blur_video(
          open_writers(reader, dst, matte, transparent, overwrite, encoding) as (writer, matte_writer):
         def each(n, img, frame):
             if stills and n % stills == 0: saved.add(n, _as_still(img, frame, reader.aspect))
-        # nobody looks at the new frames: only alpha is needed
+        # without result and stills, only alpha is needed
         blends = None if dst is None and not stills else transparent
         try: n,audio = _write(reader, writer, matte_writer, blurrer, blends, progress, each)
         except BrokenPipeError: raise

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from bgblur import cli, matte, split, video  # noqa: F401
-from bgblur.core import command
+from bgblur.core import command as signals
 from bgblur.batch import process as batch_process
 from bgblur.io.files import VideoError, atomic_file
 from bgblur.io.workers import tell
@@ -172,7 +172,7 @@ def at_step(k, action, again=False):
 
 def signal_at(k, number, again=False):
     "Send a signal at step `k`, with the handlers of the command."
-    command.handle_signals(command.clean_up_and_die)
+    signals.handle_signals(signals.clean_up_and_die)
     at_step(k, lambda: os.kill(os.getpid(), number), again)
 
 

@@ -33,7 +33,7 @@ def as_video_error(
 ):
     "Turn an `OSError` in the block into a `VideoError`: `message`, then the system's reason."
     try: yield
-    # a pipe that nobody reads any more is not a fault of the file, and the command ends silently
+    # a closed pipe is not a fault of the file: the command ends silently
     except BrokenPipeError: raise
     except OSError as e: raise VideoError(f'{message}: {e.strerror or e}.') from e
 

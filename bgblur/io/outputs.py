@@ -128,6 +128,7 @@ class SequenceWriter(PngWriter):
         if self.gaps and max(self.gaps) > 1.5*min(self.gaps):
             self.notes.append('the frames of the source are not evenly spaced, which is lost: images store no times')
 
+# %% ../../nbs/io/outputs.ipynb #2aec0b2d
 class MatteSequenceWriter(SequenceWriter):
     "Write alpha as numbered grey images."
     def __init__(self,
@@ -201,7 +202,7 @@ def write(self:Y4mWriter,
     if not self.last: self.file.write(y4m_header(frame, self.rate, 1/aspect if aspect and orientation(like)[0] else aspect))
     data,n = frame.to_ndarray().tobytes(),round(like.pts*like.time_base*self.rate)
     self._fill_up_to(n, self.last[0] if self.last else data)
-    # frames that are a little late move by one place, which nobody sees
+    # a frame that is a little late moves by one place
     if n < self.n - 1: self.n_left_out += 1
     else: self._put(data)
     self.last = data,like

@@ -354,13 +354,14 @@ def close(self:GifWriter):
 FORMATS = {'.mp4': VideoWriter, '.m4v': VideoWriter, '.mov': MovWriter, '.mkv': MkvWriter, '.webm': WebmWriter,
            '.avi': AviWriter, '.gif': GifWriter}
 
-# %% ../../nbs/io/writer.ipynb #573267de
+# %% ../../nbs/io/writer.ipynb #05293344
 def not_storable(
     reader:VideoReader,         # the source
 ) -> list:                      # of sentences
     "Say what gets lost in a result without other tracks. The report itself names the sound."
     return ['subtitles were left out']*bool(reader.subtitles) + ['the chapters were left out']*bool(reader.chapters())
 
+# %% ../../nbs/io/writer.ipynb #573267de
 class ProResWriter(VideoWriter):
     "Write ProRes 4444, 10 bit, from BGRA frames, with the other tracks of a `VideoReader`."
     container,codecs,title,codec,pix_fmt = 'mov',(),'ProRes 4444','prores_ks','yuva444p10le'
