@@ -133,10 +133,13 @@ def _job(pair, journal, fingerprints, resume, overwrite):
         raise VideoError(f'{job.dst} exists, and no earlier run of bgblur batch wrote it: choose another folder, or allow overwriting (--overwrite).')
     return job
 
-def _pairs(sources, to, background, journal, watch):
+def _pairs(sources, to, background, journal, watch, split):
     "Return what `plan` returns; without sources nothing, if a folder is watched."
     some = [sources] if isinstance(sources, (str, os.PathLike)) or is_url(sources) else list(sources)
-    return plan(some, to, background, [to/name for name in journal.started]) if some or not watch else []
+    pairs = plan(some, to, background, [to/name for name in journal.started]) if some or not watch else []
+    if split and (url := next((path for p in pairs for path in (p.src, p.dst) if is_url(path)), None)):
+        raise BgblurError(f'--split needs a folder that all workers share, but {url} is a URL: leave --split out.')
+    return pairs
 
 def _check_options(retries, split, scheduler, threads, memory):
     check_number(retries, 0, 1000, 'retries', int)
@@ -144,6 +147,7 @@ def _check_options(retries, split, scheduler, threads, memory):
     if scheduler and (threads or memory):
         raise BgblurError('--threads and --memory belong to the workers of a scheduler: BGBLUR_THREADS=1 dask worker --memory-limit 1GB.')
 
+# %% ../nbs/10_batch.ipynb #abf6e451
 def _pool(scheduler, workers, threads, memory, n_jobs, progress):
     "Return processes or a cluster; `n_jobs` is None if jobs may arrive later."
     if scheduler and n_jobs != 0:
@@ -407,7 +411,7 @@ def batch(
     _check_options(retries, split, scheduler, threads, memory)
     to,journal = as_path(to),open_journal(as_path(to))
     make_job = partial(_job, journal=journal, fingerprints=fingerprint(settings, encoding, start, end, split), resume=resume, overwrite=overwrite)
-    jobs = [make_job(pair) for pair in _pairs(sources, to, settings.background, journal, watch)]
+    jobs = [make_job(pair) for pair in _pairs(sources, to, settings.background, journal, watch, split)]
     check_report(report, jobs)
     todo = [job for job in jobs if job.state == 'waiting']
     # also raises errors before the work
