@@ -133,12 +133,21 @@ def _job(pair, journal, fingerprints, resume, overwrite):
         raise VideoError(f'{job.dst} exists, and no earlier run of bgblur batch wrote it: choose another folder, or allow overwriting (--overwrite).')
     return job
 
+def _pairs(sources, to, background, journal, watch, split):
+    "Return what `plan` returns; without sources nothing, if a folder is watched."
+    some = [sources] if isinstance(sources, (str, os.PathLike)) or is_url(sources) else list(sources)
+    pairs = plan(some, to, background, [to/name for name in journal.started]) if some or not watch else []
+    if split and (url := next((path for p in pairs for path in (p.src, p.dst) if is_url(path)), None)):
+        raise BgblurError(f'--split needs a folder that all workers share, but {url} is a URL: leave --split out.')
+    return pairs
+
 def _check_options(retries, split, scheduler, threads, memory):
     check_number(retries, 0, 1000, 'retries', int)
     if split is not None: check_number(split, SHORTEST, 10**6, 'split')
     if scheduler and (threads or memory):
         raise BgblurError('--threads and --memory belong to the workers of a scheduler: BGBLUR_THREADS=1 dask worker --memory-limit 1GB.')
 
+# %% ../nbs/10_batch.ipynb #abf6e451
 def _pool(scheduler, workers, threads, memory, n_jobs, progress):
     "Return processes or a cluster; `n_jobs` is None if jobs may arrive later."
     if scheduler and n_jobs != 0:
@@ -399,19 +408,15 @@ def batch(
     """Blur many clips and images in worker processes. Raises `BgblurError` before the work if names collide, a file would be
     replaced that no earlier run has written, or model or background cannot be opened. In a script, call it below
     `if __name__ == '__main__':`."""
-    to,sources = as_path(to),[sources] if isinstance(sources, (str, os.PathLike)) or is_url(sources) else list(sources)
     _check_options(retries, split, scheduler, threads, memory)
-    journal = open_journal(to)
-    pairs = plan(sources, to, settings.background, [to/name for name in journal.started]) if sources or not watch else []
+    to,journal = as_path(to),open_journal(as_path(to))
     make_job = partial(_job, journal=journal, fingerprints=fingerprint(settings, encoding, start, end, split), resume=resume, overwrite=overwrite)
-    jobs = [make_job(pair) for pair in pairs]
+    jobs = [make_job(pair) for pair in _pairs(sources, to, settings.background, journal, watch, split)]
     check_report(report, jobs)
     todo = [job for job in jobs if job.state == 'waiting']
     # also raises errors before the work
     if todo or watch: blurrer_from(settings, trust)
-    if dry_run:
-        for job in todo: job.state = 'planned'
-        return (job for job in jobs)
+    if dry_run: return (replace(job, state='planned') if job in todo else job for job in jobs)
     arrivals = Arrivals(watch) if watch else None
     pool = _pool(scheduler, workers, threads, memory, None if watch or split else len(todo), progress)
     _prepare(to, jobs, journal, pool)

@@ -207,6 +207,7 @@ def test_files_of_the_user_stay(bucket):
     (['talks', '--to', 's3://nowhere/out'], ['s3://nowhere/out', 'does not exist'], {}),
     (['talks', '--to', 'gs://bucket/out'], ['gs://bucket/out', 'install gcsfs'], {}),
     (['https://example.org/talks', '--to', 'out'], ['an address'], {}),
+    (['talks', '--to', 's3://talks/split', '--split', 60], ['--split', 's3://talks/split'], {}),
     (['s3://talks/a', '--to', 'out'], ['s3://talks/a cannot be read', 'credentials'], {'AWS_ACCESS_KEY_ID': '', 'AWS_EC2_METADATA_DISABLED': 'true'}),
 ], ids=lambda v: ' '.join(map(str, v)) or '-')
 def test_storage_errors(place, args, words, env):

@@ -60,7 +60,7 @@ def default_name(
 ) -> Path:                # such as `me-blurred.mp4` beside `me.mp4`
     "Return the name of the output beside `src`."
     suffix = src.suffix if src.suffix.lower() in suffixes else next(iter(suffixes))
-    stem = sequence_stem(src) if is_sequence(src) else src.stem
+    stem = sequence_stem(src) if not is_url(src) and is_sequence(src) else src.stem
     return src.with_name(f"{stem}-{_WORDS.get(background, 'replaced')}{suffix}")
 
 def output_suffixes(
