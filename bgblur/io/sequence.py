@@ -24,7 +24,8 @@ def is_sequence(
     path,         # text or a path
 ) -> bool:
     "Tell whether a name stands for numbered images, such as `frame_%06d.png`."
-    path = Path(path)
+    # a path of another kind, such as one of object storage, stays what it is
+    path = Path(path) if isinstance(path, str) else path
     return path.suffix.lower() in IMAGES and bool(_PATTERN.fullmatch(path.name))
 
 def image_path(
