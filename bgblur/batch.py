@@ -159,7 +159,7 @@ def _pool(scheduler, workers, threads, memory, n_jobs, progress):
 
 def _placed(settings, pool):
     "Return settings whose files the workers of `pool` find."
-    paths = {name: getattr(settings, name) for name in ('background', 'model', 'profile')}
+    paths = {name: vars(settings)[name] for name in ('background', 'model', 'profile')}
     return replace(settings, **{name: str(pool.place(path)) for name,path in paths.items() if path and os.path.exists(path)})
 
 def _prepare(to, jobs, journal, pool):

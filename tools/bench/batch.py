@@ -1,10 +1,11 @@
 """Blur an archive of many short clips with `bgblur batch`, and measure it:
 
-    python tools/bench/batch.py [--clips 200] [--kills 10] [--seed 0] [--only local,cluster,kills,cluster-kills] [--json FILE]
+    python tools/bench/batch.py [--clips 200] [--kills 10] [--seed 0] [--only costs,local,cluster,kills,cluster-kills] [--json FILE]
 
 The archive has folders of clips of half a second to one second in six containers, from the sample clips. Every 20th file is damaged or no
 clip. Each part starts from an empty output folder and prints a row:
 
+- costs: seconds of a worker's start, of a frame, and per task of a cluster, for the simulation in 10_batch.
 - single: each clip in one process, one after the other. All others must give the same results, frame by frame.
 - local: `bgblur batch` with one and with two workers, one thread each.
 - cluster: a scheduler and two workers of Dask, on this computer.
@@ -218,6 +219,60 @@ def kill_scheduler(folder, args, times):
     return n
 
 
+# -- what a simulation needs --------------------------------------------------------------------------------------------
+
+FRAME = """
+import json, sys
+from pathlib import Path
+from bgblur.batch import process
+from bgblur.io.sources import Pair
+pair = Pair(Path(sys.argv[1]), Path(sys.argv[2]), 'clip')
+process(pair)       # opens the model
+found = [process(pair) for _ in range(3)]
+print(json.dumps(min(f['seconds']/f['frames'] for f in found)))
+"""
+
+START = """
+import json, time
+from bgblur.io.workers import Workers
+if __name__ == '__main__':
+    start = time.perf_counter()
+    with Workers(1) as workers:
+        workers.submit('import', __import__, 'bgblur.batch')
+        while not workers.wait(): pass
+        print(json.dumps(time.perf_counter() - start))
+"""
+
+TASKS = """
+import json, math, sys, time
+from bgblur.io.cluster import Cluster
+with Cluster(sys.argv[1]) as pool:
+    start, waiting, running = None, 500, 0
+    while waiting or running:
+        while waiting and pool.n_free > 0:
+            pool.submit(waiting, math.sqrt, 2)
+            waiting, running = waiting - 1, running + 1
+        running -= sum(e.what != 'progress' for e in pool.wait())
+        start = start or time.perf_counter()        # the first task also waits for the workers
+print(json.dumps((time.perf_counter() - start)/500))
+"""
+
+
+def output_of(folder, code, *args):
+    "Return what a program prints as JSON."
+    (folder/'program.py').write_text(code)
+    return json.loads(subprocess.run([sys.executable, folder/'program.py', *args], capture_output=True, text=True, check=True).stdout)
+
+
+def costs(folder):
+    "Return seconds: of a worker's start, of a frame of 1280x720 on one thread, and per task of a cluster with two workers."
+    reader = cv2.VideoCapture(str(ROOT/'sample_data'/'gestures.mp4'))
+    write_clip(folder/'720.mp4', [cv2.resize(reader.read()[1], (1280, 720)) for _ in range(75)])
+    with cluster(folder) as (address, _): task = output_of(folder, TASKS, address)
+    return {'start': round(output_of(folder, START), 2), 'frame': round(output_of(folder, FRAME, folder/'720.mp4', folder/'720-new.mp4'), 4),
+            'task': round(task, 4)}
+
+
 # -- the parts --------------------------------------------------------------------------------------------------------
 
 def main():
@@ -225,13 +280,15 @@ def main():
     parser.add_argument('--clips', type=int, default=200)
     parser.add_argument('--kills', type=int, default=10)
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--only', default='local,cluster,kills,cluster-kills')
+    parser.add_argument('--only', default='costs,local,cluster,kills,cluster-kills')
     parser.add_argument('--json')
     args = parser.parse_args()
     os.environ['BGBLUR_THREADS'] = '1'
     rng, parts, rows, kills = random.Random(args.seed), args.only.split(','), [], {}
     folder = Path(tempfile.mkdtemp(prefix='bgblur-bench-'))
     archive, report = folder/'archive', folder/'report.json'
+    found = costs(folder) if 'costs' in parts else {}
+    print(found, flush=True)
     bad = make_archive(archive, args.clips, rng)
     seconds, frames = single(archive, folder/'single')
     truth = digest(folder/'single')
@@ -270,7 +327,7 @@ def main():
             n, code = kill_children(command(archive, folder/'dask', '--report', report, '--scheduler', address), times, started[1:])
             if code != 1: sys.exit(f'worker of the cluster: exit code {code}')
             finish('worker of the cluster', folder/'dask', n, '--scheduler', address)
-    found = {'files': args.clips, 'bad': len(bad), 'frames': frames, 'single': round(sum(seconds), 1), 'rows': rows, 'kills': kills}
+    found = {'costs': found, 'files': args.clips, 'bad': len(bad), 'frames': frames, 'single': round(sum(seconds), 1), 'rows': rows, 'kills': kills}
     if args.json: Path(args.json).write_text(json.dumps(found, indent=1) + '\n')
     shutil.rmtree(folder)
 
