@@ -23,10 +23,9 @@ _PATTERN = re.compile(r'((?:[^%]|%%)*)%(?:0(\d{1,2}))?d((?:[^%]|%%)*)', re.S)
 def is_sequence(
     path,         # text or a path
 ) -> bool:
-    "Tell whether a name stands for numbered images, such as `frame_%06d.png`."
-    # a path of another kind, such as one of object storage, stays what it is
-    path = Path(path) if isinstance(path, str) else path
-    return path.suffix.lower() in IMAGES and bool(_PATTERN.fullmatch(path.name))
+    "Tell whether a name stands for numbered images, such as `frame_%06d.png`. A file that has exactly this name is only a file."
+    path = Path(path)
+    return path.suffix.lower() in IMAGES and bool(_PATTERN.fullmatch(path.name)) and not os.path.exists(path)
 
 def image_path(
     pattern:Path, # path such as `frame_%06d.png`
