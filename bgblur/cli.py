@@ -185,16 +185,18 @@ def image(
     for_each(pairs, blur_one, _json_error if as_json else None)
 
 # %% ../nbs/11_cli.ipynb #fc6ebf0b
-def _print_jobs(jobs, quiet):
-    "Print each job as it ends, and a summary. Return whether all results are complete."
+def _print_jobs(jobs, quiet, as_json):
+    "Print each job as it ends, and a summary unless it is JSON. Return whether all results are complete."
     from tqdm import tqdm
+    from bgblur.batch import report_row
     states = {}
     for job in jobs:
         states.setdefault(job.state, []).append(job)
         # tqdm.write keeps its bars below
         if job.error: tqdm.write(f'bgblur: {job.src}: {job.error}', file=sys.stderr)
-        if not quiet: tqdm.write(str(job))
-    if not quiet: typer.echo(', '.join(f'{len(some)} {state}' for state,some in states.items()))
+        if as_json: tqdm.write(json.dumps(report_row(job)))
+        elif not quiet: tqdm.write(str(job))
+    if not (quiet or as_json): typer.echo(', '.join(f'{len(some)} {state}' for state,some in states.items()))
     return all(job.is_complete for some in states.values() for job in some)
 
 # %% ../nbs/11_cli.ipynb #88f00841
@@ -222,6 +224,7 @@ def batch(
     report:typed(Optional[Path], metavar='FILE', help='Write a row for each file to a .json or .csv file.')=None,
     dry_run:flag('--dry-run', help='Show what would be done, and write nothing.')=False,
     fail_fast:flag('--fail-fast', help='Stop at the first file that fails.')=False,
+    as_json:Json=False,
     overwrite:Overwrite=False,
     quiet:Quiet=False,
     debug:Debug=False,
@@ -240,7 +243,7 @@ def batch(
                            retries=retries, resume=resume, dry_run=dry_run, fail_fast=fail_fast, start=start, end=end, split=split, trust=trust,
                            overwrite=overwrite, progress=not quiet, report=report, watch=watch, scheduler=scheduler)
         if watch and not quiet: typer.echo(f'bgblur: watching {watch}. Press Ctrl-C to stop.', err=True)
-        with closing(jobs): complete = _print_jobs(jobs, quiet)
+        with closing(jobs): complete = _print_jobs(jobs, quiet, as_json)
     if not complete: raise typer.Exit(1)
 
 # %% ../nbs/11_cli.ipynb #b68ba1b1

@@ -444,3 +444,9 @@ def test_watch(place):
     assert sorted(job.state for job in batch('inbox', 'out')) == ['failed', 'skipped', 'skipped']
     one_sentence(bgblur('batch', '--watch', 'nowhere', '--to', 'out2'), 'no folder nowhere')
     assert not Path('out2').exists()
+
+
+def test_json(place):
+    result = bgblur('batch', 'talks/2024', '--to', 'out', '--json')
+    rows = {row['source']: row for row in map(json.loads, result.stdout.splitlines())}
+    assert result.returncode == 0 and {row['state'] for row in rows.values()} == {'done'} and rows['talks/2024/title.png']['frames'] == 1
