@@ -20,7 +20,8 @@ from .files import as_video_error
 from .remote import files_below, is_url, load_bytes, store_bytes
 
 # %% ../../nbs/io/journal.ipynb #ba79507e
-_FACTS = {'frames', 'sound', 'notes', 'seconds', 'n_failed', 'problem', 'size'}      # a report contains these, see `bgblur.batch.process`
+# a report contains these, see `bgblur.batch.process`
+_FACTS = {'frames', 'sound', 'notes', 'seconds', 'n_failed', 'problem', 'size'}
 
 class Journal:
     "The list of results that earlier runs have started and finished in an output folder."
