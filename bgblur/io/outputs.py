@@ -265,7 +265,8 @@ def check_result(
     if dst is None: return None
     if _is_pipe(dst):
         if transparent:
-            raise VideoError('Raw video on standard output cannot store transparency: name a file, or choose a colour as background.')
+            raise VideoError('Raw video on standard output cannot store transparency: '
+                             'name a file, or choose a colour as background.')
         return check_stdout()
     if is_sequence(dst):
         if transparent and Path(dst).suffix.lower() not in ALPHA_IMAGES:
