@@ -86,6 +86,7 @@ def flush(self:Journal,
 ):
     "Store the lines that were added. Only a journal in object storage needs this."
 
+# %% ../../nbs/io/journal.ipynb #5666f98c
 @patch
 def size(self:Journal,
     dst:Path,       # a result
