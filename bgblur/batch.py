@@ -394,7 +394,7 @@ def _work(jobs, pool, journal, loop, bars, fail_fast, report):
                 if fail_fast and not job.is_complete: break
     finally:
         bars.close()
-        # the workers have ended, so nobody writes into the folders of parts
+        # the workers have ended and no longer write into the folders of parts
         loop.close()
         stopped = [job for job in jobs if job.state in ('waiting', 'running')]
         for job in stopped: job.state = 'stopped'
