@@ -211,10 +211,10 @@ def batch(
     settings:Settings=Settings(),
     trust:Trust=False,
     encoding:Encoding=Encoding(),
-    start:Start=None,
-    end:End=None,
-    duration:Duration=None,
+    start:Start=None, end:End=None, duration:Duration=None,
     split:Split=None,
+    stills:typed(int, min=0, metavar='N', help='Save every N-th frame of a clip beside its result.', default='none')=0,
+    matte:typed(str, metavar='ENDING', help='Write the matte of each clip beside its result: .mp4, .mov or .mkv.', default='none')='',
     workers:typed(Optional[int], min=1, max=1000, metavar='N', help='Process N files at the same time.', default='half the cores')=None,
     threads:typed(Optional[int], min=1, max=100, metavar='N', help='Use N threads per stage for each file.', default='share of the cores')=None,
     memory:typed(Optional[str], metavar='SIZE', help='Let each worker use this much memory, such as 1GB (Linux).', default='no limit')=None,
@@ -224,10 +224,7 @@ def batch(
     report:typed(Optional[Path], metavar='FILE', help='Write a row for each file to a .json or .csv file.')=None,
     dry_run:flag('--dry-run', help='Show what would be done, and write nothing.')=False,
     fail_fast:flag('--fail-fast', help='Stop at the first file that fails.')=False,
-    as_json:Json=False,
-    overwrite:Overwrite=False,
-    quiet:Quiet=False,
-    debug:Debug=False,
+    as_json:Json=False, overwrite:Overwrite=False, quiet:Quiet=False, debug:Debug=False,
 ):
     """Blur or replace the background of many videos and images.
 
@@ -241,7 +238,7 @@ def batch(
     with signals_raise():
         jobs = start_batch(sources, to, settings, encoding, workers=workers, threads=threads, memory=memory and parse_size(memory),
                            retries=retries, resume=resume, dry_run=dry_run, fail_fast=fail_fast, start=start, end=end, split=split, trust=trust,
-                           overwrite=overwrite, progress=not quiet, report=report, watch=watch, scheduler=scheduler)
+                           overwrite=overwrite, progress=not quiet, report=report, watch=watch, scheduler=scheduler, stills=stills, matte=matte)
         if watch and not quiet: typer.echo(f'bgblur: watching {watch}. Press Ctrl-C to stop.', err=True)
         with closing(jobs): complete = _print_jobs(jobs, quiet, as_json)
     if not complete: raise typer.Exit(1)

@@ -450,3 +450,20 @@ def test_json(place):
     result = bgblur('batch', 'talks/2024', '--to', 'out', '--json')
     rows = {row['source']: row for row in map(json.loads, result.stdout.splitlines())}
     assert result.returncode == 0 and {row['state'] for row in rows.values()} == {'done'} and rows['talks/2024/title.png']['frames'] == 1
+
+
+def test_mattes_and_stills(place):
+    args = ['batch', 'talks/2024', '--to', 'out', '--matte', '.mkv', '--stills', 4]
+    assert bgblur(*args).returncode == 0
+    assert results('out') == ['a-blurred-matte.mkv', 'a-blurred-stills/frame_000000.jpg', 'a-blurred-stills/frame_000004.jpg', 'a-blurred.mp4',
+                              'c-blurred-matte.mkv', 'c-blurred-stills/frame_000000.jpg', 'c-blurred-stills/frame_000004.jpg', 'c-blurred.mov',
+                              'title-blurred-matte.png', 'title-blurred.png']
+    assert len(read_frames(Path('out/a-blurred-matte.mkv'))) == N
+    assert '3 skipped' in bgblur(*args).stdout
+    # none of them is a source of the next run, and a file of the user is not replaced
+    one_sentence(bgblur('batch', 'out', '--to', 'out'), 'no image and no clip')
+    Path('mine').mkdir()
+    Path('mine/title-blurred-matte.png').write_text('precious')
+    one_sentence(bgblur('batch', 'talks/2024', '--to', 'mine', '--matte', '.mkv'), 'title-blurred-matte.png exists')
+    one_sentence(bgblur('batch', 'talks', '--to', 'new', '--matte', '.gif'), "'.gif'")
+    one_sentence(bgblur('batch', 'talks', '--to', 'new', '--matte', '.mkv', '--split', 60), '--split')

@@ -167,7 +167,7 @@ def test_overlap(clip):
         assert facts['frames'] == 10 and sorted(round(25*t) for t in seen)[:last - first + 1] == [*range(first, last + 1)]
 
 
-def test_nobody_in_one_part(clip, imgs):
+def test_part_without_a_person(clip, imgs):
     "The note about a missing person needs a whole clip without one."
     for n in (10, 30):
         src = make_clip('empty.mp4', [np.zeros_like(img) for img in imgs[n:]] + [np.full_like(img, 255) for img in imgs[:n]])

@@ -192,7 +192,8 @@ def find_pairs(
     def is_ours(found, key):
         # a folder that is itself a source may contain results and sources
         within = inside and key.startswith(inside) and len(found.place.parts) > len(Path(key[len(inside):]).parts)
-        return not found.is_named and (key in known or within)
+        # a folder of stills is a result as well
+        return not found.is_named and (key in known or _key(found.path.parent) in known or within)
     pairs = {}
     for found in (f for s in sources for f in ([s] if isinstance(s, Found) else _expand(s))):
         if (key := _key(found.path)) in pairs or is_ours(found, key): continue
