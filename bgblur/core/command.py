@@ -55,9 +55,10 @@ def part_of_clip(
     start, end, duration,   # in seconds, or None
 ) -> tuple:                 # start, and end or None
     "Return the part of a clip. Raises typer's error for an end and a duration together."
-    if None not in (end, duration): raise typer.BadParameter('cannot be combined with --end.', param_hint='--duration')
     start = start or 0
-    return start,end if duration is None else start + duration
+    if duration is None: return start,end
+    if end is not None: raise typer.BadParameter('cannot be combined with --end.', param_hint='--duration')
+    return start,start + duration
 
 # %% ../../nbs/core/command.ipynb #2fbe9f0b
 _SIGNALS = [s for s in signal.Signals if s.name in ('SIGINT', 'SIGTERM', 'SIGHUP')]      # Windows has no SIGHUP

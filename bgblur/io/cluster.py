@@ -33,8 +33,8 @@ def local_cluster(
 ):                  # the address of its scheduler
     "Start a scheduler and workers on this computer, as `dask scheduler` and `dask worker` do. For a trial, and for tests."
     with imports_of('batch'): from distributed import LocalCluster
-    with LocalCluster(n_workers=n, threads_per_worker=1, processes=True, dashboard_address=':0', silence_logs='CRITICAL', env=env) as cluster:
-        yield cluster.scheduler_address
+    options = dict(threads_per_worker=1, processes=True, dashboard_address=':0', silence_logs='CRITICAL')
+    with LocalCluster(n_workers=n, env=env, **options) as cluster: yield cluster.scheduler_address
 
 # %% ../../nbs/io/cluster.ipynb #781cc4e2
 _TOPIC = 'bgblur'       # of the events with which tasks report progress
@@ -86,8 +86,9 @@ def _connect(address, seconds):
         return Client(address, timeout=seconds, set_as_default=False)
     except Exception as e:
         print_traceback(e)
-        if not isinstance(e, OSError): raise BgblurError(f"The scheduler's address {address} cannot be used: {str(e).rstrip('.')}.") from e
-        raise BgblurError(f'No scheduler of Dask answers at {address}. Start one with: dask scheduler.') from e
+        if isinstance(e, OSError):
+            raise BgblurError(f'No scheduler of Dask answers at {address}. Start one with: dask scheduler.') from e
+        raise BgblurError(f"The scheduler's address {address} cannot be used: {str(e).rstrip('.')}.") from e
 
 # %% ../../nbs/io/cluster.ipynb #cc40a4e9
 class Cluster(Pool):
@@ -116,12 +117,13 @@ class Cluster(Pool):
             # a worker that is just being replaced does not answer
             if version == __version__ or isinstance(version, OSError): continue
             has = f'cannot import bgblur ({version})' if isinstance(version, Exception) else f'has bgblur {version}'
-            raise BgblurError(f'The {"" if where == "scheduler" else "worker "}{where} {has}: install version {__version__}, as on this computer.')
+            place = 'scheduler' if where == 'scheduler' else f'worker {where}'
+            raise BgblurError(f'The {place} {has}: install version {__version__}, as on this computer.')
 
 # %% ../../nbs/io/cluster.ipynb #5aa4115d
 @patch(as_prop=True)
 def n(self:Cluster):
-    "Number of tasks at the same time, one for each worker. Asks the scheduler at most once per second."
+    "Return the number of tasks at the same time, one for each worker. Asks the scheduler at most once per second."
     now = time.monotonic()
     if now - self.asked > 1:
         with self._connected(): self.n_workers,self.asked = len(self.client.nthreads()),now
@@ -141,7 +143,8 @@ def _connected(self:Cluster):
         # a cancelled task is one whose scheduler is lost
         if not isinstance(e, (OSError, CancelledError)) and self.client.status == 'running': raise
         print_traceback(e)
-        raise BgblurError(f'The scheduler at {self.address} is lost. When it runs again, repeat the command: what is done is skipped.') from e
+        text = f'The scheduler at {self.address} is lost. When it runs again, repeat the command: finished files are skipped.'
+        raise BgblurError(text) from e
 
 @patch
 def submit(self:Cluster,
@@ -170,12 +173,14 @@ def wait(self:Cluster,
 ) -> list:           # `Event`
     "Wait until something happens. Raises `BgblurError` if the scheduler is lost, or there has been no worker for too long."
     if self.n and time.monotonic() - self.seen > self.patience:
-        raise BgblurError(f'The scheduler at {self.address} has had no worker for {self.patience} seconds. Start some with: dask worker {self.address}.')
+        raise BgblurError(f'The scheduler at {self.address} has had no worker for {self.patience} seconds. '
+                          f'Start some with: dask worker {self.address}.')
     try: key,value = self.events.get(timeout=min(1, seconds or 1))
     except Empty: return []
     # from another run, or too late
     if key not in self.running: return []
     task,future = self.running[key]
+    # at the end of a task, the value is its future
     if value is not future: return [Event(task, 'progress', value)]
     del self.running[key]
     with self._connected(): return [Event(task, *_outcome(future))]
@@ -201,7 +206,7 @@ def __exit__(self:Cluster, *_):
 
 @patch
 def place(self:Cluster, path):
-    # workers start in other folders than we
+    # the current folder of a worker is another one
     return path if is_url(path) else Path(path).absolute()
 
 @patch

@@ -20,17 +20,19 @@ from .files import as_video_error
 from .remote import files_below, is_url, load_bytes, store_bytes
 
 # %% ../../nbs/io/journal.ipynb #ba79507e
-_FACTS = {'frames', 'sound', 'notes', 'seconds', 'n_failed', 'problem', 'size'}      # what `process` returns
+# a report contains these, see `bgblur.batch.process`
+_FACTS = {'frames', 'sound', 'notes', 'seconds', 'n_failed', 'problem', 'size'}
 
 class Journal:
-    "What earlier runs have written to an output folder."
+    "The list of results that earlier runs have started and finished in an output folder."
     def __init__(self,
         folder:Path,    # the output folder; it may not exist yet
     ):
         "Raises `VideoError` if the journal cannot be read."
         self.folder,self.path = folder,folder/'.bgblur.jsonl'
         self.started,self.done = set(),{}
-        with as_video_error(f'{self.path} cannot be read'): self._read(self.path.read_bytes() if self.path.exists() else b'')
+        with as_video_error(f'{self.path} cannot be read'):
+            if self.path.exists(): self._read(self.path.read_bytes())
 
     def _read(self, data):
         for line in data.split(b'\n'):
@@ -40,8 +42,9 @@ class Journal:
 
     def _note(self, entry):
         self.started.add(entry['dst'])
+        report = entry.get('report')
+        is_done = 'key' in entry and isinstance(report, dict) and _FACTS <= report.keys()
         # a new start means that the old result is no longer wanted
-        is_done = {'key', 'report'} <= entry.keys() and isinstance(entry['report'], dict) and _FACTS <= entry['report'].keys()
         self.done[entry['dst']] = entry if is_done else None
 
     def name(self,
@@ -51,6 +54,12 @@ class Journal:
         return dst.relative_to(self.folder).as_posix()
 
 # %% ../../nbs/io/journal.ipynb #65c1acb4
+def _ends_within_line(f):
+    "Tell whether a file, open for appending, ends without a newline."
+    if not f.tell(): return False
+    f.seek(-1, os.SEEK_END)
+    return f.read(1) != b'\n'
+
 @patch
 def add(self:Journal,
     dst:Path,       # a result
@@ -59,7 +68,7 @@ def add(self:Journal,
     "Add a line, and wait until it is on the disk. Raises `VideoError` if that fails."
     entry = {'dst': self.name(dst), **facts}
     with as_video_error(f'{self.path} cannot be written'), open(self.path, 'a+b') as f:
-        if f.tell() and (f.seek(-1, os.SEEK_END), f.read(1))[1] != b'\n': f.write(b'\n')
+        if _ends_within_line(f): f.write(b'\n')
         f.write(json.dumps(entry).encode() + b'\n')
         f.flush()
         os.fsync(f.fileno())
@@ -69,14 +78,15 @@ def add(self:Journal,
 def begin(self:Journal,
     dsts,           # list of results
 ):
-    "Note what this run may write. Only a journal in object storage needs that."
+    "List the results that this run may write. Only a journal in object storage needs this."
 
 @patch
 def flush(self:Journal,
-    now=False,      # do not wait?
+    now=False,      # store it immediately?
 ):
-    "Store what has been added. Only a journal in object storage needs that."
+    "Store the lines that were added. Only a journal in object storage needs this."
 
+# %% ../../nbs/io/journal.ipynb #5666f98c
 @patch
 def size(self:Journal,
     dst:Path,       # a result

@@ -59,18 +59,18 @@ class MatteWriter(VideoWriter):
         return _as_data(from_yuv(YuvFrame(grey, neutral, neutral), like))
 
     def _copy_others(self, out):
-        # editors align matte and result by it
+        # editors use it to align matte and result
         if self.reader.timecode and not self.reader.start: self.stream.metadata['timecode'] = self.reader.timecode
 
 class MatteMovWriter(MatteWriter):
-    "Write the same into a MOV."
+    "Write alpha as a grey H.264 video in a MOV."
     container = 'mov'
 
 # %% ../../nbs/io/outputs.ipynb #3576b6f2
 def _even(img): return cv2.copyMakeBorder(img, 0, img.shape[0] % 2, 0, img.shape[1] % 2, cv2.BORDER_REPLICATE)
 
 def _fit(grey, like, reader, result):
-    "Return a matte with the size of the frames that `result`, a class of writers, writes for frames like `like`."
+    "Return a matte with the size of the result's frames; `result` is the class of its writer."
     if result.makes_square: grey = square_pixels(grey, reader.aspect, like)
     # a GIF is made from YUV
     return _even(grey) if result.pix_fmt in ('yuv420p', 'pal8') else grey
@@ -126,7 +126,7 @@ class SequenceWriter(PngWriter):
 
     def close(self):
         if self.gaps and max(self.gaps) > 1.5*min(self.gaps):
-            self.notes.append('the frames of the source are not evenly spaced, which is lost: images store no times')
+            self.notes.append('the frames of the source are not evenly spaced, but images store no times')
 
 # %% ../../nbs/io/outputs.ipynb #2aec0b2d
 class MatteSequenceWriter(SequenceWriter):
@@ -152,7 +152,7 @@ def y4m_header(
     rate:Fraction,          # frames per second
     aspect=None,            # width of a pixel divided by its height; None: unknown
 ) -> bytes:
-    "Return the line in front of the frames of a y4m stream."
+    "Return the first line of a y4m stream, which describes its frames."
     w,h = aspect.as_integer_ratio() if aspect else (0, 0)
     span = 'FULL' if frame.color_range == 2 or frame.format.name == 'yuvj420p' else 'LIMITED'
     facts = f'W{frame.width} H{frame.height} F{rate.numerator}:{rate.denominator} Ip A{w}:{h} C420mpeg2 XYSCSS=420MPEG2'
@@ -193,13 +193,20 @@ def _to_frame(self:Y4mWriter, img, like):
     return from_yuv(img, like) if isinstance(img, YuvFrame) else from_bgr(img, like, rgb_matrix=assumed_matrix(like))
 
 @patch
+def _write_header(self:Y4mWriter, frame, like):
+    aspect = self.reader.aspect
+    # a phone clip is turned upright, and its pixels with it
+    if aspect and orientation(like)[0]: aspect = 1/aspect
+    self.file.write(y4m_header(frame, self.rate, aspect))
+
+@patch
 def write(self:Y4mWriter,
     img,                    # BGR uint8 `(H,W,3)`, or `YuvFrame`; all of one size
     like:av.VideoFrame,     # the frame of the source it was made from
 ):
     "Write the next frame, and repeat the last one before it where a frame is missing."
-    frame,aspect = self._to_frame(img, like),self.reader.aspect
-    if not self.last: self.file.write(y4m_header(frame, self.rate, 1/aspect if aspect and orientation(like)[0] else aspect))
+    frame = self._to_frame(img, like)
+    if not self.last: self._write_header(frame, like)
     data,n = frame.to_ndarray().tobytes(),round(like.pts*like.time_base*self.rate)
     self._fill_up_to(n, self.last[0] if self.last else data)
     # a frame that is a little late moves by one place
@@ -218,7 +225,7 @@ def close(self:Y4mWriter):
 
 # %% ../../nbs/io/outputs.ipynb #c5e2a507
 class NoWriter(BaseWriter):
-    "Write nothing: in place of a result, where only the matte is wanted."
+    "Write nothing. It takes the place of a result if only the matte is needed."
     codecs = ()
 
     def __init__(self,
@@ -257,7 +264,9 @@ def check_result(
     "Return `dst` as a path. Raises `VideoError` if it cannot be written there, or exists and may not be replaced."
     if dst is None: return None
     if _is_pipe(dst):
-        if transparent: raise VideoError('Raw video on standard output cannot store transparency: name a file, or choose a colour as background.')
+        if transparent:
+            raise VideoError('Raw video on standard output cannot store transparency: '
+                             'name a file, or choose a colour as background.')
         return check_stdout()
     if is_sequence(dst):
         if transparent and Path(dst).suffix.lower() not in ALPHA_IMAGES:
@@ -274,10 +283,12 @@ def check_matte(
     "Return `matte` as a path. Raises `VideoError` if there is nothing to write, or the matte cannot be written there."
     if matte is None and dst is None: raise VideoError('There is nothing to write: name a result or a matte.')
     if matte is None: return None
-    if dst is not None and realpath(dst) == realpath(matte): raise VideoError(f'Result and matte cannot both be {matte}: choose another name.')
+    if dst is not None and realpath(dst) == realpath(matte):
+        raise VideoError(f'Result and matte cannot both be {matte}: choose another name.')
     if is_sequence(matte): return check_sequence_destination(src, matte, ['.png'], overwrite)
     if Path(matte).suffix.lower() not in MATTE_FORMATS:
-        raise VideoError(f"The matte {matte} has an unsupported ending: use {', '.join(MATTE_FORMATS)} or a pattern such as matte_%06d.png.")
+        endings = ', '.join(MATTE_FORMATS)
+        raise VideoError(f'The matte {matte} has an unsupported ending: use {endings} or a pattern such as matte_%06d.png.')
     return check_destination(src, matte, MATTE_FORMATS, overwrite)
 
 # %% ../../nbs/io/outputs.ipynb #3137ab9d
@@ -308,16 +319,17 @@ def open_writers(
     overwrite=False,        # replace files that exist at the end?
     encoding=Encoding(),    # quality, codec and preset of the result
 ):                          # two writers; the second is None without a matte
-    "Open the writers of result and matte; in the end, their files appear. Raises `VideoError` if that fails."
-    made = writer_for(dst, transparent)
+    "Open the writers of result and matte. Their files appear when the block ends. Raises `VideoError` if that fails."
+    result_class = writer_for(dst, transparent)
     with ExitStack() as stack:
         if matte and not is_sequence(matte): stack.enter_context(removed_on_error(matte))
         tmp = None if dst is None else stack.enter_context(_atomic(dst, overwrite))
-        writer,of_matte = made(tmp, reader, encoding),None
+        writer,matte_writer = result_class(tmp, reader, encoding),None
         if matte:
-            kind = MatteSequenceWriter if is_sequence(matte) else MATTE_FORMATS[matte.suffix.lower()]
-            of_matte = kind(stack.enter_context(_atomic(matte, overwrite)), reader, made)
-        yield writer,of_matte
+            matte_class = MatteSequenceWriter if is_sequence(matte) else MATTE_FORMATS[matte.suffix.lower()]
+            matte_tmp = stack.enter_context(_atomic(matte, overwrite))
+            matte_writer = matte_class(matte_tmp, reader, result_class)
+        yield writer,matte_writer
 
 # %% ../../nbs/io/outputs.ipynb #a48de322
 explain_module(__name__)

@@ -44,7 +44,7 @@ def cut_times(
     keys,           # times of the key frames, in seconds
     seconds,        # wanted duration of a part
 ) -> list:          # some of `keys`
-    "Return the first key frame after each multiple of `seconds`."
+    "Return the first key frame at or after each multiple of `seconds`."
     cuts,wanted = [],seconds
     for time in sorted(keys):
         if time < wanted: continue
@@ -72,7 +72,7 @@ class PartReader(VideoReader):
     def __iter__(self):
         n = 0
         for frame in super().__iter__():
-            n += self.part.last is not None and frame.pts*frame.time_base >= self.part.last
+            if self.part.last is not None and frame.pts*frame.time_base >= self.part.last: n += 1
             if n > self.after: return
             yield frame
 
@@ -107,7 +107,7 @@ def _key_times(reader):
     return keys,last
 
 def _can_reach(path, cut, start, end):
-    "Tell whether FFmpeg goes to the key frame at a cut, or to one before it."
+    "Tell whether FFmpeg can seek to the key frame at a cut, or to one before it."
     with PartReader(path, Part(cut), start, end) as reader:
         key = next((p for p in reader._packets() if p and p.is_keyframe), None)
         return bool(key) and key.pts*key.time_base <= cut
@@ -125,7 +125,7 @@ def find_parts(
     # 0.4 as a float is slightly more, and a key frame at 0.4 would come before it
     cuts = cut_times(keys, Fraction(seconds).limit_denominator(1000))
     if not cuts: raise CannotSplit('it has no key frame to start with')
-    if not all(_can_reach(path, cut, start, end) for cut in cuts): raise CannotSplit('FFmpeg cannot go to its key frames')
+    if not all(_can_reach(path, cut, start, end) for cut in cuts): raise CannotSplit('FFmpeg cannot seek to its key frames')
     return [Part(*ends) for ends in zip([None, *cuts], [*cuts, None])]
 
 # %% ../../nbs/io/parts.ipynb #8fca41ac
@@ -188,8 +188,10 @@ def joined_times(
     shown,decoded = [],[]
     for times in parts:
         new = {}
-        # with long ticks, two frames at a seam may fall on the same one
-        for t in sorted(times): shown.append(new.setdefault(t, max(t, shown[-1] + 1) if shown else t))
+        for t in sorted(times):
+            # with long ticks, two frames at a seam may fall on the same one
+            new.setdefault(t, max(t, shown[-1] + 1) if shown else t)
+            shown.append(new[t])
         decoded += [new[t] for t in times]
     place = {t: i for i,t in enumerate(shown)}
     delay = max(i - place[t] for i,t in enumerate(decoded))
@@ -230,8 +232,9 @@ def join_parts(
     writer.first_pts,writer.last_pts = min(times)[0],max(times)[0]
     for packet in writer.reader._packets():
         if packet and packet.stream is not writer.reader.video: writer.copy(packet)
-        # the file stays in order if a frame is written where the source has one
-        else: [writer._mux(p) for p in islice(video, 1 if packet else None)]
+        else:
+            # the file stays in order if a frame is written where the source has one
+            for p in islice(video, 1 if packet else None): writer._mux(p)
     return len(times)
 
 # %% ../../nbs/io/parts.ipynb #ba9e74eb

@@ -23,7 +23,7 @@ _ALIASES = {'s3a': 's3', 'gcs': 'gs'}
 def is_url(
     path,           # text, `Path` or `UPath`
 ) -> bool:
-    "Tell whether `path` is a URL. One letter before the colon is a disk of Windows."
+    "Tell whether `path` is a URL. A single letter before the colon is a Windows drive."
     return bool(re.match('[a-z][a-z0-9+.-]+://', str(path)))
 
 def as_path(
@@ -58,12 +58,13 @@ def as_storage_error(
         raise VideoError(f'{message}: {_reason(e)}.') from e
 
 # %% ../../nbs/io/remote.ipynb #9b64d6df
+# names that different storages use, best first
 _VERSIONS = 'ETag etag md5Hash LastModified last_modified updated mtime modified created'.split()
 
 def info_of(
     url,            # `UPath`
 ):                  # dict with at least 'type' and 'size', or None
-    "Return what the storage tells about a file or a folder. Raises `VideoError` if it does not answer."
+    "Return the metadata of a file or a folder. Raises `VideoError` if the storage does not answer."
     with as_storage_error(f'{url} cannot be read'):
         try: return url.fs.info(url.path)
         except FileNotFoundError: return None
@@ -83,13 +84,14 @@ def is_folder(
 def version_of(
     path,           # file, as `Path` or `UPath`
 ) -> list:          # of size and text or time; [] if the file cannot be read
-    "Return something that changes if a file changes."
+    "Return a value that changes if a file changes."
     if not is_url(path):
         try: stat = os.stat(path)
         except OSError: return []
         return [stat.st_size, stat.st_mtime_ns]
-    info = info_of(path)
-    return [info['size'], *(str(info[k]) for k in _VERSIONS if info.get(k))][:2] if info else []
+    if not (info := info_of(path)): return []
+    versions = [str(info[k]) for k in _VERSIONS if info.get(k)]
+    return [info['size'], *versions[:1]]
 
 def size_of(
     path,           # file, as `Path` or `UPath`
@@ -99,7 +101,7 @@ def size_of(
 
 # %% ../../nbs/io/remote.ipynb #a03ce95d
 def _below(root, found):
-    "Return the files among `found`, which fsspec returns, by their names below `root`."
+    "Return the dict `found`, which comes from fsspec, with names relative to `root`."
     start = root.path.rstrip('/') + '/'
     return {name.removeprefix(start): info for name,info in found.items() if name.startswith(start) and name != start}
 
@@ -117,7 +119,7 @@ def matching(
     root,           # folder, as `UPath`
     pattern,        # names below `root`, such as '*/*.mp4'
 ) -> list:          # pairs of `UPath`, and whether it is a folder
-    "Return what matches a pattern. Raises `VideoError` if the storage does not answer."
+    "Return the files and folders that match a pattern. Raises `VideoError` if the storage does not answer."
     with as_storage_error(f'{root} cannot be read'):
         found = _below(root, root.fs.glob(f'{root.path}/{pattern}', detail=True))
     return [(root/name, info['type'] == 'directory') for name,info in sorted(found.items())]
@@ -126,7 +128,7 @@ def matching(
 _OBJECT_STORES = {'s3', 'gs', 'abfs', 'abfss', 'az', 'adl', 'oss', 'oci', 'memory'}
 
 def _put(url, size, put):
-    "Let `put(path)` write `size` bytes to a URL, so that they appear all or not at all."
+    "Let `put(path)` write `size` bytes to a URL, where all of them appear together or none."
     fs = url.fs
     with as_storage_error(f'{url} cannot be written'):
         if url.protocol in _OBJECT_STORES: return put(url.path)
@@ -148,7 +150,7 @@ def store_bytes(
     data:bytes,     # contents
     url,            # `UPath`, whose folder is created
 ):
-    "Write bytes to a URL, where they appear all or not at all. Raises `VideoError` if that fails."
+    "Write bytes to a URL, where all of them appear together or none. Raises `VideoError` if that fails."
     _put(url, len(data), lambda path: url.fs.pipe_file(path, data))
 
 def load_bytes(

@@ -18,12 +18,13 @@ from .files import VideoError, as_video_error, atomic_files, check_source, remov
 from .image import ALPHA_IMAGES, IMAGES
 
 # %% ../../nbs/io/sequence.ipynb #b2105d78
+# text without a number, then %d or %06d, then text without a number
 _PATTERN = re.compile(r'((?:[^%]|%%)*)%(?:0(\d{1,2}))?d((?:[^%]|%%)*)', re.S)
 
 def is_sequence(
     path,         # text or a path
 ) -> bool:
-    "Tell whether a name stands for numbered images, such as `frame_%06d.png`. A file that has exactly this name is only a file."
+    "Tell whether a name stands for numbered images, such as `frame_%06d.png`, and is not the name of a file."
     path = Path(path)
     return path.suffix.lower() in IMAGES and bool(_PATTERN.fullmatch(path.name)) and not os.path.exists(path)
 
@@ -59,7 +60,7 @@ class Sequence:
     pattern: Path     # such as `frame_%06d.png`
     first: int        # number of the first image
     n: int            # number of images up to the gap
-    n_behind: int     # number of images behind it
+    n_behind: int     # number of images after the gap
 
     @property
     def url(self):
@@ -69,7 +70,7 @@ class Sequence:
     def missing(self,
         n_read:int,   # number of images that could be read
     ) -> str:
-        "Return in words what is missing behind the images that were read; '' if nothing is."
+        "Return in words what is missing after the images that were read, '' if nothing is."
         gap = image_path(self.pattern, self.first + n_read).name
         n_left = self.n - n_read + self.n_behind
         if n_left <= 0: return ''
@@ -83,7 +84,8 @@ def find_sequence(
     pattern = Path(pattern)
     with as_video_error(f'The images {pattern} cannot be found'): numbers = numbers_of(pattern)
     if not numbers:
-        raise VideoError(f"There is no image {pattern}: looked in '{pattern.parent}' for names like {image_path(pattern, 1).name}.")
+        example = image_path(pattern, 1).name
+        raise VideoError(f"There is no image {pattern}: looked in '{pattern.parent}' for names like {example}.")
     n = next((i for i,k in enumerate(numbers) if k != numbers[0] + i), len(numbers))
     return Sequence(pattern, numbers[0], n, len(numbers) - n)
 
@@ -96,6 +98,8 @@ def check_clip(
     return check_source(src)
 
 # %% ../../nbs/io/sequence.ipynb #8a9c5b6d
+def _paths(pattern): return {image_path(pattern, n).resolve() for n in numbers_of(pattern)}
+
 def check_sequence_destination(
     src:Path,         # the source: a file, a sequence or a pipe
     dst,              # path such as `frame_%06d.png`
@@ -104,14 +108,15 @@ def check_sequence_destination(
 ) -> Path:
     "Return `dst` as a path. Raises `VideoError` if it cannot be written, or contains images that may not be replaced."
     dst = Path(dst)
-    if dst.suffix.lower() not in suffixes: raise VideoError(f"{dst} has an unsupported ending: use one of {' '.join(suffixes)}.")
+    if dst.suffix.lower() not in suffixes:
+        raise VideoError(f"{dst} has an unsupported ending: use one of {' '.join(suffixes)}.")
     if not dst.parent.is_dir():
         raise VideoError(f"The folder '{dst.parent}' for '{dst.name}' does not exist: create it first.")
     # this may bring back images that a killed run moved away
     remove_abandoned(dst.parent)
     with as_video_error(f'{dst} cannot be written'): numbers = numbers_of(dst)
     if not numbers: return dst
-    if is_sequence(src) and {image_path(dst, n).resolve() for n in numbers} & {image_path(src, n).resolve() for n in numbers_of(src)}:
+    if is_sequence(src) and _paths(src) & _paths(dst):
         raise VideoError(f'{dst} is the source itself: choose another name.')
     name = image_path(dst, numbers[0]).name
     if not overwrite: raise VideoError(f'{name} exists: choose another name than {dst}, or allow overwriting (--overwrite).')
@@ -122,7 +127,7 @@ def atomic_sequence(
     dst:Path,         # path such as `frame_%06d.png`
     overwrite=True,   # replace images that exist at the end?
 ):                    # the pattern in a temporary folder
-    "Write images to a private folder, then give all of them their place. Raises `VideoError` if that fails."
+    "Write images to a private folder, then move all of them to their place. Raises `VideoError` if that fails."
     def old(): return [image_path(dst, n) for n in numbers_of(dst)] if overwrite else []
     with atomic_files(dst, old) as tmp: yield tmp/dst.name
 

@@ -19,30 +19,31 @@ from .sources import media
 
 # %% ../../nbs/io/watch.ipynb #38509aec
 def _signatures(folder):
-    "Return a dict from each file below a folder, without hidden ones, to its size and time of change."
+    "Return a dict of the files below a folder, without hidden ones, with their sizes and modification times."
     found = {}
     for where,folders,names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith('.')]
         for path in (Path(where, name) for name in names if not name.startswith('.')):
-            # it may be gone already
+            # another program may have removed it
             with suppress(OSError): found[path] = path.stat().st_size,path.stat().st_mtime_ns
     return found
 
 # %% ../../nbs/io/watch.ipynb #59b51008
 class Arrivals:
-    "Finds the clips and images in a folder that have stopped growing."
+    "Find the clips and images in a folder that have stopped growing."
     def __init__(self,
         folder,         # folder to watch, with all folders below it
         quiet=5.,       # seconds without a change after which a file is complete
     ):
         "Raises `VideoError` if there is no such folder."
-        if not os.path.isdir(folder): raise VideoError(f'There is no folder {folder} to watch.')
+        if not os.path.isdir(folder): raise VideoError(f'There is no folder {folder} to watch: create it first.')
         self.folder,self.quiet = Path(folder),quiet
-        self.seen,self.returned = {},{}     # path -> signature, and when it was first seen; path -> signature
+        self.seen = {}          # path -> signature, and when it was first seen
+        self.returned = {}      # path -> signature
 
 @patch
 def _is_complete(self:Arrivals, path, signature, now):
-    "Note the signature of a file. Tell whether it is complete and has not been returned."
+    "Store the signature of a file. Tell whether it is complete and has not been returned."
     before,since = self.seen.get(path, (None, now))
     if before != signature: since = now
     self.seen[path] = signature,since
@@ -50,7 +51,7 @@ def _is_complete(self:Arrivals, path, signature, now):
 
 @patch
 def ready(self:Arrivals) -> list:        # `bgblur.io.sources.Found`
-    "Return the files that are complete and were not returned before, or have changed since. Call it every few seconds."
+    "Return the complete files that are new, or have changed since they were returned. Call it every few seconds."
     found,now = _signatures(self.folder),monotonic()
     new = [path for path,signature in found.items() if self._is_complete(path, signature, now)]
     self.returned |= {path: found[path] for path in new}

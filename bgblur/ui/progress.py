@@ -19,7 +19,7 @@ from ..io.remote import size_of
 
 # %% ../../nbs/ui/progress.ipynb #d95356c8
 class LogLines:
-    "Progress for a log: a line for each tenth, but at most every 5 seconds, or a line each minute."
+    "Print progress for a log: a line per tenth of the clip, but at most one in 5 seconds and at least one per minute."
     def __init__(self,
         total,          # number of frames, or None
         name,           # of the clip
@@ -33,7 +33,8 @@ class LogLines:
 
     def update(self, n=1):
         self.n += n
-        tenths,now = 10*self.n//self.total if self.total else 0,perf_counter()
+        now = perf_counter()
+        tenths = 10*self.n//self.total if self.total else 0
         if now - self.last < (5 if tenths > self.tenths else 60): return
         self.tenths,self.last = tenths,now
         share = f'{100*self.n/self.total:.0f} %, ' if self.total else ''
@@ -45,7 +46,7 @@ def shows_bars() -> bool:
 
 # %% ../../nbs/ui/progress.ipynb #240d4f68
 @dataclass
-class _Part:
+class _Running:
     "A running clip: its bar, the line of the bar, the share that is done, and the seconds of video in it."
     bar: object
     place: int
@@ -55,7 +56,7 @@ class _Part:
 _MOST_BARS = 10
 
 class Progress:
-    "Bars on a terminal or in a notebook, lines in a log, or nothing."
+    "Show bars on a terminal or in a notebook, lines in a log, or nothing."
     def __init__(self,
         jobs,           # list of `bgblur.batch.Job`
         n_workers,      # how many can run at the same time
@@ -92,11 +93,11 @@ def told(self:Progress,
     total,          # frames in total, or None
     seconds,        # of video so far
 ):
-    "Show what a running job has told."
+    "Show the progress that a running job has reported."
     if not self.wanted: return
     if job not in self.running:
         place = self.places.popleft() if self.places else 0
-        self.running[job] = _Part(self._bar(job, total, place), place)
+        self.running[job] = _Running(self._bar(job, total, place), place)
     part = self.running[job]
     part.bar.update(n - part.bar.n)
     part.share,part.seconds = min(1, n/total) if total else 0,seconds
