@@ -140,7 +140,7 @@ def row(name, seconds, wall, n_workers, peaks):
     "Return the numbers of a run; `seconds` are those of the single runs."
     overhead = 1e3*(wall*n_workers - sum(seconds))/len(seconds)
     return {'name': name, 'wall': round(wall, 1), 'efficiency': round(sum(seconds)/wall/n_workers, 3),
-            'overhead_ms': round(overhead), 'worker_mb': round(max(peaks.values(), default=0)/1e6)}
+            'overhead_ms': round(overhead), **({'worker_mb': round(max(peaks.values())/1e6)} if peaks else {})}
 
 
 def check(name, out, truth, report, bad):
