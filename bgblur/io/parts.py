@@ -124,7 +124,7 @@ def find_parts(
     if last < seconds: return [Part()]
     # 0.4 as a float is slightly more, and a key frame at 0.4 would come before it
     cuts = cut_times(keys, Fraction(seconds).limit_denominator(1000))
-    if not cuts: raise CannotSplit('it has no key frame to start with')
+    if not cuts: raise CannotSplit('it has no key frame where a part could start')
     if not all(_can_reach(path, cut, start, end) for cut in cuts): raise CannotSplit('FFmpeg cannot seek to its key frames')
     return [Part(*ends) for ends in zip([None, *cuts], [*cuts, None])]
 
