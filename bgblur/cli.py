@@ -167,7 +167,7 @@ def image(
     """Blur or replace the background of an image.
 
     The result is in sRGB, and keeps date and camera, but not the location. Writes .jpg, .png, .webp, .bmp or .tif. With
-    -b none the background is transparent: .png or .webp. A video as background contributes its first frame. With --matte,
+    -b none the background is transparent: .png or .webp. For a video as background, the first frame is used. With --matte,
     '-o none' writes no result."""
     from bgblur.video import blur_image, blurrer_from
     transparent = settings.background == 'none'
@@ -188,15 +188,18 @@ def image(
 def _print_jobs(jobs, quiet, as_json):
     "Print each job as it ends, and a summary unless it is JSON. Return whether all results are complete."
     from tqdm import tqdm
-    from bgblur.batch import report_row
+    from bgblur.io.report import report_row
     states = {}
-    for job in jobs:
-        states.setdefault(job.state, []).append(job)
-        # tqdm.write keeps its bars below
-        if job.error: tqdm.write(f'bgblur: {job.src}: {job.error}', file=sys.stderr)
-        if as_json: tqdm.write(json.dumps(report_row(job)))
-        elif not quiet: tqdm.write(str(job))
-    if not (quiet or as_json): typer.echo(', '.join(f'{len(some)} {state}' for state,some in states.items()))
+    try:
+        for job in jobs:
+            states.setdefault(job.state, []).append(job)
+            # tqdm.write keeps its bars below
+            if job.error: tqdm.write(f"bgblur: {'' if str(job.src) in job.error else f'{job.src}: '}{job.error}", file=sys.stderr)
+            if as_json: tqdm.write(json.dumps(report_row(job)))
+            elif not quiet: tqdm.write(str(job))
+    # also after Ctrl-C
+    finally:
+        if states and not (quiet or as_json): typer.echo(', '.join(f'{len(some)} {state}' for state,some in states.items()))
     return all(job.is_complete for some in states.values() for job in some)
 
 # %% ../nbs/11_cli.ipynb #88f00841
@@ -205,7 +208,7 @@ def _print_jobs(jobs, quiet, as_json):
 @with_settings
 def batch(
     sources:Annotated[Optional[list[str]], typer.Argument(metavar='SRC', help='Files, folders or patterns.', show_default=False)]=None,
-    to:typed(str, '--to', metavar='DIR', help='Write the results to this folder or URL, with the tree of each source folder.')=...,
+    to:typed(str, '--to', metavar='DIR', help='Write the results to this folder or URL, with the same subfolders.')=...,
     watch:typed(Optional[Path], metavar='DIR', help='Process the files in this folder, also those that arrive later, until Ctrl-C.')=None,
     list_:typed(Optional[Path], '--list', metavar='FILE', help="Read this list, one file per line; '-' for standard input.")=None,
     settings:Settings=Settings(),
@@ -228,11 +231,12 @@ def batch(
 ):
     """Blur or replace the background of many videos and images.
 
-    A run that was interrupted goes on where it stopped. Exit code: 0 if all results are complete, 1 if not, 2 if an error stopped the run."""
+    Run the same command again to continue after an interruption. Exit code: 0 if all results are complete, 1 if not, 2 if an error stopped the run."""
     from bgblur.batch import batch as start_batch
     from bgblur.io.sources import read_list
     from bgblur.io.workers import parse_size
     if watch and dry_run: raise typer.BadParameter('cannot be combined with --watch.', param_hint='--dry-run')
+    if not (sources or list_ or watch): raise BgblurError('SRC is missing: name files, folders or patterns, or use --list or --watch.')
     start,end = part_of_clip(start, end, duration)
     sources = [*(sources or ()), *(read_list(list_) if list_ else ())]
     with signals_raise():
@@ -371,7 +375,7 @@ def models(ctx:typer.Context, debug:Debug=False):
 
 # %% ../nbs/11_cli.ipynb #33782f61
 def _agree():
-    "Ask the user. Raises typer's error if they refuse, `BgblurError` if nobody can answer."
+    "Ask the user. Raises typer's error if they refuse, `BgblurError` without a terminal."
     try: agreed = typer.confirm('Download it?')
     except typer.Abort as e: raise BgblurError('Nothing was downloaded. Answer y, or use --yes.') from e
     if agreed: return

@@ -144,7 +144,7 @@ def test_list_and_pattern(place):
     (['nowhere.mp4'], ['no file nowhere.mp4']),
     (['*.wmv'], ['No file matches']),
     (['--list', 'nowhere.txt'], ['nowhere.txt']),
-    ([], ['no image and no clip']),
+    ([], ['SRC is missing']),
     (['talks', '--memory', 'much'], ['800MB']),
     (['talks', '--report', 'all.txt'], ['.json or .csv']),
     (['talks', '--report', 'no/all.csv'], ['cannot be written']),

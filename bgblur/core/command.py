@@ -48,7 +48,7 @@ def _time_option(name, help, default):
 
 Start = _time_option('--start', 'Start at this time, in seconds or hh:mm:ss.', 'the beginning')
 End = _time_option('--end', 'Stop at this time.', 'the end')
-Duration = _time_option('--duration', 'Stop after this long.', 'up to the end')
+Duration = _time_option('--duration', 'Process only this much of the clip.', 'up to the end')
 Split = _time_option('--split', 'Split long clips into parts of this length, for several workers.', 'whole clips')
 
 def part_of_clip(

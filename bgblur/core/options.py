@@ -101,7 +101,7 @@ def _preset_options(kinds, shared):
         ctx.default_map = {name: v for found in _preset_values(path, kinds).values() for name,v in found.items() if name not in shared}
         return path
     options = {'preset_file': typed(Optional[Path], metavar='FILE', help='Take the options from this file, unless given here.', callback=use, is_eager=True),
-               'save_preset': typed(Optional[Path], metavar='FILE', help='Save these options to a file for --preset-file.')}
+               'save_preset': typed(Optional[Path], metavar='FILE', help='Save the options for look and file, for --preset-file.')}
     return [Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=info) for name,info in options.items()]
 
 # %% ../../nbs/core/options.ipynb #10587288
