@@ -334,9 +334,11 @@ def _collide(pairs, read):
     except VideoError: return True
     return False
 
-def _arriving(arrivals, jobs, make_job, bars, to, background):
+def _arriving(arrivals, jobs, make_job, bars, journal, background):
     "Return jobs for the files that have arrived, and add them to `jobs` and `bars`."
-    pairs = find_pairs(arrivals.ready(), to, background, [job.dst for job in jobs])
+    # two workers must not write one result
+    if not (arrived := arrivals.ready({job.src for job in jobs if job.state in ('waiting', 'running')})): return []
+    pairs = find_pairs(arrived, journal.folder, background, [journal.folder/name for name in journal.started])
     # a source that has changed gets another job
     others = {Pair(job.src, job.dst, job.kind) for job in jobs} - {*pairs}
     read,new = [background] if os.path.exists(background) else [],[]
@@ -364,6 +366,13 @@ def _csv(rows):
     writer.writerows(row | {'notes': '; '.join(row['notes'])} for row in rows)
     return text.getvalue()
 
+def _is_report(path):
+    "Tell whether a file starts as a report does, or is empty."
+    if not os.path.isfile(path): return False
+    start = b'source,result,state,' if Path(path).suffix.lower() == '.csv' else b'[\n {\n  "source": '
+    with open(path, 'rb') as f: head = f.read(len(start))
+    return head in (start, b'')
+
 def check_report(
     path,           # file to write, or None
     jobs,           # list of `Job`, whose sources must not be replaced
@@ -373,6 +382,8 @@ def check_report(
     if Path(path).suffix.lower() not in ('.json', '.csv'): raise VideoError(f'The report {path} must end in .json or .csv.')
     if os.path.isdir(path) or not Path(path).absolute().parent.is_dir(): raise VideoError(f'The report {path} cannot be written there.')
     if os.path.realpath(path) in {os.path.realpath(j.src) for j in jobs if not is_url(j.src)}: raise VideoError(f'The report {path} would replace a source.')
+    with as_video_error(f'The report {path} cannot be written'):
+        if os.path.lexists(path) and not _is_report(path): raise VideoError(f'{path} exists and is not a report: choose another name.')
 
 def write_report(
     path,           # `.json` or `.csv` file; an existing one is replaced
@@ -445,7 +456,7 @@ def batch(
     pool = _pool(scheduler, workers, threads, memory, None if watch or split else len(todo), progress)
     _prepare(to, jobs, journal, pool)
     bars = Progress(todo, pool.n, progress)
-    arriving = partial(_arriving, arrivals, jobs, make_job, bars, to, settings.background) if watch else None
+    arriving = partial(_arriving, arrivals, jobs, make_job, bars, journal, settings.background) if watch else None
     loop = _run(jobs, pool, journal, retries, (split, _placed(settings, pool), encoding, start, end, trust, stills, matte), bars, arriving)
     return _work(jobs, pool, journal, loop, bars, fail_fast, report)
 
