@@ -356,9 +356,11 @@ def _collide(pairs, read):
     except VideoError: return True
     return False
 
-def _arriving(arrivals, jobs, make_job, bars, to, background):
+def _arriving(arrivals, jobs, make_job, bars, journal, background):
     "Return jobs for the files that have arrived, and add them to `jobs` and `bars`."
-    pairs = find_pairs(arrivals.ready(), to, background, [job.dst for job in jobs])
+    # two workers must not write one result
+    if not (arrived := arrivals.ready({job.src for job in jobs if job.state in ('waiting', 'running')})): return []
+    pairs = find_pairs(arrived, journal.folder, background, [journal.folder/name for name in journal.started])
     # a source that has changed gets another job
     others = {Pair(job.src, job.dst, job.kind) for job in jobs} - {*pairs}
     read,new = [background] if os.path.exists(background) else [],[]
@@ -433,7 +435,7 @@ def batch(
     pool = _pool(scheduler, workers, threads, memory, None if watch or split else len(todo), progress)
     _prepare(to, jobs, journal, pool)
     bars = Progress(todo, pool.n, progress)
-    arriving = partial(_arriving, arrivals, jobs, make_job, bars, to, settings.background) if watch else None
+    arriving = partial(_arriving, arrivals, jobs, make_job, bars, journal, settings.background) if watch else None
     loop = _run(jobs, pool, journal, retries, (split, _placed(settings, pool), encoding, start, end, trust, stills, matte), bars, arriving)
     return _work(jobs, pool, journal, loop, bars, fail_fast, report)
 

@@ -284,8 +284,11 @@ def _check_image_names(src, dst, transparent, matte, overwrite):
 def _write_files(files, overwrite):
     "Write a dict of path and bytes; all files appear together. Raises `VideoError` if that fails."
     with ExitStack() as stack:
-        for path in files: stack.enter_context(removed_on_error(path))
-        for path,data in files.items(): stack.enter_context(atomic_file(path, overwrite)).write_bytes(data)
+        tells = [stack.enter_context(removed_on_error(path)) for path in files]
+        for tell,(path,data) in zip(tells, files.items()):
+            tmp = stack.enter_context(atomic_file(path, overwrite))
+            tmp.write_bytes(data)
+            tell(tmp)
 
 # %% ../nbs/04_video.ipynb #8a6d2fb3
 def blur_image(

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from conftest import BIN, bgblur, one_sentence, read_frames, run, until, write_c
 
 import bgblur as package
 from bgblur.io.journal import Journal
+from bgblur.io.watch import Arrivals
 from bgblur.core.errors import BgblurError
 from bgblur.core.presets import load_preset
 from bgblur.core.settings import Encoding, Settings
@@ -444,6 +446,63 @@ def test_watch(place):
     assert sorted(job.state for job in batch('inbox', 'out')) == ['failed', 'skipped', 'skipped']
     one_sentence(bgblur('batch', '--watch', 'nowhere', '--to', 'out2'), 'no folder nowhere')
     assert not Path('out2').exists()
+
+
+def test_watched_results_are_no_sources(place, monkeypatch):
+    "Results, mattes and stills in the watched folder are not taken as sources, also not by a later run after the source is gone."
+    monkeypatch.setattr(Arrivals.__init__, '__defaults__', (.5,))
+    Path('inbox').mkdir()
+    shutil.copy('talks/2023/a.mp4', 'inbox/a.mp4')
+
+    def sources(name):
+        "Watch until a clip of this name has ended, and for five seconds more."
+        found, options = [], {'watch': 'inbox', 'workers': 1, 'matte': '.mp4', 'stills': 4}
+        with contextlib.closing(batch([], 'inbox', **options)) as jobs:
+            for job in jobs:
+                found.append(job.src.name)
+                if job.src.name == name: threading.Timer(5, lambda: shutil.copy('talks/2023/a.mp4', 'inbox/last.mp4')).start()
+                if job.src.name == 'last.mp4': return found
+    assert sources('a.mp4') == ['a.mp4', 'last.mp4']
+    for name in ('a.mp4', 'last.mp4'): Path('inbox', name).unlink()
+    shutil.copy('talks/2024/a.mp4', 'inbox/b.mp4')
+    assert sources('b.mp4') == ['b.mp4', 'last.mp4']
+
+
+def test_watched_file_that_changes_while_it_is_processed(place, monkeypatch):
+    "It is processed again, but only after the first time, because the result of the old file must not appear last."
+    Path('inbox').mkdir()
+    clip, calls, ready = Path(shutil.copy('talks/2023/a.mp4', 'inbox/a.mp4')), [], Arrivals.ready
+    arrivals = Arrivals('inbox', quiet=0)
+    assert [f.path for f in arrivals.ready()] == [clip]
+    shutil.copy('talks/2024/a.mp4', clip)
+    assert arrivals.ready({clip}) == [] and [f.path for f in arrivals.ready()] == [clip]
+
+    def spy(self, busy=()):
+        calls.append({*busy})
+        return ready(self, busy)
+    monkeypatch.setattr(Arrivals, 'ready', spy)
+    with contextlib.closing(batch([], 'out', watch='inbox')) as jobs: assert next(jobs).state == 'done'
+    assert calls[0] == set() and calls[-1] == {clip}
+
+
+def test_named_pipe_in_a_folder(place):
+    "It is not a clip, and nothing waits for its data."
+    os.mkfifo('talks/2023/pipe.mp4')
+    os.mkfifo('talks/2023/pipe.png')
+    result = bgblur('batch', 'talks/2023', '--to', 'out', '--dry-run', timeout=60)
+    assert result.returncode == 0 and result.stdout.splitlines()[-1] == '2 planned'
+
+
+def test_report_replaces_only_reports(place):
+    Path('all.csv').write_text('talks/2023/a.mp4\n')
+    Path('mine.json').write_text('{"format": "my model"}')
+    Path('empty.json').touch()
+    one_sentence(bgblur('batch', '--list', 'all.csv', '--to', 'out', '--report', 'all.csv'), 'all.csv exists and is not a report')
+    for path in ('mine.json', 'all.csv'):
+        with pytest.raises(BgblurError, match='is not a report'): batch('talks/2023', 'out', report=path)
+    assert not Path('out').exists() and Path('all.csv').read_text() == 'talks/2023/a.mp4\n'
+    for path in ('empty.json', 'new.csv', 'new.json'):
+        for _ in range(2): list(batch('talks/2024/title.png', 'out', report=path))
 
 
 def test_json(place):

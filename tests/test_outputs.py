@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from conftest import BIN, CLIP, bgblur, one_sentence, read_frames, run, sound, times, until, write_clip
 
+from bgblur import video
 from bgblur.background import cutout
 from bgblur.io import files
 from bgblur.io.files import VideoError, atomic_files
@@ -178,6 +179,38 @@ def test_neither_or_both(place, fault, monkeypatch):
     assert names() == []
 
 
+@pytest.mark.parametrize('matte', ['m.mp4', 'm_%d.png'])
+def test_file_that_appears_meanwhile_stays(place, matte):
+    "Another program writes a file under the name of the matte or the result: it stays, and neither of ours appears."
+    class Meanwhile(Blurrer):
+        def stream(self, *args, **kwargs):
+            (place/self.name).write_text('of the user')
+            yield from super().stream(*args, **kwargs)
+    for name in (matte.replace('%d', '3'), 'r.mp4'):
+        blurrer = Meanwhile()
+        blurrer.name = name
+        with pytest.raises(VideoError, match='in the meantime|File exists'): blur('me.mp4', 'r.mp4', blurrer, matte=matte)
+        assert names() == [name] and (place/name).read_text() == 'of the user'
+        (place/name).unlink()
+
+
+def test_image_that_appears_meanwhile_stays(place, imgs, monkeypatch):
+    cv2.imwrite('a.png', imgs[0])
+
+    def meanwhile(*args):
+        (place/'m.png').write_text('of the user')
+        return files.atomic_file(*args)
+    monkeypatch.setattr(video, 'atomic_file', meanwhile)
+    with pytest.raises(VideoError, match='in the meantime'): blur_image('a.png', 'r.png', matte='m.png')
+    assert names() == ['a.png', 'm.png'] and (place/'m.png').read_text() == 'of the user'
+
+
+def test_result_and_matte_of_the_same_names(place):
+    for dst, matte in (('a_%d.png', 'a_%03d.png'), ('a_%02d.png', './a_%2d.png'.replace('%2d', '%002d'))):
+        with pytest.raises(VideoError, match='cannot both'): blur('me.mp4', dst, matte=matte)
+    assert names() == []
+
+
 def test_image_matte(place, imgs):
     cv2.imwrite('me.png', imgs[0])
     result = blur_image('me.png', 'cut.png', transparent=True, matte='alpha.png')
@@ -242,6 +275,10 @@ def test_sequence_errors(place, imgs):
     for n in (1, 2): (place/'in'/f'in_{n:04}.png').write_bytes(b'')
     one_sentence(bgblur('video', 'in/in_%04d.png', '-o', 'r.mp4'), 'in_%04d.png')
     assert names() == ['in']
+    # more digits than a number can have
+    blur('me.mp4', 'in/w_%030d.png')
+    with pytest.raises(VideoError, match='w_0*1.png exists'): blur('me.mp4', 'in/w_%030d.png')
+    assert blur('in/w_%030d.png', 'r.mp4', overwrite=True).frames == N
 
 
 def test_default_name_of_a_sequence(place, imgs):
@@ -352,6 +389,11 @@ def test_reader_that_ends_early(place, imgs):
     process.stdout.close()
     assert process.stderr.read() == b'' and process.wait() == -signal.SIGPIPE
     assert names() == ['long.mp4']
+
+
+def test_full_disk_behind_a_pipe(place):
+    with open('/dev/full', 'wb') as f: result = subprocess.run([BIN/'bgblur', 'video', 'me.mp4', '-o', '-'], stdout=f, stderr=subprocess.PIPE, text=True)
+    assert (result.returncode, result.stderr) == (2, 'bgblur: Standard output cannot be written: No space left on device.\n')
 
 
 def test_interrupted_in_a_pipe(place, imgs):

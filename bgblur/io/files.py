@@ -288,7 +288,7 @@ def open_stdout(
     data = os.dup(1)
     try:
         os.dup2(2, 1)
-        with open(data, 'wb', closefd=False) as f: yield f
+        with as_video_error('Standard output cannot be written'), open(data, 'wb', closefd=False) as f: yield f
     finally:
         sys.stdout.flush()
         os.dup2(data, 1)

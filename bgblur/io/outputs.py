@@ -10,6 +10,7 @@ __all__ = ['MATTE_FORMATS', 'grey_alpha', 'MatteWriter', 'MatteMovWriter', 'Loss
 # %% ../../nbs/io/outputs.ipynb #be2d5811
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
+from os import lstat
 from os.path import lexists, realpath
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from .files import Pipe, VideoError, atomic_file, atomic_folder, check_destinati
 from .image import ALPHA_IMAGES, IMAGES
 from .normalize import assumed_matrix, from_bgr, from_yuv, orientation, square_pixels
 from .reader import VideoReader
-from .sequence import atomic_sequence, check_sequence_destination, image_path, is_sequence
+from .sequence import atomic_sequence, check_sequence_destination, image_path, is_sequence, numbers_of
 from .writer import ALPHA_FORMATS, FORMATS, BaseWriter, PngWriter, VideoWriter, check_alpha_destination, not_storable
 
 # %% ../../nbs/io/outputs.ipynb #72cbf2c6
@@ -274,6 +275,11 @@ def check_result(
         return check_sequence_destination(src, dst, IMAGES, overwrite)
     return check_alpha_destination(src, dst, overwrite) if transparent else check_destination(src, dst, FORMATS, overwrite)
 
+def _have_one_name(a, b):
+    "Tell whether two results would be one file. The width of a number changes only the names of smaller ones."
+    if is_sequence(a) and is_sequence(b): a,b = (image_path(Path(p), 10**99) for p in (a, b))
+    return realpath(a) == realpath(b)
+
 def check_matte(
     src:Path,           # the source
     dst,                # the result, as `check_result` returns it
@@ -283,7 +289,7 @@ def check_matte(
     "Return `matte` as a path. Raises `VideoError` if there is nothing to write, or the matte cannot be written there."
     if matte is None and dst is None: raise VideoError('There is nothing to write: name a result or a matte.')
     if matte is None: return None
-    if dst is not None and realpath(dst) == realpath(matte):
+    if dst is not None and _have_one_name(dst, matte):
         raise VideoError(f'Result and matte cannot both be {matte}: choose another name.')
     if is_sequence(matte): return check_sequence_destination(src, matte, ['.png'], overwrite)
     if Path(matte).suffix.lower() not in MATTE_FORMATS:
@@ -298,18 +304,29 @@ def _atomic(dst, overwrite):
     if is_sequence(dst): return atomic_sequence(dst, overwrite)
     return (atomic_file if dst.suffix else atomic_folder)(dst, overwrite)
 
+def _files(path):
+    "Return the existing files of a file or a sequence."
+    return [image_path(path, n) for n in numbers_of(path)] if is_sequence(path) else [path]*lexists(path)
+
+def _identity(path):
+    "Return what stays the same when a file is renamed."
+    stat = lstat(path)
+    return stat.st_dev,stat.st_ino
+
 @contextmanager
 def removed_on_error(
-    path:Path,              # file that may appear in the block
-):
-    "Remove the file `path` again if the block fails, unless it existed before."
-    existed = lexists(path)
-    try: yield
+    path:Path,              # file or sequence that may appear in the block
+):                          # function of its temporary path, to be called before the files get their names
+    "Remove what the block has written to `path` if it fails, unless there was something before. Files of others stay."
+    existed,ours = bool(_files(path)),set()
+    try: yield lambda tmp: ours.update(map(_identity, _files(tmp)))
     except BaseException:
-        if not existed:
-            with suppress(OSError): path.unlink()
+        with suppress(OSError):
+            for p in [] if existed else _files(path):
+                if _identity(p) in ours: p.unlink()
         raise
 
+# %% ../../nbs/io/outputs.ipynb #0e06c8f3
 @contextmanager
 def open_writers(
     reader:VideoReader,     # where the frames come from
@@ -322,12 +339,13 @@ def open_writers(
     "Open the writers of result and matte. Their files appear when the block ends. Raises `VideoError` if that fails."
     result_class = writer_for(dst, transparent)
     with ExitStack() as stack:
-        if matte and not is_sequence(matte): stack.enter_context(removed_on_error(matte))
+        if matte: tell = stack.enter_context(removed_on_error(matte))
         tmp = None if dst is None else stack.enter_context(_atomic(dst, overwrite))
         writer,matte_writer = result_class(tmp, reader, encoding),None
         if matte:
             matte_class = MatteSequenceWriter if is_sequence(matte) else MATTE_FORMATS[matte.suffix.lower()]
             matte_tmp = stack.enter_context(_atomic(matte, overwrite))
+            stack.callback(tell, matte_tmp)
             matte_writer = matte_class(matte_tmp, reader, result_class)
         yield writer,matte_writer
 

@@ -13,7 +13,7 @@ from io import StringIO
 from pathlib import Path
 
 from ..core.docs import explain_module
-from .files import VideoError, atomic_file
+from .files import VideoError, as_video_error, atomic_file
 from .remote import is_url
 
 # %% ../../nbs/io/report.ipynb #5405e2b9
@@ -33,6 +33,13 @@ def _csv(rows):
     return text.getvalue()
 
 # %% ../../nbs/io/report.ipynb #6d7c5b3a
+def _is_report(path):
+    "Tell whether a file starts as a report does, or is empty."
+    if not os.path.isfile(path): return False
+    start = b'source,result,state,' if Path(path).suffix.lower() == '.csv' else b'[\n {\n  "source": '
+    with open(path, 'rb') as f: head = f.read(len(start))
+    return head in (start, b'')
+
 def check_report(
     path,           # file to write, or None
     jobs,           # list of jobs, whose sources must not be replaced
@@ -42,6 +49,8 @@ def check_report(
     if Path(path).suffix.lower() not in ('.json', '.csv'): raise VideoError(f'The report {path} must end in .json or .csv.')
     if os.path.isdir(path) or not Path(path).absolute().parent.is_dir(): raise VideoError(f'The report {path} cannot be written there.')
     if os.path.realpath(path) in {os.path.realpath(j.src) for j in jobs if not is_url(j.src)}: raise VideoError(f'The report {path} would replace a source.')
+    with as_video_error(f'The report {path} cannot be written'):
+        if os.path.lexists(path) and not _is_report(path): raise VideoError(f'{path} exists and is not a report: choose another name.')
 
 def write_report(
     path,           # `.json` or `.csv` file; an existing one is replaced

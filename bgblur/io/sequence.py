@@ -49,7 +49,7 @@ def numbers_of(
 ) -> list:        # of int, sorted; empty if no file matches
     "Return the numbers of the images that exist. Raises `OSError` if the folder cannot be read."
     head,_,tail = _PATTERN.fullmatch(pattern.name).groups()
-    name = re.compile(re.escape(head.replace('%%', '%')) + r'(\d{1,18})' + re.escape(tail.replace('%%', '%')), re.S)
+    name = re.compile(re.escape(head.replace('%%', '%')) + r'(0*\d{1,18})' + re.escape(tail.replace('%%', '%')), re.S)
     found = [int(m[1]) for f in os.listdir(pattern.parent) if (m := name.fullmatch(f)) and pattern.name % int(m[1]) == f]
     return sorted(found)
 

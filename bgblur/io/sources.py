@@ -43,6 +43,8 @@ def kind_of(
     try:
         # a request for each object of a bucket would take too long
         if is_url(path): pass
+        # opening a named pipe would wait for a program that writes into it
+        elif os.path.exists(path) and not os.path.isfile(path): return ''
         elif is_image(path):
             # a file of another kind, such as .mka, may start like a clip
             with open_animation(path, ('GIF', 'PNG', 'WEBP', 'AVIF')) as animation: return 'clip' if animation else 'image'

@@ -50,10 +50,12 @@ def _is_complete(self:Arrivals, path, signature, now):
     return now - since >= self.quiet and self.returned.get(path) != signature
 
 @patch
-def ready(self:Arrivals) -> list:        # `bgblur.io.sources.Found`
+def ready(self:Arrivals,
+    busy=(),        # paths that are not returned yet, because something is still being done with them
+) -> list:          # `bgblur.io.sources.Found`
     "Return the complete files that are new, or have changed since they were returned. Call it every few seconds."
     found,now = _signatures(self.folder),monotonic()
-    new = [path for path,signature in found.items() if self._is_complete(path, signature, now)]
+    new = [path for path,signature in found.items() if self._is_complete(path, signature, now) and path not in busy]
     self.returned |= {path: found[path] for path in new}
     names = {}
     for path in found: names.setdefault(path.parent, set()).add(path.stem)
