@@ -141,9 +141,11 @@ def key_of(
     return hashlib.sha256(json.dumps(facts).encode('utf-8', 'surrogatepass')).hexdigest()
 
 # %% ../nbs/10_batch.ipynb #63248692
-def _is_foreign(path, journal):
-    "Tell whether there is a file that no earlier run has written."
-    return journal.size(path) is not None and journal.name(path) not in journal.started
+def _refuse(path): raise VideoError(f'{path} exists, and no earlier run of bgblur batch wrote it: choose another folder, or use --overwrite.')
+
+def _foreign(job, journal):
+    "Return a file that the job would replace and that no earlier run has written, or None."
+    return next((p for p in (job.dst, *job.beside) if journal.size(p) is not None and journal.name(p) not in journal.started), None)
 
 def _job(pair, journal, fingerprints, resume, overwrite, beside):
     "Return a `Job`. Raises `VideoError` if a file of the user would be replaced."
@@ -151,9 +153,8 @@ def _job(pair, journal, fingerprints, resume, overwrite, beside):
     if resume and (report := journal.finished(job.dst, job.key)) is not None:
         job.state,job.report,job.error = 'skipped',report,report['problem']
     else:
-        foreign = next((p for p in (job.dst, *job.beside) if _is_foreign(p, journal)), None)
-        if foreign and not overwrite:
-            raise VideoError(f'{foreign} exists, and no earlier run of bgblur batch wrote it: choose another folder, or use --overwrite.')
+        foreign = None if overwrite else _foreign(job, journal)
+        if foreign: _refuse(foreign)
     return job
 
 def _pairs(sources, to, background, journal, watch, split):
@@ -292,13 +293,14 @@ def _next_call(ready, todo, tasks, pool, arguments):
     ready.extend(task.proceed())
     return ready.popleft()
 
-def _start(call, pool, journal):
+def _start(call, pool, journal, overwrite):
     "Give a call to a free worker. Before the first try of a job, the journal gets a line for each of its files."
     job = call.task.job
-    if not job.tries:
-        for path in (job.dst, *job.beside): journal.add(path)
+    # it may have appeared since the run began
+    foreign = None if job.tries or overwrite else _foreign(job, journal)
+    for path in () if job.tries or foreign else (job.dst, *job.beside): journal.add(path)
     call.task.start(call)
-    pool.submit(call, *call.what)
+    pool.submit(call, *((_refuse, foreign) if foreign else call.what))
 
 def _handle(event, todo, ready, pool, journal, retries, bars):
     "Note what happened to a call, and queue the calls that follow. Return its task if that has ended, else None."
@@ -321,7 +323,7 @@ def _drop(task, *queues):
 # %% ../nbs/10_batch.ipynb #e7d6fbc7
 _POLL = 2       # seconds between two looks into a watched folder
 
-def _run(jobs, pool, journal, retries, arguments, bars, arriving=None):
+def _run(jobs, pool, journal, retries, arguments, bars, overwrite, arriving=None):
     "Yield each job when it ends. `arriving` is a function that returns more jobs, and then the loop goes on forever."
     todo,ready,tasks = deque(job for job in jobs if job.state == 'waiting'),deque(),{}
     try:
@@ -334,7 +336,7 @@ def _run(jobs, pool, journal, retries, arguments, bars, arriving=None):
             journal.flush()
             while (ready or todo) and pool.n_free > 0:
                 call = _next_call(ready, todo, tasks, pool, arguments)
-                _start(call, pool, journal)
+                _start(call, pool, journal, overwrite)
             for event in pool.wait(_POLL if arriving else None):
                 task = _handle(event, todo, ready, pool, journal, retries, bars)
                 if not task: continue
@@ -436,7 +438,7 @@ def batch(
     _prepare(to, jobs, journal, pool)
     bars = Progress(todo, pool.n, progress)
     arriving = partial(_arriving, arrivals, jobs, make_job, bars, journal, settings.background) if watch else None
-    loop = _run(jobs, pool, journal, retries, (split, _placed(settings, pool), encoding, start, end, trust, stills, matte), bars, arriving)
+    loop = _run(jobs, pool, journal, retries, (split, _placed(settings, pool), encoding, start, end, trust, stills, matte), bars, overwrite, arriving)
     return _work(jobs, pool, journal, loop, bars, fail_fast, report)
 
 # %% ../nbs/10_batch.ipynb #3b75e4f5

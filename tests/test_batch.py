@@ -526,3 +526,14 @@ def test_mattes_and_stills(place):
     one_sentence(bgblur('batch', 'talks/2024', '--to', 'mine', '--matte', '.mkv'), 'title-blurred-matte.png exists')
     one_sentence(bgblur('batch', 'talks', '--to', 'new', '--matte', '.gif'), "'.gif'")
     one_sentence(bgblur('batch', 'talks', '--to', 'new', '--matte', '.mkv', '--split', 60), '--split')
+
+
+def test_file_that_appears_during_the_run(place):
+    "A file of the user that was not there when the run began is not replaced either."
+    jobs = batch('talks/2024', 'out', workers=1)
+    Path('out/c-blurred.mov').write_text('precious')
+    found = {job.src.name: job for job in jobs}
+    assert {name: job.state for name, job in found.items()} == {'a.mp4': 'done', 'c.mov': 'failed', 'title.png': 'done'}
+    assert 'no earlier run' in found['c.mov'].error and Path('out/c-blurred.mov').read_text() == 'precious'
+    # and it does not become ours
+    with pytest.raises(BgblurError, match='no earlier run'): batch('talks/2024', 'out')
