@@ -67,13 +67,13 @@ def process(
         with as_video_error(f"The folder '{dst.parent}' cannot be created"): dst.parent.mkdir(parents=True, exist_ok=True)
         if pair.kind == 'image':
             notes = blur_image(src, dst, blurrer, True, transparent, **files_beside(dst, 'image', 0, matte)).notes
-            facts = {'frames': 1, 'sound': 'none', 'notes': notes + ['no person was found, so the whole image is hidden']*(not blurrer.n_with_person),
-                     'n_failed': blurrer.n_failed,
-                     'problem': f'the model failed, so the whole image is hidden. {blurrer.last_error}' if blurrer.n_failed else ''}
+            if not blurrer.n_with_person: notes = [*notes, 'no person was found, so the whole image is hidden']
+            problem = f'the model failed, so the whole image is hidden. {blurrer.last_error}' if blurrer.n_failed else ''
+            facts = {'frames': 1, 'sound': 'none', 'notes': notes, 'n_failed': blurrer.n_failed, 'problem': problem}
         else:
-            facts = clip_facts(blur_video(src, dst, blurrer, overwrite=True, progress=Teller, transparent=transparent, start=start, end=end,
-                                          encoding=encoding_for(dst, encoding, settings), stills=stills,
-                                          **files_beside(dst, 'clip', stills, matte)), pair.src)
+            report = blur_video(src, dst, blurrer, stills, overwrite=True, progress=Teller, transparent=transparent, start=start,
+                                end=end, encoding=encoding_for(dst, encoding, settings), **files_beside(dst, 'clip', stills, matte))
+            facts = clip_facts(report, pair.src)
         size = dst.stat().st_size
     return facts | {'seconds': perf_counter() - began, 'size': size}
 
@@ -105,8 +105,9 @@ def fps(self:Job):
 @patch
 def __str__(self:Job):
     if self.state != 'done': return f"{self.src}: {self.state}{f', {self.dst}'*(self.state == 'planned')}"
-    speed = [f"{self.report['frames']} frames", f'{self.fps:.0f} per second', f"sound {self.report['sound']}"] if self.kind == 'clip' else []
-    facts = [*speed, *[f'{self.tries} tries']*(self.tries > 1), *self.report['notes']]
+    r = self.report
+    speed = [f"{r['frames']} frames", f'{self.fps:.0f} per second', f"sound {r['sound']}"] if self.kind == 'clip' else []
+    facts = [*speed, *[f'{self.tries} tries']*(self.tries > 1), *r['notes']]
     return ': '.join([str(self.dst), *[', '.join(facts)]*bool(facts)])
 
 # %% ../nbs/10_batch.ipynb #af208bc5
@@ -141,15 +142,18 @@ def key_of(
     return hashlib.sha256(json.dumps(facts).encode('utf-8', 'surrogatepass')).hexdigest()
 
 # %% ../nbs/10_batch.ipynb #63248692
-def _refuse(path): raise VideoError(f'{path} exists, and no earlier run of bgblur batch wrote it: choose another folder, or use --overwrite.')
+def _refuse(path):
+    raise VideoError(f'{path} exists, and no earlier run of bgblur batch wrote it: choose another folder, or use --overwrite.')
 
 def _foreign(job, journal):
     "Return a file that the job would replace and that no earlier run has written, or None."
-    return next((p for p in (job.dst, *job.beside) if journal.size(p) is not None and journal.name(p) not in journal.started), None)
+    there = [p for p in (job.dst, *job.beside) if journal.size(p) is not None]
+    return next((p for p in there if journal.name(p) not in journal.started), None)
 
 def _job(pair, journal, fingerprints, resume, overwrite, beside):
     "Return a `Job`. Raises `VideoError` if a file of the user would be replaced."
-    job = Job(pair.src, pair.dst, pair.kind, key=key_of(pair, fingerprints), beside=[*files_beside(pair.dst, pair.kind, *beside).values()])
+    others = [*files_beside(pair.dst, pair.kind, *beside).values()]
+    job = Job(pair.src, pair.dst, pair.kind, key=key_of(pair, fingerprints), beside=others)
     if resume and (report := journal.finished(job.dst, job.key)) is not None:
         job.state,job.report,job.error = 'skipped',report,report['problem']
     else:
@@ -167,7 +171,8 @@ def _pairs(sources, to, background, journal, watch, split):
 
 def _check_options(retries, split, scheduler, threads, memory, to, stills, matte):
     check_number(retries, 0, 1000, 'retries', int)
-    if split is not None and not SHORTEST <= split <= 10**6: raise BgblurError(f'--split must be at least {SHORTEST} seconds, got {split:g}.')
+    if split is not None and not SHORTEST <= split <= 10**6:
+        raise BgblurError(f'--split must be at least {SHORTEST} seconds, got {split:g}.')
     if split and (stills or matte): raise BgblurError('--split cannot be combined with --stills or --matte.')
     if is_url(to) and (stills or matte): raise BgblurError('--stills and --matte need a folder for the results, not a URL.')
     if matte and '.' + matte.lstrip('.') not in MATTE_FORMATS:
@@ -205,7 +210,9 @@ def _prepare(to, jobs, journal, pool):
 # %% ../nbs/10_batch.ipynb #33f1fd03
 def _steps(job, pair, split, *arguments):
     "Generator of lists of calls, see `split_steps`. It returns the report of the job."
-    if split and job.kind == 'clip': return (yield from split_steps(pair, split, process, arguments[:-2])) | {'seconds': job.seconds}
+    if split and job.kind == 'clip':
+        report = yield from split_steps(pair, split, process, arguments[:-2])
+        return report | {'seconds': job.seconds}
     [report] = yield [(process, pair, *arguments)]
     return report
 
@@ -397,7 +404,7 @@ def _work(jobs, pool, journal, loop, bars, fail_fast, report):
 
 # %% ../nbs/10_batch.ipynb #0af6ce85
 def batch(
-    sources,                # files, folders and patterns such as 'talks/*.mp4', or one of them, or URLs; with `watch`, it may be empty
+    sources,                # files, folders and patterns such as 'talks/*.mp4', or URLs; may be empty with `watch`
     to,                     # folder or URL for the results; it is created
     settings=Settings(),    # look and model
     encoding=Encoding(),    # quality, codec and preset of clips
@@ -430,15 +437,15 @@ def batch(
     jobs = [make_job(pair) for pair in _pairs(sources, to, settings.background, journal, watch, split)]
     check_report(report, jobs)
     todo = [job for job in jobs if job.state == 'waiting']
-    # also raises errors before the work
-    if todo or watch: blurrer_from(settings, trust)
+    if todo or watch: blurrer_from(settings, trust)      # also raises errors before the work
     if dry_run: return (replace(job, state='planned') if job in todo else job for job in jobs)
     arrivals = Arrivals(watch) if watch else None
     pool = _pool(scheduler, workers, threads, memory, None if watch or split else len(todo), progress)
     _prepare(to, jobs, journal, pool)
     bars = Progress(todo, pool.n, progress)
     arriving = partial(_arriving, arrivals, jobs, make_job, bars, journal, settings.background) if watch else None
-    loop = _run(jobs, pool, journal, retries, (split, _placed(settings, pool), encoding, start, end, trust, stills, matte), bars, overwrite, arriving)
+    arguments = split,_placed(settings, pool),encoding,start,end,trust,stills,matte
+    loop = _run(jobs, pool, journal, retries, arguments, bars, overwrite, arriving)
     return _work(jobs, pool, journal, loop, bars, fail_fast, report)
 
 # %% ../nbs/10_batch.ipynb #3b75e4f5

@@ -164,8 +164,10 @@ def start_split(
     notes = []
     try:
         if is_url(pair.src) or is_url(pair.dst): raise CannotSplit('its parts need a folder that all workers see')
-        with as_video_error(f"The folder '{pair.dst.parent}' cannot be created"): pair.dst.parent.mkdir(parents=True, exist_ok=True)
-        plan = plan_parts(pair.src, pair.dst, seconds, encoding_for(pair.dst, encoding, settings), settings.background == 'none', start, end)
+        with as_video_error(f"The folder '{pair.dst.parent}' cannot be created"):
+            pair.dst.parent.mkdir(parents=True, exist_ok=True)
+        plan = plan_parts(pair.src, pair.dst, seconds, encoding_for(pair.dst, encoding, settings),
+                          settings.background == 'none', start, end)
         if len(plan['parts']) > 1: return plan
     except CannotSplit as e: notes = [f'the clip was not split, because {e}']
     facts = process(pair, settings, encoding, start, end, trust)
@@ -196,7 +198,7 @@ def split_steps(
     process,        # as for `start_split`
     arguments,      # of `start_split`, from `settings` on
 ):
-    "Generator of lists of calls, each a function and its arguments. It receives their results, and returns the facts of the clip."
+    """Yield lists of calls, each a function and its arguments. Receive their results, and return the facts of the clip."""
     [plan] = yield [(start_split, pair, seconds, process, *arguments)]
     if 'parts' not in plan: return plan
     parts,choice = plan['parts'],plan['choice']

@@ -25,7 +25,8 @@ from .options import flag, typed
 # text, because a Path would change an address such as https://example.org/a.mp4
 Source = Annotated[str, typer.Argument(metavar='SRC', help='File to read.', show_default=False)]
 Sources = Annotated[list[str], typer.Argument(metavar='SRC', help='Files to read.', show_default=False)]
-Output = typed(Optional[Path], '-o', '--output', metavar='DST', help='Write this file.', default='SRC with -blurred, -replaced or -cutout')
+Output = typed(Optional[Path], '-o', '--output', metavar='DST', help='Write this file.',
+               default='SRC with -blurred, -replaced or -cutout')
 Trust = flag('--trust', help='Open a .pkl model, which runs the code inside it.')
 Overwrite = flag('--overwrite', help='Replace existing files.')
 Quiet = flag('-q', '--quiet', help='Print only errors.')

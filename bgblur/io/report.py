@@ -21,8 +21,9 @@ def report_row(
     job,            # `bgblur.batch.Job`
 ) -> dict:          # of text and numbers; `notes` is a list
     "Return what a report says about a job."
-    return {'source': str(job.src), 'result': str(job.dst), 'state': job.state, 'tries': job.tries, 'frames': job.report.get('frames', 0),
-            'seconds': round(job.seconds, 3), 'fps': round(job.fps, 1), 'notes': job.report.get('notes', []), 'error': job.error}
+    return {'source': str(job.src), 'result': str(job.dst), 'state': job.state, 'tries': job.tries,
+            'frames': job.report.get('frames', 0), 'seconds': round(job.seconds, 3), 'fps': round(job.fps, 1),
+            'notes': job.report.get('notes', []), 'error': job.error}
 
 # %% ../../nbs/io/report.ipynb #d7d0bb90
 def _csv(rows):
@@ -47,10 +48,13 @@ def check_report(
     "Raise `VideoError` unless a report can be written to `path`."
     if not path: return
     if Path(path).suffix.lower() not in ('.json', '.csv'): raise VideoError(f'The report {path} must end in .json or .csv.')
-    if os.path.isdir(path) or not Path(path).absolute().parent.is_dir(): raise VideoError(f'The report {path} cannot be written there.')
-    if os.path.realpath(path) in {os.path.realpath(j.src) for j in jobs if not is_url(j.src)}: raise VideoError(f'The report {path} would replace a source.')
+    if os.path.isdir(path) or not Path(path).absolute().parent.is_dir():
+        raise VideoError(f'The report {path} cannot be written there.')
+    sources = {os.path.realpath(job.src) for job in jobs if not is_url(job.src)}
+    if os.path.realpath(path) in sources: raise VideoError(f'The report {path} would replace a source.')
     with as_video_error(f'The report {path} cannot be written'):
-        if os.path.lexists(path) and not _is_report(path): raise VideoError(f'{path} exists and is not a report: choose another name.')
+        if os.path.lexists(path) and not _is_report(path):
+            raise VideoError(f'{path} exists and is not a report: choose another name.')
 
 def write_report(
     path,           # `.json` or `.csv` file; an existing one is replaced
