@@ -20,7 +20,7 @@ from .remote import is_url
 def report_row(
     job,            # `bgblur.batch.Job`
 ) -> dict:          # of text and numbers; `notes` is a list
-    "Return what a report says about a job."
+    "Return the row of a job."
     return {'source': str(job.src), 'result': str(job.dst), 'state': job.state, 'tries': job.tries,
             'frames': job.report.get('frames', 0), 'seconds': round(job.seconds, 3), 'fps': round(job.fps, 1),
             'notes': job.report.get('notes', []), 'error': job.error}
