@@ -2,8 +2,6 @@
 from base64 import b64encode
 from contextlib import contextmanager
 
-from browser import chromium
-
 ADDRESS = 'http://localhost/widget.html'     # the browser never connects: `show` answers itself
 
 # What Jupyter's model does: values with listeners, and messages. `sent` and `saved` hold what would go to Python.
@@ -59,15 +57,15 @@ def receive(page, content, buffers=()):
 
 
 @contextmanager
-def shown(widget, width=900, height=800):
-    "Yield a page that shows the widget. Check at the end that the console has no error."
-    with chromium(width, height) as page:
-        errors = []
-        page.on('console', lambda m: errors.append(m.text) if m.type in ('error', 'warning') else None)
-        page.on('pageerror', lambda e: errors.append(str(e)))
-        page.route('**/*', lambda route: route.fulfill(body=PAGE, content_type='text/html'))
-        page.goto(ADDRESS)
-        page.wait_for_function('() => Boolean(window.start)')
-        page.evaluate('args => start(...args)', [widget._esm, widget._css, state_of(widget)])
-        yield page
-        assert errors == []
+def shown(browser, widget, width=900, height=800):
+    "Yield a page of a browser of Playwright that shows the widget. Check at the end that the console has no error."
+    page, errors = browser.new_page(viewport={'width': width, 'height': height}), []
+    page.on('console', lambda m: errors.append(m.text) if m.type in ('error', 'warning') else None)
+    page.on('pageerror', lambda e: errors.append(str(e)))
+    page.route('**/*', lambda route: route.fulfill(body=PAGE, content_type='text/html'))
+    page.goto(ADDRESS)
+    page.wait_for_function('() => Boolean(window.start)')
+    page.evaluate('args => start(...args)', [widget._esm, widget._css, state_of(widget)])
+    yield page
+    page.close()
+    assert errors == []
