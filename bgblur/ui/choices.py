@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MATTES', 'SENTENCES', 'VIDEO_ONLY', 'IMAGE_ONLY', 'DEFAULTS', 'FIELDS', 'PRESETS', 'plain_probability', 'hard_mask',
-           'find_backgrounds', 'Checkerboard', 'describe', 'general_controls', 'BlurrerControls', 'recipe_for', 'widen',
+           'find_backgrounds', 'describe', 'general_controls', 'BlurrerControls', 'recipe_for', 'widen',
            'changed_values', 'kind_and_settings']
 
 # %% ../../nbs/ui/choices.ipynb #d565490e
@@ -29,6 +29,7 @@ from ..matte import FunctionMatte, Matte
 from ..pipeline import Blurrer
 from ..predict import load_segmenter
 from .controls import controls
+from .picker import checkerboard
 
 with imports_of('notebooks'):
     import ipywidgets as w
@@ -65,15 +66,6 @@ def find_backgrounds(
     found = {k: f for m in modules or (bgblur.background,) for k,f in vars(m).items()
              if isinstance(f, type) and issubclass(f, Background) and f.__module__ == m.__name__}
     return {re.sub('background$', '', k.lower()): f for k,f in found.items() if f not in (Background, FunctionBackground)}
-
-# %% ../../nbs/ui/choices.ipynb #081f681f
-class Checkerboard(Background):
-    "A checkerboard, which stands for transparent pixels."
-    def __call__(self, frame, alpha, bg):
-        h,w = frame.shape[:2]
-        side = max(1, min(h, w)//24)
-        y,x = np.ogrid[:h, :w]
-        return np.where((y//side + x//side)[..., None] % 2, np.uint8(204), np.uint8(255)).repeat(3, 2)
 
 # %% ../../nbs/ui/choices.ipynb #d84fd52e
 #: the label, the sentence and the range of a control, by the name of its parameter
@@ -132,13 +124,13 @@ class BlurrerControls:
     "A control for each setting of a `Blurrer`. `values` and `set` also work without a notebook."
     def __init__(self,
         blurrer=None,       # `Blurrer` whose segmenter and settings to start with; None: `Blurrer()`
-        backgrounds=None,   # name -> function or class; None: `find_backgrounds()` and 'none', a checkerboard
+        backgrounds=None,   # name -> function or class; None: `find_backgrounds()`, and 'none' for a checkerboard
         mattes=None,        # name -> function or class; None: `MATTES`
         command='video',    # the command for the source, 'video' or 'image': an image has other settings
     ):
         self.command,self.view = command,{}      # `view`: controls that are not part of the blurrer
         self.segmenter = blurrer.segmenter if blurrer else load_segmenter()
-        self.kinds = {'background': dict(backgrounds or find_backgrounds() | {'none': Checkerboard}),
+        self.kinds = {'background': dict(backgrounds or find_backgrounds() | {'none': checkerboard}),
                       'matte': dict(mattes or MATTES)}
         self.choice = {part: describe(part, w.Dropdown(options=list(kinds))) for part,kinds in self.kinds.items()}
         self.controls = {(part, name): controls(f, skip=('frame', 'p', 'time', 'ahead', 'alpha', 'bg'))
@@ -328,8 +320,8 @@ def to_python(self:BlurrerControls) -> str:
     imports,args,note = {'from bgblur.pipeline import Blurrer'},[],''
     for part,default in DEFAULTS.items():
         f,given = self.chosen(part)
-        if f is Checkerboard: note = '    # blurrer.cutout(frame) returns the person with alpha'
-        if f is Checkerboard or f is default and given == {}: continue
+        if f is checkerboard: note = '    # blurrer.cutout(frame) returns the person with alpha'
+        if f is checkerboard or f is default and given == {}: continue
         if f is Matte: given = recipe_for(self.quality.value) | given
         if f is Matte: given = {k: v for k,v in given.items() if v != signature(Matte).parameters[k].default}
         imports.add(f'from {f.__module__} import {f.__name__}')

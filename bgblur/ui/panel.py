@@ -17,6 +17,7 @@ from fastcore.basics import patch
 from ..core.docs import explain_module
 from ..core.errors import BgblurError, imports_of
 from .choices import PRESETS, BlurrerControls
+from .picker import BackgroundPicker
 
 with imports_of('notebooks'): import ipywidgets as w
 
@@ -56,7 +57,8 @@ class History:
         "Remember a new state, unless nothing has changed."
         names = {k for k in {*state, *self.present} if state.get(k) != self.present.get(k)}
         if not names: return
-        if names != self.last or monotonic() - self.time > self.pause: self.past.append(self.present)
+        is_drag = len(names) == 1 and names == self.last and monotonic() - self.time < self.pause
+        if not is_drag: self.past.append(self.present)
         self.future.clear()
         self.present,self.last,self.time = state,names,monotonic()
 
@@ -71,11 +73,18 @@ class History:
 # %% ../../nbs/ui/panel.ipynb #65ed7d97
 class Panel(BlurrerControls):
     "The controls of a `Blurrer`, arranged, with presets and undo."
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.history = History(self.settings())
-        self.message = w.HTML()
+    def __init__(self,
+        blurrer=None,       # `Blurrer` whose segmenter and settings to start with; None: `Blurrer()`
+        backgrounds=None,   # name -> function or class, for a menu; None: thumbnails of all kinds
+        mattes=None,        # name -> function or class; None: `MATTES`
+        command='video',    # the command for the source, 'video' or 'image'
+    ):
+        super().__init__(blurrer, backgrounds, mattes, command)
+        self.history,self.message = History(self.settings()),w.HTML()
+        # backgrounds of your own have no thumbnails
+        self.picker = BackgroundPicker() if backgrounds is None else None
         self.column = self.arrange()
+        if self.picker: self.picker.observe(lambda change: self.attempt(self.pick), 'value')
 
     def settings(self) -> dict:    # name of the setting -> its value
         "Return the settings of the blurrer."
@@ -85,6 +94,7 @@ class Panel(BlurrerControls):
         "Remember the change, and show the controls that are now in use."
         self.history.add(self.settings())
         self.fill()
+        self.mark()
 
 # %% ../../nbs/ui/panel.ipynb #191499ec
 @patch
@@ -112,15 +122,18 @@ MAIN = 'feather', 'people', 'quality'
 @patch
 def main_names(self:Panel) -> list:
     "Return the names of the controls that are always visible."
-    own = [*self.controls['background', self.choice['background'].value]]
+    kind = self.choice['background'].value
+    hidden = 'highlight_boost',self._naming(kind) if self.picker else None
+    own = [k for k in self.controls['background', kind] if k not in hidden]
     person = ['person'] if self.general['person'].value else []
-    return ['background', *(k for k in own if k != 'highlight_boost'), *(k for k in MAIN if k in self.current()), *person]
+    return ['background', *own, *(k for k in MAIN if k in self.current()), *person]
 
 @patch
 def fill(self:Panel):
     "Show the controls in use."
     main,now = self.main_names(),self.current()
-    rest = [k for k in now if k not in self.view and k not in main]
+    naming = self._naming(self.choice['background'].value)
+    rest = [k for k in now if k not in (*self.view, *main, naming)]
     for box,names in ((self.main, main), (self.rest, sorted(rest, key=self._place))):
         rows = tuple(self.rows[now[k]] for k in names)
         if box.children != rows: box.children = rows
@@ -144,7 +157,21 @@ def arrange(self:Panel):    # an ipywidget
 @patch
 def background_row(self:Panel):    # an ipywidget
     "Return the row that chooses the background."
-    return row(self.choice['background'])
+    if not self.picker: return row(self.choice['background'])
+    return w.VBox([w.HTML('<b>Background</b>'), self.picker]).add_class('bgblur-row')
+
+# %% ../../nbs/ui/panel.ipynb #a9f16beb
+@patch
+def pick(self:Panel):
+    "Use the background that is chosen in the picker. Raises `BgblurError` if it cannot be opened."
+    if self.picker.value != self.background_text(): self.set(**self.background_settings(self.picker.value))
+
+@patch
+def mark(self:Panel):
+    "Mark the present background in the picker. A name or path that it cannot open is not marked."
+    if not self.picker or self.picker.value == self.background_text(): return
+    try: self.picker.value = self.background_text()
+    except BgblurError as e: self.show_error(e)
 
 # %% ../../nbs/ui/panel.ipynb #f4a8f7e8
 @patch
