@@ -64,7 +64,7 @@ class Explorer(Panel):
         self.show_frame(exact=True)
         return with_image(self.widget._repr_mimebundle_(**kwargs), self.player)
 
-# %% ../nbs/05_explore.ipynb #16712026
+# %% ../nbs/05_explore.ipynb #1e43455c
 @patch
 def make_view(self:Explorer):
     "Make the controls that choose the frame, and connect them with the player."
@@ -99,7 +99,7 @@ def _normal_blurrer(self:Explorer, segmenter):
     "Return a `Blurrer` with the default settings, to compare with."
     return Blurrer(segmenter or self.segmenter, quality=DEFAULT_QUALITY[self.command])
 
-# %% ../nbs/05_explore.ipynb #73edf73e
+# %% ../nbs/05_explore.ipynb #1a816ef6
 MODEL = 'quality', 'crop', 'skip', 'person', 'people', 'side'     # settings that change the probability
 
 @patch
@@ -134,7 +134,7 @@ def fail(self:Explorer,
     self.error = str(e) if isinstance(e, (BgblurError, str)) else f'{type(e).__name__}: {e}'
     self.show_error(self.error)
 
-# %% ../nbs/05_explore.ipynb #983c1cfc
+# %% ../nbs/05_explore.ipynb #1cc03dda
 @patch
 def put(self:Explorer,
     i,               # index of the frame
@@ -170,7 +170,7 @@ def show_frame(self:Explorer,
     self.text.value = escape(f'{sum(r.ms.values()):.0f} ms: ' + ', '.join(f'{k} {v:.0f}' for k,v in r.ms.items()))
     if r.error: self.fail(str(r.error))
 
-# %% ../nbs/05_explore.ipynb #7abe66aa
+# %% ../nbs/05_explore.ipynb #831ec9e1
 @patch
 def _steps(self:Explorer):
     "Compute all frames, and yield functions that show them."
@@ -213,7 +213,7 @@ def show_thumbnails(self:Explorer):
     frame = self.window.frames[self.frame.value]
     self.picker.show(frame, cv2.resize(self.last.alpha, frame.shape[1::-1]))
 
-# %% ../nbs/05_explore.ipynb #ddd0152f
+# %% ../nbs/05_explore.ipynb #9cd77dab
 @patch
 def _exact(self:Explorer):
     "Return the exact `Result` of the chosen frame; after an error the last one."
@@ -238,7 +238,7 @@ def strip(self:Explorer) -> list:    # one float per frame in [0,1]; 0 for the f
     self._strip_of(self.rendering)()
     return self.player.strip
 
-# %% ../nbs/05_explore.ipynb #e11666f4
+# %% ../nbs/05_explore.ipynb #812cbf54
 @patch
 def keep_b(self:Explorer):    # the object itself
     "Keep the present result as B, and compare it with what you change from now on."
@@ -260,7 +260,7 @@ def swap(self:Explorer):    # the object itself
     settings = self.b_settings
     return self.keep_b().set(**settings)
 
-# %% ../nbs/05_explore.ipynb #eb80e8b2
+# %% ../nbs/05_explore.ipynb #58fd7636
 @patch
 def choose_person(self:Explorer,
     change=None,     # what traitlets passes to an observer; not used
@@ -273,7 +273,7 @@ def choose_person(self:Explorer,
     is_same = before and before.percent and max(abs(before.x - x), abs(before.y - y)) < 5
     self.attempt(partial(self.set, person='' if is_same else str(Place(x, y, True, time))))
 
-# %% ../nbs/05_explore.ipynb #38b00716
+# %% ../nbs/05_explore.ipynb #2926b9fc
 @patch
 def layout(self:Explorer):    # an ipywidget
     "Return all widgets, arranged."

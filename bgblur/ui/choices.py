@@ -8,9 +8,10 @@ __all__ = ['MATTES', 'SENTENCES', 'VIDEO_ONLY', 'IMAGE_ONLY', 'DEFAULTS', 'FIELD
            'changed_values', 'kind_and_settings']
 
 # %% ../../nbs/ui/choices.ipynb #d565490e
+import os
 import re
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from inspect import signature
 from numbers import Real
 from types import FunctionType
@@ -19,7 +20,7 @@ import cv2, numpy as np
 from fastcore.basics import patch
 
 import bgblur.background
-from ..background import Background, Blur, ColourBackground, FunctionBackground, background_from
+from ..background import Background, Blur, ColourBackground, FunctionBackground, ImageBackground, background_from
 from ..core.docs import explain_module
 from ..core.errors import BgblurError, imports_of
 from ..core.presets import load_preset, to_toml
@@ -248,6 +249,11 @@ def changed_values(
     "Return the values that differ from their default."
     return {k: c.value for k,c in controls.items() if c.value != c.default}
 
+@lru_cache(1)
+def _read_once(path, changed_at):
+    "Return the image in a file, because a slider that moves makes many blurrers."
+    return ImageBackground(path).img
+
 @patch
 def chosen(self:BlurrerControls,
     part,           # 'matte' or 'background'
@@ -265,6 +271,8 @@ def blurrer(self:BlurrerControls,
     for part in self.kinds:
         f,args = self.chosen(part)
         if f is Matte: args = recipe_for(self.quality.value) | args
+        if f is ImageBackground and os.path.isfile(args.get('image', '')):
+            args = {'image': _read_once(args['image'], os.path.getmtime(args['image']))}
         parts[part] = f(**args) if isinstance(f, type) else partial(f, **args)
     return Blurrer(segmenter or self.segmenter, **parts, **changed_values(self.general))
 

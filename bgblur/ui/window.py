@@ -219,18 +219,19 @@ def blend(
 @patch
 def answer(self:Rendering,
     i,          # index of the frame in the window
-    before=6,   # how many frames before it are computed again
+    before=3,   # how many frames before it are computed again
 ):              # `Result`; close to the exact one of `results`, and equal to it if that is already known
     "Return the result for one frame quickly."
     if i < len(self.results.made): return self.results.made[i]
-    alpha = self.alphas.made[i] if i < len(self.alphas.made) else self._quick_alpha(i, max(0, i - before))
+    alpha = self.alphas.made[i] if i < len(self.alphas.made) else self._quick_alpha(i, before)
     self.quick.layers = None
     return next(blend(self.quick, self.segmented, {i: alpha}, [i]))
 
 @patch
-def _quick_alpha(self:Rendering, i, start):
-    known = self.earlier.made if self.earlier else []
+def _quick_alpha(self:Rendering, i, before):
+    known,start = self.earlier.made if self.earlier else [],i - before
     memory = known[start - 1][1] if 0 < start <= len(known) else None
+    if not memory: start = max(0, start - before)
     found = find_alpha(self.quick, self.segmented, len(self.window), start, memory)
     return next(islice(found, i - start, None))
 
@@ -275,7 +276,7 @@ class Renderer:
 class Newest:
     "Run a job in a thread. A newer job replaces the older one, of which nothing is shown any more."
     def __init__(self,
-        delay=.15,      # seconds to wait before a job starts, because a slider that moves makes many of them
+        delay=.3,       # seconds to wait before a job starts, because a slider that moves makes many of them
     ):
         self.delay,self.turn,self.lock = delay,0,Lock()
 
