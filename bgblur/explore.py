@@ -46,7 +46,7 @@ class Explorer(Panel):
     ):
         "Raises `BgblurError` if the source has no frames."
         self.clip = Clip(source)
-        self.player,self.text,self.newest = Player(mode='before/after'),w.HTML(),Newest()
+        self.player,self.text,self.newest = Player(mode='before/after', width=720),w.HTML(),Newest()
         # `last`: `Result` that was shown last; `b`: another rendering to compare with; `rendered`: settings of the image
         self.last = self.b = self.rendered = None
         self.sent,self.error = {*()},''      # `sent`: layer and index of exact images in the player
@@ -87,7 +87,8 @@ def open(self:Explorer):
     self.newest.cancel()
     self.sent.clear()
     for layer in ('frame', 'other'): self.player.forget(layer)
-    self.player.n,self.player.rate,self.player.baseline = len(window),window.rate,[]
+    self.player.n,self.player.rate = len(window),window.rate
+    self.player.strip = self.player.baseline = self.player.runs = []
     self.frame.max = max(1, len(window) - 1)
     self.frame.value = min(self.frame.value, len(window) - 1)
     for i,img in enumerate(window.frames): self.player.put('frame', i, jpeg(img, 90))
@@ -282,8 +283,9 @@ def layout(self:Explorer):    # an ipywidget
                 ('Swap A and B', 'Exchange the present settings with those of B'))]
     for b,f in zip(self.ab, (self.keep_b, self.swap)): b.on_click(partial(self.attempt, f))
     start = [row(self.start)] if 'start' in self.view else []
-    left = w.VBox([self.player, *start, self.text, w.HBox(self.ab), *self.save_row()]).add_class('bgblur-panel')
-    return side_by_side(left, self.column)
+    left = w.VBox([self.player, *start, self.text], layout={'width': '100%'}).add_class('bgblur-panel')
+    right = w.VBox([self.column, w.HBox(self.ab, layout={'flex_flow': 'row wrap'}), *self.save_row()], layout={'width': '100%'})
+    return side_by_side(left, right.add_class('bgblur-panel'))
 
 @patch
 def save_row(self:Explorer) -> list:     # ipywidgets

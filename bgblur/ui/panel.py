@@ -37,7 +37,10 @@ CSS = """<style>
 .bgblur-help { margin: -2px 0 6px 92px; line-height: 1.25; font-size: 12px; color: var(--jp-ui-font-color2, #555); }
 .bgblur-row > .widget-html, .bgblur-row > .widget-html > .widget-html-content { height: auto; line-height: normal; }
 .bgblur-panel { overflow: visible; }
-.bgblur-panel .jupyter-button, .bgblur-panel .widget-upload { width: auto; }
+.bgblur-panel .jupyter-button { width: auto; }
+/* ipywidgets writes a number of files behind the text of this button */
+.bgblur-upload.bgblur-upload { font-size: 0; }
+.bgblur-upload.bgblur-upload::after { content: 'Preset file'; font-size: var(--jp-widgets-font-size, 13px); }
 .bgblur-error { color: var(--jp-error-color1, #b00020); font-weight: 600; line-height: 1.3; }
 </style>"""
 
@@ -191,6 +194,7 @@ def attempt(self:Panel,
     try: return action()
     except BgblurError as e: self.show_error(e)
 
+# %% ../../nbs/ui/panel.ipynb #9d15668b
 @patch
 def _use_upload(self:Panel, change):
     "Use the preset file that was uploaded."
@@ -214,7 +218,7 @@ def tools(self:Panel) -> list:    # ipywidgets
         self.attempt(partial(self.use_preset, change['new']))
         presets.value = ''
     presets.observe(chosen, 'value')
-    upload = w.FileUpload(accept='.toml', description='Preset file', tooltip='Use the settings of a preset file')
+    upload = w.FileUpload(accept='.toml', description='Preset file', tooltip='Use the settings of a preset file').add_class('bgblur-upload')
     upload.observe(self._use_upload, 'value')
     buttons = [w.Button(description=name, tooltip=tip) for name,tip in
                (('Undo', 'Take the last change back'), ('Redo', 'Make the change again'), ('Reset', 'Return to the defaults'))]

@@ -165,6 +165,7 @@ class SharingMatte(Matte):
         self.alpha,self.kept,self.time,past = memory[0].copy(),*memory[1:]
         self.past.extend(past)
 
+# %% ../../nbs/ui/window.ipynb #9f73bfbb
 def find_alpha(
     blurrer,        # `Blurrer` whose matte to use
     segmented,      # `Lazy` of `Segmented`
