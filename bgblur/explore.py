@@ -283,9 +283,9 @@ def layout(self:Explorer):    # an ipywidget
                 ('Swap A and B', 'Exchange the present settings with those of B'))]
     for b,f in zip(self.ab, (self.keep_b, self.swap)): b.on_click(partial(self.attempt, f))
     start = [row(self.start)] if 'start' in self.view else []
-    left = w.VBox([self.player, *start, self.text], layout={'width': '100%'}).add_class('bgblur-panel')
-    right = w.VBox([self.column, w.HBox(self.ab, layout={'flex_flow': 'row wrap'}), *self.save_row()], layout={'width': '100%'})
-    return side_by_side(left, right.add_class('bgblur-panel'))
+    left = w.VBox([self.player, *start, w.HBox([*self.ab, self.text], layout={'flex_flow': 'row wrap'})])
+    right = w.VBox([self.column, *self.save_row()])
+    return side_by_side(*(x.add_class('bgblur-panel') for x in (left, right)))
 
 @patch
 def save_row(self:Explorer) -> list:     # ipywidgets

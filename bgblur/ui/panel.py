@@ -36,7 +36,8 @@ CSS = """<style>
 .bgblur-row { overflow: visible; }
 .bgblur-help { margin: -2px 0 6px 92px; line-height: 1.25; font-size: 12px; color: var(--jp-ui-font-color2, #555); }
 .bgblur-row > .widget-html, .bgblur-row > .widget-html > .widget-html-content { height: auto; line-height: normal; }
-.bgblur-panel { overflow: visible; }
+.bgblur-panel.bgblur-panel { overflow: visible; width: 100%; align-self: flex-start; }
+.bgblur-panel > * { flex-shrink: 0; }
 .bgblur-panel .jupyter-button { width: auto; }
 /* ipywidgets writes a number of files behind the text of this button */
 .bgblur-upload.bgblur-upload { font-size: 0; }
@@ -194,7 +195,7 @@ def attempt(self:Panel,
     try: return action()
     except BgblurError as e: self.show_error(e)
 
-# %% ../../nbs/ui/panel.ipynb #9d15668b
+# %% ../../nbs/ui/panel.ipynb #fb453d3c
 @patch
 def _use_upload(self:Panel, change):
     "Use the preset file that was uploaded."
