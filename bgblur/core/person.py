@@ -6,7 +6,7 @@
 __all__ = ['REACH', 'BINS', 'CHOSEN', 'OTHER', 'person_at', 'colour_codes', 'colour_histogram', 'likeness', 'colour_odds',
            'PersonTracker', 'without_islands', 'only_chosen']
 
-# %% ../../nbs/core/person.ipynb #85292302
+# %% ../../nbs/core/person.ipynb #01cb0c0e
 import cv2, numpy as np
 from fastcore.basics import patch
 
@@ -16,7 +16,7 @@ from .masks import resize_prob
 from .motion import local_change, optical_flow, warp
 from .place import as_place
 
-# %% ../../nbs/core/person.ipynb #dd7784e9
+# %% ../../nbs/core/person.ipynb #409f1d13
 REACH = .05      # how far from a person a click still counts, as a share of the frame's longer side
 
 def person_at(
@@ -31,7 +31,7 @@ def person_at(
     i = distances.argmin()
     return labels == labels[ys[i], xs[i]] if distances[i] <= 1 + REACH*max(people.shape) else None
 
-# %% ../../nbs/core/person.ipynb #a5c54f6d
+# %% ../../nbs/core/person.ipynb #d4a7de8c
 BINS = 16
 
 def colour_codes(
@@ -59,7 +59,7 @@ def likeness(
     "Return how similar two histograms are (Bhattacharyya coefficient)."
     return float(np.sqrt(a*b).sum())
 
-# %% ../../nbs/core/person.ipynb #af8e11da
+# %% ../../nbs/core/person.ipynb #aae97fa4
 def colour_odds(
     codes,          # int32 `(h,w)`, see `colour_codes`
     people,         # where people are, bool `(h,w)`
@@ -72,7 +72,7 @@ def colour_odds(
     inside = np.float32(people)
     return around(odds*inside)/np.maximum(around(inside), 1)
 
-# %% ../../nbs/core/person.ipynb #513196f2
+# %% ../../nbs/core/person.ipynb #3f729400
 CHOSEN,OTHER = 1,2
 
 class PersonTracker:
@@ -101,7 +101,7 @@ class PersonTracker:
 
     def __repr__(self): return f'PersonTracker({str(self.place)!r})'
 
-# %% ../../nbs/core/person.ipynb #0dd67d64
+# %% ../../nbs/core/person.ipynb #2de37c21
 @patch
 def _carried(self:PersonTracker, grey):
     "Return where both labels have moved to, and where that is reliable: float32 `(h,w)` in [0,1]."
@@ -118,7 +118,7 @@ def _odds(self:PersonTracker, people, codes, carried):
     if OTHER in self.colours: odds = odds + 2*colour_odds(codes, people, self.colours[CHOSEN], self.colours[OTHER])
     return cv2.GaussianBlur(odds, (0, 0), 1)
 
-# %% ../../nbs/core/person.ipynb #62ff2f64
+# %% ../../nbs/core/person.ipynb #752f953d
 def _is_enclosed(island, people):
     "Tell whether an island lies within people and does not reach a border of the frame."
     if any(side.any() for side in (island[0], island[-1], island[:, 0], island[:, -1])): return False
@@ -141,7 +141,7 @@ def without_islands(
             if is_minority and (own < least*people.sum() or _is_enclosed(island, people)): out[island] = CHOSEN + OTHER - label
     return out
 
-# %% ../../nbs/core/person.ipynb #5c8fa9e8
+# %% ../../nbs/core/person.ipynb #a3cca713
 @patch
 def _recognised(self:PersonTracker, part, codes):
     "Return the label of a whole component, by its colours."
@@ -158,23 +158,25 @@ def _is_own_piece(self:PersonTracker, part, codes, mine):
     near = cv2.dilate(part.view(np.uint8), np.ones((k, k), np.uint8)).view(bool)
     return (mine[near] > .5).any() and (self.colours[CHOSEN][codes[part]] > 5e-4).mean() > .8
 
-# %% ../../nbs/core/person.ipynb #1094ae5d
+# %% ../../nbs/core/person.ipynb #0a360021
 @patch
 def _by_component(self:PersonTracker, labels, codes, mine, others):
     "Change the labels of components that are one person."
     n,parts = cv2.connectedComponents((labels > 0).view(np.uint8))
     area = np.bincount(parts.ravel(), minlength=n)
     my,their = (np.bincount(parts.ravel(), m.ravel(), n)/area for m in (mine, others))
-    is_here = ((my > .2) & (area >= 30))[1:].any()
+    is_tiny = area < .04*self.area
+    is_here = ((my > .2) & ~is_tiny)[1:].any()
+    mine = mine*~is_tiny[parts]
     for i in range(1, n):
         part = parts == i
-        if my[i] + their[i] < .3:
-            if not is_here: labels[part] = self._recognised(part, codes)
-            else: labels[part] = CHOSEN if self._is_own_piece(part, codes, mine) else OTHER
+        if is_tiny[i] or is_here and my[i] + their[i] < .3:
+            labels[part] = CHOSEN if self._is_own_piece(part, codes, mine) else OTHER
+        elif my[i] + their[i] < .3: labels[part] = self._recognised(part, codes)
         elif is_here and my[i] < .05: labels[part] = OTHER
     return labels
 
-# %% ../../nbs/core/person.ipynb #f87dfa2b
+# %% ../../nbs/core/person.ipynb #a29631fc
 @patch
 def _is_new_scene(self:PersonTracker, grey):
     "Tell whether the last labels say nothing about this frame: after a cut, a pause, or a change of size."
@@ -202,7 +204,7 @@ def _followed(self:PersonTracker, people, grey, codes):
         self.is_hidden = bool((self.labels[around] == OTHER).any())
     return labels
 
-# %% ../../nbs/core/person.ipynb #c2ff19ec
+# %% ../../nbs/core/person.ipynb #8daa502e
 @patch
 def _learn(self:PersonTracker, labels, codes):
     "Update the colours from components with only one label."
@@ -215,7 +217,7 @@ def _learn(self:PersonTracker, labels, codes):
         new = colour_histogram(codes, where)
         self.colours[label] = new if label not in self.colours else .95*self.colours[label] + .05*new
 
-# %% ../../nbs/core/person.ipynb #8f2b0c90
+# %% ../../nbs/core/person.ipynb #70f00e53
 @patch
 def _chosen(self:PersonTracker, people, size):
     "Return the labels of the first frame; None if the time has not come, or nobody is there."
@@ -234,7 +236,7 @@ def only_chosen(
     mine,others = (cv2.distanceTransform((labels != k).view(np.uint8), cv2.DIST_L2, 3) for k in (CHOSEN, OTHER))
     return p*cv2.resize(np.float32(mine < others), p.shape[::-1])
 
-# %% ../../nbs/core/person.ipynb #42c31555
+# %% ../../nbs/core/person.ipynb #0e6b7bf6
 @patch
 def __call__(self:PersonTracker,
     frame,          # `Frame`
@@ -255,5 +257,5 @@ def __call__(self:PersonTracker,
     self.last = p,only_chosen(p, labels)
     return self.last[1]
 
-# %% ../../nbs/core/person.ipynb #fac2f99b
+# %% ../../nbs/core/person.ipynb #e2960835
 explain_module(__name__)
