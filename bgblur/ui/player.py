@@ -66,6 +66,7 @@ function makeStage(view) {
   reportClicks(view, canvas);
   return () => {
     paint(view);
+    view.root.classList.toggle('narrow', view.root.clientWidth < 480);
     view.root.style.setProperty('--width', view.model.get('width') + 'px');
     view.root.style.setProperty('--aspect', canvas.width/canvas.height);
     canvas.setAttribute('aria-label', `${view.mode}, ${describeFrame(view.model, view.index)}`);
@@ -281,9 +282,8 @@ export default { render({ model, el }) {
 _CSS = """
 .bgblur-player { --fg: var(--jp-ui-font-color1, #222); --soft: var(--jp-ui-font-color2, #555);
   --line: var(--jp-border-color1, #bbb); --bg: var(--jp-layout-color1, #fff); --accent: #1f6fd0; --before: #8889;
-  --run: #d9480f; --mark: #ffc46a80; color: var(--fg); width: min(100%, var(--width)); font-size: 13px;
-  box-sizing: border-box; padding: 2px; display: flex; flex-direction: column; gap: 4px;
-  container-type: inline-size; }
+  --run: #d9480f; --mark: #ffc46a80; color: var(--fg); width: var(--width); max-width: 100%; font-size: 13px;
+  box-sizing: border-box; padding: 2px; display: flex; flex-direction: column; gap: 4px; }
 .bgblur-player [hidden] { display: none !important; }
 .bgblur-player:focus-visible, .bgblur-player :focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; }
 .bgblur-player .stage { position: relative; overflow: hidden; width: 100%; background: #777; }
@@ -308,11 +308,11 @@ _BAR_CSS = """
   border-radius: 3px; padding: 2px 9px; min-height: 26px; cursor: pointer; }
 .bgblur-player button:hover:enabled { border-color: var(--accent); }
 .bgblur-player button:disabled { opacity: .5; cursor: default; }
-.bgblur-player button[aria-pressed=true] { background: var(--accent); border-color: var(--accent); color: #fff; }
+.bgblur-player button[aria-pressed=true] { background: #1f6fd0; border-color: #1f6fd0; color: #fff; }
 .bgblur-player .place { min-width: 5.5em; text-align: center; font-variant-numeric: tabular-nums; }
-@container (max-width: 480px) { .bgblur-player button { font-size: 12px; padding: 2px 5px; } }
+.bgblur-player.narrow button { font-size: 12px; padding: 2px 5px; }
 .bgblur-player:fullscreen { --fg: #eee; --soft: #bbb; --line: #666; --bg: #222; --before: #fff7; --accent: #4a93ec;
-  width: 100%; padding: 10px; background: #111; justify-content: center; }
+  width: 100%; max-width: none; padding: 10px; background: #111; justify-content: center; }
 .bgblur-player:fullscreen .stage { align-self: center; width: min(100%, (100vh - 190px)*var(--aspect)); }
 """
 
