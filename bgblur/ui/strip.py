@@ -70,7 +70,6 @@ function follow(handle, area, move) {
   };
   handle.onpointerdown = e => {
     if (e.button) return;
-    e.stopPropagation();
     handle.setPointerCapture(e.pointerId);
     isDown = true;
     report(e);
