@@ -106,8 +106,8 @@ SIDE_CSS = """
   width: min(var(--width), max(340px, 45vh*var(--aspect))); }
 @container (min-width: 900px) {
   .bgblur-columns.bgblur-columns { flex-direction: row; max-height: none; }
-  .bgblur-columns > .bgblur-left { flex: 1 1 0; }
-  .bgblur-columns > .bgblur-right { flex: 0 0 min(400px, 40%);
+  .bgblur-columns > .bgblur-left { flex: 0 1 auto; width: auto; }
+  .bgblur-columns > .bgblur-right { flex: 1 0 320px; max-width: 480px;
     max-height: calc(100vh - 140px); }
   .bgblur-left .bgblur-player:not(:fullscreen) { width: var(--width); }
 }
