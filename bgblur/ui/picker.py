@@ -235,7 +235,7 @@ class BackgroundPicker(anywidget.AnyWidget):
         super().__init__()
         self.folder = TemporaryDirectory(prefix='bgblur-', ignore_cleanup_errors=True)
         self.backgrounds,self.n_files = {},0
-        # until `show`: an empty grey room
+        # what the thumbnails show before the first call of `show`
         self.seen = np.full((120, 160, 3), 150, np.uint8),np.zeros((120, 160), np.float32)
         for value,name in (self._standard() if options is None else options).items():
             if value != 'none' or transparent: self._add(value, name)
@@ -265,7 +265,7 @@ def _standard(self:BackgroundPicker):
 def _add(self:BackgroundPicker, value, name):
     "Add an option and its thumbnail. Raises `BgblurError` if there is no such background."
     self.backgrounds[value] = thumbnail_background(value)
-    # a colour of one's own has a tile already
+    # the tile for an own colour exists already
     if not value.startswith('#'): self.options = [*self.options, [value, name]]
     self._draw([value])
 

@@ -104,7 +104,7 @@ function makeLoupe(view) {
     stage.classList.toggle('magnified', model.get('loupe'));
     const r = canvas.getBoundingClientRect();
     if (lens.hidden || !r.width) return;
-    // `part`: how many pixels of the picture the lens shows
+    // `part`: how many pixels of the image the lens shows
     const size = Math.min(180, .7*r.height);
     const part = size/model.get('zoom')*canvas.width/r.width;
     lens.width = lens.height = Math.round(size*devicePixelRatio);
