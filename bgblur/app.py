@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, main_thread
 from time import monotonic
 
 import cv2, numpy as np
@@ -141,7 +141,7 @@ class Preview:
             self.found[key] = blurrer.last.p
         return self.found[key]
 
-# %% ../nbs/app.ipynb #051f7d76
+# %% ../nbs/app.ipynb #c0d40545
 @patch
 def __call__(self:Preview,
     settings:Settings,  # look
@@ -343,7 +343,9 @@ def _work(self:App, reply, upload, name, settings, encoding):
         self.result,size = dst,dst.stat().st_size
         answer = {'name': name, 'size': size, 'type': _TYPES[dst.suffix], 'notes': notes}
     except Cancelled: answer = {'cancelled': True}
-    except Exception as e: answer = {'error': _sentence(e)}
+    except Exception as e:
+        if not main_thread().is_alive(): return     # the kernel ends, so nobody waits for an answer
+        answer = {'error': _sentence(e)}
     if 'error' in answer: self._remove('file')
     self.thread = None
     reply(answer)
@@ -369,7 +371,7 @@ def _blur_to(self:App, dst, reply, upload, settings, encoding):
     if self.is_cancelled.is_set(): raise Cancelled
     return ' '.join(f'{text[0].upper()}{text[1:].rstrip(".")}.' for text in [*report.problems(upload.name), *notes])
 
-# %% ../nbs/app.ipynb #bcec3fa6
+# %% ../nbs/app.ipynb #820d6d72
 @patch
 def cancel(self:App, reply, data):
     "Stop the work with the next frame."
@@ -392,7 +394,7 @@ def fetch(self:App, reply, data,
 # %% ../nbs/app.ipynb #91671288
 explain_module(__name__)
 
-# %% ../nbs/app.ipynb #1dc95111
+# %% ../nbs/app.ipynb #ba989021
 _POLICY = ("default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' blob:; style-src 'self' 'unsafe-inline'; "
            "connect-src 'self' data: blob: ws://127.0.0.1:{port} ws://localhost:{port}; "
            "frame-ancestors 'none'; form-action 'self'; base-uri 'self'")
@@ -419,7 +421,7 @@ def server_config(
     c.MappingKernelManager.cull_idle_timeout,c.MappingKernelManager.cull_interval = 25,5
     return c
 
-# %% ../nbs/app.ipynb #08adb627
+# %% ../nbs/app.ipynb #4275bdcd
 def _check_port(port):
     "Raise `BgblurError` if we cannot listen on `port`."
     with socket.socket() as s:

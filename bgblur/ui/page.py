@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PageView']
 
-# %% ../../nbs/ui/page.ipynb #ec3d1a25
+# %% ../../nbs/ui/page.ipynb #9f12f07c
 import json
 
 from ..core.docs import explain_module
@@ -14,7 +14,7 @@ from .markup import PAGE_CSS, PAGE_HTML
 
 with imports_of('notebooks'): import anywidget
 
-# %% ../../nbs/ui/page.ipynb #0ce77bff
+# %% ../../nbs/ui/page.ipynb #af53d378
 _ASK = """
 function requests(model, silent) {
   const open = new Map();
@@ -37,7 +37,7 @@ function requests(model, silent) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #af64c8c6
+# %% ../../nbs/ui/page.ipynb #ea0739d3
 _PIECES = """
 const PIECE = 2**20;
 
@@ -60,10 +60,10 @@ async function fetchResult(ask, { size, type }) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #dfc3b600
+# %% ../../nbs/ui/page.ipynb #df647840
 _ROWS = """
 const ROW = `<button type="button" class="name"></button><span class="state"></span>
-  <a class="button" hidden>Download</a><button type="button" class="remove">Remove</button>`;
+  <a class="button" hidden>Download</a><button type="button" class="remove" title="Remove">✕</button>`;
 
 function addFiles(page, files) {
   for (const file of files) {
@@ -102,7 +102,7 @@ function removeItem(page, item) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #a7af13a3
+# %% ../../nbs/ui/page.ipynb #1ae19d13
 _DRAW = """
 const isDue = (page, item) => !item.url || item.madeWith !== JSON.stringify(choices(page));
 
@@ -135,7 +135,7 @@ function drawResult(page, item) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #a93b421d
+# %% ../../nbs/ui/page.ipynb #265c091c
 _PREVIEW = """
 function inTurn(page, task) {
   page.last = page.last.then(task).catch(e => fail(page, e.message)).then(() => draw(page));
@@ -157,9 +157,12 @@ async function openFile(page, item) {
   } finally { page.part('wait').textContent = ''; }
 }
 
-function setImage(img, data) {
+function setImage(page, img, data) {
   const url = URL.createObjectURL(new Blob([data], { type: 'image/jpeg' }));
-  img.onload = () => URL.revokeObjectURL(url);
+  img.onload = () => {
+    URL.revokeObjectURL(url);
+    page.part('stage').style.setProperty('--ratio', img.naturalWidth/img.naturalHeight);
+  };
   img.src = url;
 }
 
@@ -170,7 +173,7 @@ async function preview(page) {
   if (page.seen !== item) await openFile(page, item);
   const { buffers } = await page.ask({ do: 'preview', settings: choices(page).settings });
   if (page.shown !== item) return;
-  ['before', 'after'].forEach((name, i) => setImage(page.part(name), buffers[i]));
+  ['before', 'after'].forEach((name, i) => setImage(page, page.part(name), buffers[i]));
   fail(page, '');
 }
 
@@ -191,7 +194,7 @@ function show(page, item, view) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #9c8dc0e1
+# %% ../../nbs/ui/page.ipynb #4790a751
 _WORK = """
 function timeLeft(seconds) {
   if (seconds === null) return '';
@@ -232,7 +235,7 @@ async function blurFile(page, item, chosen) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #34779d15
+# %% ../../nbs/ui/page.ipynb #f0fe5ee4
 _QUEUE = """
 async function blurAll(page) {
   const chosen = choices(page), tried = new Set();
@@ -250,7 +253,7 @@ async function blurAll(page) {
   }
   page.running = null;
   draw(page);
-  page.part(page.shown?.url ? 'download' : 'start').focus({ preventScroll: true });
+  page.part(page.shown?.url ? 'download' : 'start').focus();
 }
 
 function cancel(page) {
@@ -260,7 +263,7 @@ function cancel(page) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #754cf8fb
+# %% ../../nbs/ui/page.ipynb #9f0684ff
 _CONTROLS = """
 const number = text => text === '' ? null : Number(text);
 
@@ -294,7 +297,7 @@ function chooseOwn(page, file) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #42107a7d
+# %% ../../nbs/ui/page.ipynb #b0093c7c
 _CONNECT = """
 function onDrop(page, root) {
   const stop = e => { e.preventDefault(); root.classList.toggle('dragging', e.type === 'dragover'); };
@@ -335,11 +338,11 @@ export default { render({ model, el }) {
 } };
 """
 
-# %% ../../nbs/ui/page.ipynb #4c76f9c9
+# %% ../../nbs/ui/page.ipynb #edca808b
 class PageView(anywidget.AnyWidget):
     "The page as the browser shows it. It sends requests as messages; `bgblur.app.App` answers them."
     _esm = (f'const HTML = {json.dumps(PAGE_HTML)};' + _ASK + _PIECES + _ROWS + _DRAW + _PREVIEW + _WORK + _QUEUE + _CONTROLS + _CONNECT)
     _css = PAGE_CSS
 
-# %% ../../nbs/ui/page.ipynb #e7ab4599
+# %% ../../nbs/ui/page.ipynb #6766829f
 explain_module(__name__)
