@@ -141,7 +141,7 @@ class Preview:
             self.found[key] = blurrer.last.p
         return self.found[key]
 
-# %% ../nbs/app.ipynb #c0d40545
+# %% ../nbs/app.ipynb #83c647aa
 @patch
 def __call__(self:Preview,
     settings:Settings,  # look
@@ -371,7 +371,7 @@ def _blur_to(self:App, dst, reply, upload, settings, encoding):
     if self.is_cancelled.is_set(): raise Cancelled
     return ' '.join(f'{text[0].upper()}{text[1:].rstrip(".")}.' for text in [*report.problems(upload.name), *notes])
 
-# %% ../nbs/app.ipynb #820d6d72
+# %% ../nbs/app.ipynb #4fc54d17
 @patch
 def cancel(self:App, reply, data):
     "Stop the work with the next frame."
@@ -394,7 +394,7 @@ def fetch(self:App, reply, data,
 # %% ../nbs/app.ipynb #91671288
 explain_module(__name__)
 
-# %% ../nbs/app.ipynb #ba989021
+# %% ../nbs/app.ipynb #12ff0a4b
 _POLICY = ("default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' blob:; style-src 'self' 'unsafe-inline'; "
            "connect-src 'self' data: blob: ws://127.0.0.1:{port} ws://localhost:{port}; "
            "frame-ancestors 'none'; form-action 'self'; base-uri 'self'")
@@ -421,7 +421,7 @@ def server_config(
     c.MappingKernelManager.cull_idle_timeout,c.MappingKernelManager.cull_interval = 25,5
     return c
 
-# %% ../nbs/app.ipynb #4275bdcd
+# %% ../nbs/app.ipynb #0af5ec63
 def _check_port(port):
     "Raise `BgblurError` if we cannot listen on `port`."
     with socket.socket() as s:

@@ -336,7 +336,7 @@ def live(
         print_traceback(running.blurrer.last_error)
         typer.echo(f'bgblur: the model or the background failed on {report.n_failed} frames. They were hidden. {report.error}', err=True)
 
-# %% ../nbs/11_cli.ipynb #e5ff6c23
+# %% ../nbs/11_cli.ipynb #d9e2c94b
 @command('app', epilog=examples({'app': 'open the page in your browser', 'app --no-browser': 'only print its address'}))
 def page(
     port:typed(int, min=1, max=65535, metavar='N', help='Serve the page on this port.')=8866,

@@ -65,7 +65,9 @@ def download(page, link, folder):
     return path
 
 
-def uploads(tmp): return [p.name for p in tmp.rglob('*') if p.parent.name.startswith('bgblur-') and p.is_file()]
+def uploads(tmp):
+    "Return the names of all files in the folders of uploads, which are inside the folder of the server."
+    return [p.name for p in tmp.glob('bgblur-*/bgblur-*/**/*') if p.is_file()]
 
 
 def is_kernel(process):
@@ -82,7 +84,7 @@ def pixels(locator):
 
 
 def test_image_with_preview_result_and_download(served, page, tmp_path):
-    process, _, tmp = served
+    tmp = served[2]
     upload(page, IMAGE)
     previewed(page)
     before = pixels(shown(page, 'preview'))
@@ -99,9 +101,6 @@ def test_image_with_preview_result_and_download(served, page, tmp_path):
     assert page.get_by_role('button', name='Blur', exact=True).is_disabled()
     page.get_by_label('Edge', exact=True).press('ArrowRight')
     assert page.get_by_role('button', name='Blur', exact=True).is_enabled()
-    page.close()
-    until(lambda: not kernels(process), 'the kernel of a closed page is still running')
-    assert uploads(tmp) == []
 
 
 @pytest.fixture(scope='module')
@@ -171,8 +170,12 @@ def test_closing_the_page_cancels_the_work(served, page, tmp_path):
     page.get_by_label('Accuracy').select_option('best')
     start(page)
     until(lambda: states(page)[0].endswith('%'), 'there is no progress', 300)
+    assert 'new' in uploads(tmp)
     page.goto('about:blank')
-    until(lambda: not kernels(process) and uploads(tmp) == [], 'the work goes on', 180)
+    until(lambda: 'new' not in uploads(tmp), 'the work goes on')
+    assert 'result.mp4' not in uploads(tmp)
+    until(lambda: not kernels(process), 'the kernel of a closed page is still running')
+    assert uploads(tmp) == []
 
 
 def drop(page, path):
@@ -266,3 +269,62 @@ def test_page_is_for_this_computer_only(served):
     process, url, _ = served
     listening = [c.laddr.ip for c in psutil.Process(process.pid).net_connections() if c.status == 'LISTEN' and str(c.laddr.port) in url]
     assert listening == ['127.0.0.1']
+
+
+def test_address_is_in_no_command_line(served):
+    others = [' '.join(p.cmdline()) for p in (psutil.Process(served[0].pid), *psutil.Process(served[0].pid).children(recursive=True))]
+    assert others and not any('for-the-test' in line for line in others)
+
+
+@pytest.mark.parametrize('browser', ['--browser', '--no-browser'])
+def test_ctrl_c_ends_the_server_and_keeps_nothing(tmp_path, browser):
+    "It prints one line, opens a private file in the browser, and ends with 130 and without a folder, also while a clip is blurred."
+    opener = tmp_path/'opener'
+    opener.write_text(f'#!/bin/sh\necho "$1" > {tmp_path/"opened.tmp"}\nmv {tmp_path/"opened.tmp"} {tmp_path/"opened"}\n')
+    opener.chmod(0o755)
+    (tmp_path/'tmp').mkdir()
+    command = [BIN/'bgblur', 'app', browser, '--port=']
+    with open(tmp_path/'out', 'w+') as out, chromium() as page, \
+         server(command, '/?token=for-the-test', out, JUPYTER_TOKEN='for-the-test', TMPDIR=tmp_path/'tmp', BROWSER=opener) as (process, url):
+        if browser == '--browser':
+            until(lambda: (tmp_path/'opened').exists(), 'no browser was opened')
+            assert 'for-the-test' not in (tmp_path/'opened').read_text()
+            page.goto((tmp_path/'opened').read_text().strip())
+            page.wait_for_url(url)
+        open_page(page, url)
+        upload(page, CLIP)
+        previewed(page)
+        start(page)
+        until(lambda: states(page)[0].endswith('%'), 'there is no progress', 300)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        lines = (tmp_path/'out').read_text().splitlines()
+    assert lines == [f'Open {url} in a browser. Press Ctrl-C to stop.']
+    assert [*(tmp_path/'tmp').glob('bgblur-*')] == []
+
+
+def test_port_in_use(served):
+    port = served[1].split(':')[2].split('/')[0]
+    one_sentence(bgblur('app', '--no-browser', '--port', port), f'Port {port} cannot be used', '--port')
+
+
+def test_missing_extra_is_named():
+    "Without the packages of the extra, the command says what to install."
+    code = "import sys; sys.modules['anywidget'] = None; sys.argv = ['bgblur', 'app']; from bgblur.cli import main; main()"
+    one_sentence(run(sys.executable, '-c', code), "pip install 'bgblur[notebooks]'")
+
+
+def test_installed_wheel_serves_the_page(tmp_path):
+    "Build a wheel, install it without a checkout, and open its page from another folder."
+    built = run(sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', '--no-build-isolation', '-w', tmp_path, copy_project(tmp_path/'copy'))
+    assert built.returncode == 0, built.stderr
+    wheel, = tmp_path.glob('*.whl')
+    installed = run(sys.executable, '-m', 'pip', 'install', '-q', '--no-deps', '--target', tmp_path/'site', wheel)
+    assert installed.returncode == 0, installed.stderr
+    shutil.rmtree(tmp_path/'copy')
+    command = [sys.executable, '-c', f'import os; os.chdir({str(tmp_path)!r}); from bgblur.cli import main; main()', 'app', '--no-browser', '--port=']
+    with server(command, '/?token=for-the-test', JUPYTER_TOKEN='for-the-test', PYTHONPATH=tmp_path/'site') as (process, url), chromium() as page:
+        errors = open_page(page, url)
+        upload(page, IMAGE)
+        previewed(page)
+        assert errors == [] and {k.cwd() for k in kernels(process)} == {str(tmp_path/'site'/'bgblur'/'page')}

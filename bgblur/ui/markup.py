@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['PAGE_HTML', 'PAGE_CSS']
 
-# %% ../../nbs/ui/markup.ipynb #c2aa2649
+# %% ../../nbs/ui/markup.ipynb #b2fb1776
 from ..core.docs import explain_module
 
-# %% ../../nbs/ui/markup.ipynb #10bb1812
+# %% ../../nbs/ui/markup.ipynb #93ef168a
 _FILES = """
 <header>
   <h1>Blur the background</h1>
@@ -30,7 +30,7 @@ _LIST = """
 </section>
 """
 
-# %% ../../nbs/ui/markup.ipynb #6cbcb809
+# %% ../../nbs/ui/markup.ipynb #366e4203
 _STAGE = """
 <section class="stage" aria-label="Preview and result" data-part="stage" hidden>
   <div class="tabs" role="group" aria-label="Show" data-part="tabs" hidden>
@@ -54,7 +54,7 @@ _STAGE = """
 </section>
 """
 
-# %% ../../nbs/ui/markup.ipynb #504bf270
+# %% ../../nbs/ui/markup.ipynb #8ac9a472
 _LOOK = """
 <fieldset>
   <legend>Background</legend>
@@ -91,7 +91,7 @@ _LOOK = """
 </div>
 """
 
-# %% ../../nbs/ui/markup.ipynb #5c6e7ddd
+# %% ../../nbs/ui/markup.ipynb #968a3f53
 def _select(name, label, options, help):
     "Return a menu with a label and a sentence. `options` are values and their texts; the first one is chosen."
     inside = ''.join(f'<option value="{value}">{text}</option>' for value,text in options.items())
@@ -132,7 +132,7 @@ _ACTIONS = """
 PAGE_HTML = (f'{_FILES}<div class="columns"><div class="left">{_STAGE}{_LIST}</div>'
          f'<form class="right" aria-label="Settings"><fieldset class="plain" data-part="look">{_LOOK}{_ADVANCED}</fieldset>{_ACTIONS}</form></div>')
 
-# %% ../../nbs/ui/markup.ipynb #ae291b8c
+# %% ../../nbs/ui/markup.ipynb #cbd3c39c
 _CSS_LAYOUT = """
 .bgblur-page { --ink: #1b1f24; --soft: #4b5560; --line: #c3cad1; --accent: #0a58ca; --bad: #b00020;
   font: 16px/1.45 system-ui, sans-serif; color: var(--ink); background: #fff; box-sizing: border-box; max-width: 1320px;
@@ -156,7 +156,7 @@ _CSS_LAYOUT = """
 }
 """
 
-# %% ../../nbs/ui/markup.ipynb #4c07852c
+# %% ../../nbs/ui/markup.ipynb #65277cde
 _CSS_PARTS = """
 .bgblur-page button, .bgblur-page a.button, .bgblur-page select { font: inherit; color: var(--ink); background: #fff; text-decoration: none;
   border: 1px solid #77818b; border-radius: 8px; padding: 8px 14px; min-height: 40px; cursor: pointer; display: inline-block; }
@@ -184,7 +184,7 @@ _CSS_PARTS = """
 .bgblur-page progress { width: 100%; height: 14px; accent-color: var(--accent); }
 """
 
-# %% ../../nbs/ui/markup.ipynb #4329b6f7
+# %% ../../nbs/ui/markup.ipynb #2441e79d
 _CSS_STAGE = """
 .bgblur-page figure { width: min(100%, 65vh*var(--ratio, 1.5)); margin: 0 auto; }
 .bgblur-page figcaption { display: flex; justify-content: space-between; gap: 12px; color: var(--soft); margin: 6px 0; }
@@ -206,9 +206,9 @@ _CSS_STAGE = """
 .bgblur-page li .state.bad { color: var(--bad); flex-basis: 100%; order: 9; }
 """
 
-# %% ../../nbs/ui/markup.ipynb #c80d851e
+# %% ../../nbs/ui/markup.ipynb #9e42c28b
 #: its style sheet
 PAGE_CSS = _CSS_LAYOUT + _CSS_PARTS + _CSS_STAGE
 
-# %% ../../nbs/ui/markup.ipynb #854f9e78
+# %% ../../nbs/ui/markup.ipynb #ca9668bb
 explain_module(__name__)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PageView']
 
-# %% ../../nbs/ui/page.ipynb #9f12f07c
+# %% ../../nbs/ui/page.ipynb #7daea82b
 import json
 
 from ..core.docs import explain_module
@@ -14,7 +14,7 @@ from .markup import PAGE_CSS, PAGE_HTML
 
 with imports_of('notebooks'): import anywidget
 
-# %% ../../nbs/ui/page.ipynb #af53d378
+# %% ../../nbs/ui/page.ipynb #8d51fb1d
 _ASK = """
 function requests(model, silent) {
   const open = new Map();
@@ -37,7 +37,7 @@ function requests(model, silent) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #ea0739d3
+# %% ../../nbs/ui/page.ipynb #fb56a0bb
 _PIECES = """
 const PIECE = 2**20;
 
@@ -60,7 +60,7 @@ async function fetchResult(ask, { size, type }) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #df647840
+# %% ../../nbs/ui/page.ipynb #d1e97e95
 _ROWS = """
 const ROW = `<button type="button" class="name"></button><span class="state"></span>
   <a class="button" hidden>Download</a><button type="button" class="remove" title="Remove">✕</button>`;
@@ -102,7 +102,7 @@ function removeItem(page, item) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #1ae19d13
+# %% ../../nbs/ui/page.ipynb #45f93306
 _DRAW = """
 const isDue = (page, item) => !item.url || item.madeWith !== JSON.stringify(choices(page));
 
@@ -135,7 +135,7 @@ function drawResult(page, item) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #265c091c
+# %% ../../nbs/ui/page.ipynb #f0785a04
 _PREVIEW = """
 function inTurn(page, task) {
   page.last = page.last.then(task).catch(e => fail(page, e.message)).then(() => draw(page));
@@ -194,7 +194,7 @@ function show(page, item, view) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #4790a751
+# %% ../../nbs/ui/page.ipynb #405d72cf
 _WORK = """
 function timeLeft(seconds) {
   if (seconds === null) return '';
@@ -235,7 +235,7 @@ async function blurFile(page, item, chosen) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #f0fe5ee4
+# %% ../../nbs/ui/page.ipynb #e6a84534
 _QUEUE = """
 async function blurAll(page) {
   const chosen = choices(page), tried = new Set();
@@ -263,7 +263,7 @@ function cancel(page) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #9f0684ff
+# %% ../../nbs/ui/page.ipynb #cbef14cc
 _CONTROLS = """
 const number = text => text === '' ? null : Number(text);
 
@@ -297,7 +297,7 @@ function chooseOwn(page, file) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #b0093c7c
+# %% ../../nbs/ui/page.ipynb #f83c94e0
 _CONNECT = """
 function onDrop(page, root) {
   const stop = e => { e.preventDefault(); root.classList.toggle('dragging', e.type === 'dragover'); };
@@ -338,11 +338,11 @@ export default { render({ model, el }) {
 } };
 """
 
-# %% ../../nbs/ui/page.ipynb #edca808b
+# %% ../../nbs/ui/page.ipynb #3cf7acfc
 class PageView(anywidget.AnyWidget):
     "The page as the browser shows it. It sends requests as messages; `bgblur.app.App` answers them."
     _esm = (f'const HTML = {json.dumps(PAGE_HTML)};' + _ASK + _PIECES + _ROWS + _DRAW + _PREVIEW + _WORK + _QUEUE + _CONTROLS + _CONNECT)
     _css = PAGE_CSS
 
-# %% ../../nbs/ui/page.ipynb #6766829f
+# %% ../../nbs/ui/page.ipynb #73a5c5e6
 explain_module(__name__)
