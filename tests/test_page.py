@@ -277,15 +277,16 @@ def test_address_is_in_no_command_line(served):
 
 
 @pytest.mark.parametrize('browser', ['--browser', '--no-browser'])
-def test_ctrl_c_ends_the_server_and_keeps_nothing(tmp_path, browser):
+def test_ctrl_c_ends_the_server_and_keeps_nothing(tmp_path, tmp_path_factory, browser):
     "It prints one line, opens a private file in the browser, and ends with 130 and without a folder, also while a clip is blurred."
     opener = tmp_path/'opener'
     opener.write_text(f'#!/bin/sh\necho "$1" > {tmp_path/"opened.tmp"}\nmv {tmp_path/"opened.tmp"} {tmp_path/"opened"}\n')
     opener.chmod(0o755)
-    (tmp_path/'tmp').mkdir()
+    # the path of a Unix socket in the long one would be too long
+    tmp = tmp_path_factory.mktemp('tmp' if browser == '--browser' else 'long'*10)
     command = [BIN/'bgblur', 'app', browser, '--port=']
     with open(tmp_path/'out', 'w+') as out, chromium() as page, \
-         server(command, '/?token=for-the-test', out, JUPYTER_TOKEN='for-the-test', TMPDIR=tmp_path/'tmp', BROWSER=opener) as (process, url):
+         server(command, '/?token=for-the-test', out, JUPYTER_TOKEN='for-the-test', TMPDIR=tmp, BROWSER=opener) as (process, url):
         if browser == '--browser':
             until(lambda: (tmp_path/'opened').exists(), 'no browser was opened')
             assert 'for-the-test' not in (tmp_path/'opened').read_text()
@@ -300,7 +301,7 @@ def test_ctrl_c_ends_the_server_and_keeps_nothing(tmp_path, browser):
         assert process.wait(60) == 130
         lines = (tmp_path/'out').read_text().splitlines()
     assert lines == [f'Open {url} in a browser. Press Ctrl-C to stop.']
-    assert [*(tmp_path/'tmp').glob('bgblur-*')] == []
+    assert [*tmp.glob('bgblur-*')] == []
 
 
 def test_port_in_use(served):

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['PAGE_HTML', 'PAGE_CSS']
 
-# %% ../../nbs/ui/markup.ipynb #b2fb1776
+# %% ../../nbs/ui/markup.ipynb #32086edb
 from ..core.docs import explain_module
 
-# %% ../../nbs/ui/markup.ipynb #93ef168a
+# %% ../../nbs/ui/markup.ipynb #eafb9ab8
 _FILES = """
 <header>
   <h1>Blur the background</h1>
@@ -30,7 +30,7 @@ _LIST = """
 </section>
 """
 
-# %% ../../nbs/ui/markup.ipynb #366e4203
+# %% ../../nbs/ui/markup.ipynb #da9af0f0
 _STAGE = """
 <section class="stage" aria-label="Preview and result" data-part="stage" hidden>
   <div class="tabs" role="group" aria-label="Show" data-part="tabs" hidden>
@@ -54,7 +54,7 @@ _STAGE = """
 </section>
 """
 
-# %% ../../nbs/ui/markup.ipynb #8ac9a472
+# %% ../../nbs/ui/markup.ipynb #c0a0cee3
 _LOOK = """
 <fieldset>
   <legend>Background</legend>
@@ -87,11 +87,11 @@ _LOOK = """
   <select id="bgblur-people" name="people" aria-describedby="bgblur-people-help">
     <option value="all">Keep everybody sharp</option><option value="main">Keep only the main person sharp</option>
   </select>
-  <p id="bgblur-people-help">Others become part of the background.</p>
+  <p id="bgblur-people-help">Who stays sharp if several people are in view.</p>
 </div>
 """
 
-# %% ../../nbs/ui/markup.ipynb #968a3f53
+# %% ../../nbs/ui/markup.ipynb #679be338
 def _select(name, label, options, help):
     "Return a menu with a label and a sentence. `options` are values and their texts; the first one is chosen."
     inside = ''.join(f'<option value="{value}">{text}</option>' for value,text in options.items())
@@ -132,7 +132,7 @@ _ACTIONS = """
 PAGE_HTML = (f'{_FILES}<div class="columns"><div class="left">{_STAGE}{_LIST}</div>'
          f'<form class="right" aria-label="Settings"><fieldset class="plain" data-part="look">{_LOOK}{_ADVANCED}</fieldset>{_ACTIONS}</form></div>')
 
-# %% ../../nbs/ui/markup.ipynb #cbd3c39c
+# %% ../../nbs/ui/markup.ipynb #f0b4f214
 _CSS_LAYOUT = """
 .bgblur-page { --ink: #1b1f24; --soft: #4b5560; --line: #c3cad1; --accent: #0a58ca; --bad: #b00020;
   font: 16px/1.45 system-ui, sans-serif; color: var(--ink); background: #fff; box-sizing: border-box; max-width: 1320px;
@@ -156,7 +156,7 @@ _CSS_LAYOUT = """
 }
 """
 
-# %% ../../nbs/ui/markup.ipynb #65277cde
+# %% ../../nbs/ui/markup.ipynb #379bdc1a
 _CSS_PARTS = """
 .bgblur-page button, .bgblur-page a.button, .bgblur-page select { font: inherit; color: var(--ink); background: #fff; text-decoration: none;
   border: 1px solid #77818b; border-radius: 8px; padding: 8px 14px; min-height: 40px; cursor: pointer; display: inline-block; }
@@ -184,9 +184,9 @@ _CSS_PARTS = """
 .bgblur-page progress { width: 100%; height: 14px; accent-color: var(--accent); }
 """
 
-# %% ../../nbs/ui/markup.ipynb #2441e79d
+# %% ../../nbs/ui/markup.ipynb #23c9f1a3
 _CSS_STAGE = """
-.bgblur-page figure { width: min(100%, 65vh*var(--ratio, 1.5)); margin: 0 auto; }
+.bgblur-page figure { width: min(100%, 60vh*var(--ratio, 1.5)); margin: 0 auto; }
 .bgblur-page figcaption { display: flex; justify-content: space-between; gap: 12px; color: var(--soft); margin: 6px 0; }
 .bgblur-page .compare { position: relative; --at: 50%; background: #e5e8eb; border-radius: 6px; overflow: clip; aspect-ratio: var(--ratio, 1.5); }
 .bgblur-page .compare img { position: absolute; inset: 0; width: 100%; height: 100%; max-width: none; }
@@ -206,9 +206,9 @@ _CSS_STAGE = """
 .bgblur-page li .state.bad { color: var(--bad); flex-basis: 100%; order: 9; }
 """
 
-# %% ../../nbs/ui/markup.ipynb #9e42c28b
+# %% ../../nbs/ui/markup.ipynb #cd63881d
 #: its style sheet
 PAGE_CSS = _CSS_LAYOUT + _CSS_PARTS + _CSS_STAGE
 
-# %% ../../nbs/ui/markup.ipynb #ca9668bb
+# %% ../../nbs/ui/markup.ipynb #ed0a3994
 explain_module(__name__)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PageView']
 
-# %% ../../nbs/ui/page.ipynb #7daea82b
+# %% ../../nbs/ui/page.ipynb #12205853
 import json
 
 from ..core.docs import explain_module
@@ -14,7 +14,7 @@ from .markup import PAGE_CSS, PAGE_HTML
 
 with imports_of('notebooks'): import anywidget
 
-# %% ../../nbs/ui/page.ipynb #8d51fb1d
+# %% ../../nbs/ui/page.ipynb #673fc74f
 _ASK = """
 function requests(model, silent) {
   const open = new Map();
@@ -37,7 +37,7 @@ function requests(model, silent) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #fb56a0bb
+# %% ../../nbs/ui/page.ipynb #11c6fa22
 _PIECES = """
 const PIECE = 2**20;
 
@@ -60,7 +60,7 @@ async function fetchResult(ask, { size, type }) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #d1e97e95
+# %% ../../nbs/ui/page.ipynb #37e1ee7a
 _ROWS = """
 const ROW = `<button type="button" class="name"></button><span class="state"></span>
   <a class="button" hidden>Download</a><button type="button" class="remove" title="Remove">✕</button>`;
@@ -102,7 +102,7 @@ function removeItem(page, item) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #45f93306
+# %% ../../nbs/ui/page.ipynb #17459813
 _DRAW = """
 const isDue = (page, item) => !item.url || item.madeWith !== JSON.stringify(choices(page));
 
@@ -135,8 +135,8 @@ function drawResult(page, item) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #f0785a04
-_PREVIEW = """
+# %% ../../nbs/ui/page.ipynb #a40f755a
+_TURNS = """
 function inTurn(page, task) {
   page.last = page.last.then(task).catch(e => fail(page, e.message)).then(() => draw(page));
 }
@@ -157,6 +157,10 @@ async function openFile(page, item) {
   } finally { page.part('wait').textContent = ''; }
 }
 
+"""
+
+# %% ../../nbs/ui/page.ipynb #9f12a6d0
+_PREVIEW = """
 function setImage(page, img, data) {
   const url = URL.createObjectURL(new Blob([data], { type: 'image/jpeg' }));
   img.onload = () => {
@@ -194,7 +198,7 @@ function show(page, item, view) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #405d72cf
+# %% ../../nbs/ui/page.ipynb #30f111cf
 _WORK = """
 function timeLeft(seconds) {
   if (seconds === null) return '';
@@ -235,7 +239,7 @@ async function blurFile(page, item, chosen) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #e6a84534
+# %% ../../nbs/ui/page.ipynb #1e5141a2
 _QUEUE = """
 async function blurAll(page) {
   const chosen = choices(page), tried = new Set();
@@ -263,7 +267,7 @@ function cancel(page) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #cbef14cc
+# %% ../../nbs/ui/page.ipynb #cce1b383
 _CONTROLS = """
 const number = text => text === '' ? null : Number(text);
 
@@ -297,7 +301,7 @@ function chooseOwn(page, file) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #f83c94e0
+# %% ../../nbs/ui/page.ipynb #97e316dd
 _CONNECT = """
 function onDrop(page, root) {
   const stop = e => { e.preventDefault(); root.classList.toggle('dragging', e.type === 'dragover'); };
@@ -322,7 +326,6 @@ function connect(page, root) {
   page.form.onsubmit = e => e.preventDefault();
   part('divider').oninput = e => e.target.parentElement.style.setProperty('--at', `${e.target.value}%`);
   onDrop(page, root);
-  window.addEventListener('pagehide', () => page.ask({ do: 'cancel' }));
 }
 
 export default { render({ model, el }) {
@@ -338,11 +341,11 @@ export default { render({ model, el }) {
 } };
 """
 
-# %% ../../nbs/ui/page.ipynb #3cf7acfc
+# %% ../../nbs/ui/page.ipynb #c3e50fbc
 class PageView(anywidget.AnyWidget):
     "The page as the browser shows it. It sends requests as messages; `bgblur.app.App` answers them."
-    _esm = (f'const HTML = {json.dumps(PAGE_HTML)};' + _ASK + _PIECES + _ROWS + _DRAW + _PREVIEW + _WORK + _QUEUE + _CONTROLS + _CONNECT)
+    _esm = (f'const HTML = {json.dumps(PAGE_HTML)};' + _ASK + _PIECES + _ROWS + _DRAW + _TURNS + _PREVIEW + _WORK + _QUEUE + _CONTROLS + _CONNECT)
     _css = PAGE_CSS
 
-# %% ../../nbs/ui/page.ipynb #73a5c5e6
+# %% ../../nbs/ui/page.ipynb #9c787cdd
 explain_module(__name__)
