@@ -1,4 +1,4 @@
-"Open JupyterLab or the page of `make app` in Debian's Chromium, for the tests and tools/screenshots.py."
+"Open JupyterLab or the page of `bgblur app` in Debian's Chromium, for the tests and tools/screenshots.py."
 import os
 import shutil
 import signal
@@ -67,8 +67,8 @@ def lab(folder, **env):
 
 
 def app(**kwargs):
-    "Start the page of `make app`. Return a context as `server` does."
-    return server([sys.executable, ROOT/'tools'/'app.py', ''], '/?token=for-the-test', JUPYTER_TOKEN='for-the-test', **kwargs)
+    "Start the page of `bgblur app`. Return a context as `server` does."
+    return server([Path(sys.executable).parent/'bgblur', 'app', '--no-browser', '--port='], '/?token=for-the-test', JUPYTER_TOKEN='for-the-test', **kwargs)
 
 
 @contextmanager
@@ -124,7 +124,17 @@ def move(box, name, key='PageUp', times=4):
     for _ in range(times): handle.press(key)
 
 
-def upload(page, path):
-    "Upload a file to the page of `make app`."
-    with page.expect_file_chooser() as chooser: page.get_by_role('button', name='Image or video').click()
-    chooser.value.set_files(path)
+def open_page(page, url):
+    "Open the page of `bgblur app`. Return a list that collects the errors of its console."
+    errors = []
+    page.on('console', lambda m: errors.append(m.text) if m.type == 'error' else None)
+    page.on('pageerror', lambda e: errors.append(str(e)))
+    page.goto(url)
+    page.get_by_role('button', name='Choose images or videos').wait_for(timeout=180_000)
+    return errors
+
+
+def upload(page, *paths):
+    "Choose files on the page of `bgblur app`."
+    with page.expect_file_chooser() as chooser: page.get_by_role('button', name='Choose images or videos').click()
+    chooser.value.set_files([str(p) for p in paths])

@@ -755,10 +755,9 @@ def test_functions_of_explore(pair, threshold, softness, quality):
     for x in pair:
         back = cv2.imdecode(np.frombuffer(pure(show.jpeg, x, quality), np.uint8), cv2.IMREAD_COLOR)
         is_image(back, img.shape)
-    is_alpha(pure(explore.hard_mask, img, alpha, None, threshold, softness), img.shape)
-    is_alpha(pure(explore.plain_probability, img, alpha), img.shape)
-    is_alpha(pure(controls.histogram, alpha), (60, 200))
-    (one, other) = pure(lambda x: explore.open_frames([x, x]), img)
+    is_alpha(pure(choices.hard_mask, img, alpha, None, threshold, softness), img.shape)
+    is_alpha(pure(choices.plain_probability, img, alpha), img.shape)
+    (one, other) = pure(lambda x: window.Clip([x, x]).window().frames, img)
     is_image(one, other.shape[:2])
     assert min(one.shape[:2]) <= 360
 
@@ -766,8 +765,8 @@ def test_functions_of_explore(pair, threshold, softness, quality):
 @often
 @given(bad_images)
 def test_explore_refuses_bad_frames(image):
-    if isinstance(image(), (np.ndarray, type(None), int, float, list)): refuses(explore.open_frames, image())
-    refuses(explore.open_frames, [image()])
+    if isinstance(image(), (np.ndarray, type(None), int, float, list)): refuses(window.Clip, image())
+    refuses(window.Clip, [image()])
 
 
 @often

@@ -132,6 +132,9 @@ def test_frames_by_key_button_and_strip(page):
     root.press('ArrowLeft')
     root.press('ArrowLeft')
     assert state(page, 'index') == 0
+    root.press('End')
+    assert state(page, 'index') == 5
+    root.press('Home')
     page.get_by_role('button', name='Next frame').click()
     box = strip.bounding_box()
     page.mouse.click(box['x'] + 4.5*box['width']/6, box['y'] + 20)
@@ -162,8 +165,9 @@ def test_loupe(page):
     before = lens.bounding_box()['x']
     page.keyboard.press('Shift+ArrowRight')
     assert lens.bounding_box()['x'] > before + 5 and state(page, 'index') == 0
-    page.get_by_role('button', name='Loupe', exact=True).click()
+    page.get_by_role('button', name='Loupe', exact=True).press(' ')     # presses the button, and doesn't play
     page.wait_for_function('() => document.querySelector(".lens").hidden')
+    assert state(page, 'playing') is False
 
 
 def test_click_chooses_a_place(page):

@@ -98,14 +98,18 @@ def copy_button(
 SIDE_CSS = """
 .bgblur-side.bgblur-side { container-type: inline-size; width: 100%; overflow: visible; }
 .bgblur-columns.bgblur-columns { display: flex; flex-direction: column; gap: 8px 16px;
-  width: 100%; max-height: 94vh; overflow: hidden; }
+  width: 100%; max-height: calc(100vh - 140px); overflow: hidden; }
 .bgblur-columns > .bgblur-left { flex: none; width: 100%; min-width: 0; overflow: hidden; }
 .bgblur-columns > .bgblur-right { flex: 0 1 auto; width: 100%; min-width: 0; min-height: 160px;
   overflow: hidden auto; }
+.bgblur-left .bgblur-player:not(:fullscreen) {
+  width: min(var(--width), max(340px, 45vh*var(--aspect))); }
 @container (min-width: 900px) {
   .bgblur-columns.bgblur-columns { flex-direction: row; max-height: none; }
-  .bgblur-columns > .bgblur-left { flex: 1 1 0; }
-  .bgblur-columns > .bgblur-right { flex: 0 0 min(400px, 40%); max-height: 94vh; }
+  .bgblur-columns > .bgblur-left { flex: 0 1 auto; width: auto; }
+  .bgblur-columns > .bgblur-right { flex: 1 0 320px; max-width: 480px;
+    max-height: calc(100vh - 140px); }
+  .bgblur-left .bgblur-player:not(:fullscreen) { width: var(--width); }
 }
 """
 
@@ -113,9 +117,11 @@ def side_by_side(
     picture,      # an ipywidget: a `Player`, or a box that holds one
     controls,     # an ipywidget
 ):                # an ipywidget
-    "Return both side by side from 900 pixels on. Below that, the controls scroll under the picture."
-    sides = [w.Box([x]).add_class(f'bgblur-{name}') for x,name in ((picture, 'left'), (controls, 'right'))]
-    return w.Box([w.Box(sides).add_class('bgblur-columns')]).add_class('bgblur-side')
+    "Return both side by side from 900 pixels on; below that, the controls under the picture."
+    left = w.VBox([picture]).add_class('bgblur-left')
+    right = w.VBox([controls]).add_class('bgblur-right')
+    columns = w.Box([left, right]).add_class('bgblur-columns')
+    return w.Box([columns]).add_class('bgblur-side')
 
 # %% ../../nbs/ui/layout.ipynb #495a7042
 explain_module(__name__)

@@ -85,33 +85,43 @@ function drawOverlay(ctx, alpha) {
 
 # %% ../../nbs/ui/modes.ipynb #7d1c7765
 _PAINT_JS = """
-const isCompared = view => view.mode === 'before/after' || view.mode === 'A/B' && view.images.has('other');
+const isCompared = view =>
+  view.mode === 'before/after' || view.mode === 'A/B' && view.images.has('other');
 
 const DRAW = {
   result: p => p.draw('result'),
-  'before/after': p => { p.draw('frame'); drawRight(p.ctx, p.image('result'), p.divider); },
+  'before/after': p => { p.draw('frame'); p.drawRight('result'); },
   alpha: p => p.draw('alpha'),
   overlay: p => { p.draw('frame'); drawOverlay(p.ctx, p.image('alpha')); },
-  difference: p => { p.draw(p.other ? 'other' : 'frame'); drawDifference(p.ctx, p.image('result')); },
-  'A/B': p => { p.draw('result'); if (p.other) drawRight(p.ctx, p.image('other'), p.divider); },
+  difference: p => {
+    p.draw(p.other ? 'other' : 'frame');
+    drawDifference(p.ctx, p.image('result'));
+  },
+  'A/B': p => { p.draw('result'); if (p.other) p.drawRight('other'); },
 };
 const MODES = Object.keys(DRAW);
 
 function paint(view) {
-  const { canvas, images, model } = view, ctx = canvas.getContext('2d', { willReadFrequently: true });
-  const image = layer => images.get(layer, view.index), first = image('frame') || image('result');
+  const { canvas, images, model } = view;
+  const ctx = canvas.getContext('2d', { willReadFrequently: true });
+  const image = layer => images.get(layer, view.index);
+  const first = image('frame') || image('result');
   if (!first) return;
   if (canvas.width !== first.width) canvas.width = first.width;
   if (canvas.height !== first.height) canvas.height = first.height;
+  const { width, height } = canvas;
   ctx.fillStyle = '#777';
-  ctx.fillRect(0, 0, canvas.width, canvas.height);
-  const draw = layer => { if (image(layer)) ctx.drawImage(image(layer), 0, 0, canvas.width, canvas.height); };
-  DRAW[view.mode]({ ctx, image, draw, divider: model.get('divider'), other: images.has('other') });
+  ctx.fillRect(0, 0, width, height);
+  DRAW[view.mode]({
+    ctx, image, other: images.has('other'),
+    draw: layer => { if (image(layer)) ctx.drawImage(image(layer), 0, 0, width, height); },
+    drawRight: layer => drawRight(ctx, image(layer), model.get('divider')),
+  });
 }
 """
 
 # %% ../../nbs/ui/modes.ipynb #15f9b1b6
-#: JavaScript of the modes: `imageStore(changed)`, `paint(view)`, `isCompared(view)` and `MODES`
+#: JavaScript of the modes: `imageStore(changed)`, `paint(view)`, `isCompared(view)`, `MODES`
 MODES_JS = _IMAGES_JS + _DIFFERENCE_JS + _OVERLAY_JS + _PAINT_JS
 
 # %% ../../nbs/ui/modes.ipynb #442d4bd6
@@ -134,7 +144,8 @@ def combine(
     if mode == 'overlay':
         share = .6*alpha/np.float32(255)
         return np.rint(frame + share*(np.float32([255, 190, 0]) - frame)).astype(np.uint8)
-    if mode == 'difference': return cv2.multiply(cv2.absdiff(frame if other is None else other, result), (8,)*4)
+    if mode == 'difference':
+        return cv2.multiply(cv2.absdiff(frame if other is None else other, result), (8,)*4)
     return result if mode == 'result' or other is None else _beside(result, other, divider)
 
 # %% ../../nbs/ui/modes.ipynb #c13587f9

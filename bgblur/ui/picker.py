@@ -14,7 +14,8 @@ import cv2, numpy as np
 from fastcore.basics import patch
 
 import bgblur
-from ..background import FunctionBackground, ImageBackground, VideoBackground, background_from
+from ..background import (FunctionBackground, ImageBackground, VideoBackground,
+                               background_from)
 from ..blur import estimate_layers, replace_background
 from ..core.docs import explain_module
 from ..core.errors import as_sentence, imports_of
@@ -37,7 +38,7 @@ def checkerboard(
 def thumbnail_background(
     value,     # text as in `Settings.background`
 ):             # a `Background` that doesn't move
-    "Return a background for a thumbnail: of a video, the first frame. Raises `BgblurError` as `background_from` does."
+    "Return a background for a thumbnail: of a video, the first frame. Raises `BgblurError`."
     if value == 'none': return FunctionBackground(checkerboard)
     background = background_from(value)
     if not isinstance(background, VideoBackground): return background
@@ -51,9 +52,11 @@ def thumbnails(
 ) -> dict:          # value -> BGR uint8 `(h,width,3)`
     "Draw each background behind the person."
     size = width,max(1, round(width*frame.shape[0]/frame.shape[1]))
-    small,a = (resize_area(x, size) if x.shape[1] >= width else cv2.resize(x, size) for x in (frame, alpha))
+    resize = resize_area if frame.shape[1] >= width else cv2.resize
+    small,a = resize(frame, size),resize(alpha, size)
     fg,bg = estimate_layers(small, a)
-    return {value: replace_background(small, a, fg, bg, b(small, a, bg)) for value,b in backgrounds.items()}
+    return {value: replace_background(small, a, fg, bg, b(small, a, bg))
+            for value,b in backgrounds.items()}
 
 # %% ../../nbs/ui/picker.ipynb #897663e7
 def studio_image(
@@ -62,15 +65,16 @@ def studio_image(
     "Return a grey wall that is lit from above."
     y,x = np.mgrid[0:1:height*1j, -1:1:width*1j]
     light = np.exp(-x**2 - 2*(y - .25)**2)[..., None]
-    return np.rint(np.float32([70, 62, 56]) + light*np.float32([120, 122, 124])).astype(np.uint8)
+    wall = np.float32([70, 62, 56]) + light*np.float32([120, 122, 124])
+    return np.rint(wall).astype(np.uint8)
 
 def sample_images() -> list:    # paths
     "Return the sample images of a checkout; an installed package has none."
     return sorted((Path(bgblur.__file__).parent.parent/'sample_data').glob('*.jpg'))
 
 #: backgrounds that need no file, with their names
-PLAIN = {'blur': 'Blur', 'lens': 'Lens blur (bokeh)', 'green': 'Green screen', 'grey': 'Grey', 'white': 'White',
-         'none': 'Transparent'}
+PLAIN = {'blur': 'Blur', 'lens': 'Lens blur (bokeh)', 'green': 'Green screen', 'grey': 'Grey',
+         'white': 'White', 'none': 'Transparent'}
 
 # %% ../../nbs/ui/picker.ipynb #d6c545a3
 _TILES_JS = """
@@ -85,10 +89,22 @@ function makeTile(view, value, text, title = text) {
   return { tile, radio, image };
 }
 
+function markChosen(view) {
+  const value = view.model.get('value'), images = view.model.get('thumbnails');
+  if (value.startsWith('#')) view.ownColour(value);
+  for (const [key, { tile, radio, image }] of view.shown) {
+    radio.checked = radio.value === value;
+    tile.classList.toggle('chosen', radio.checked);
+    image.hidden = !images[key];
+    if (images[key]) image.src = images[key];
+  }
+}
+
 function fillTiles(view) {
   const { model } = view;
   view.tiles.replaceChildren();
-  view.shown = model.get('options').map(([value, text]) => [value, makeTile(view, value, text, view.titleOf(value, text))]);
+  view.shown = model.get('options').map(([value, text]) =>
+    [value, makeTile(view, value, text, value.includes('.') ? `${text}: ${value}` : text)]);
   makeOwnColour(view);
   makeOwnFile(view);
   view.mark();
@@ -99,7 +115,8 @@ function fillTiles(view) {
 _COLOUR_JS = """
 function makeOwnColour(view) {
   const { tile, radio, image } = makeTile(view, '#3a6ea5', 'Own colour', 'Choose any colour');
-  const field = make('input', 'face', { type: 'color', value: radio.value, 'aria-label': 'Choose the colour' });
+  const field = make('input', 'face', { type: 'color', value: radio.value,
+    'aria-label': 'Choose the colour' });
   image.replaceWith(field);
   let timer = 0;
   field.oninput = () => {
@@ -119,7 +136,8 @@ const PIECE = 4e6;
 
 async function sendFile(view, file) {
   const { model } = view, most = model.get('max_bytes'), mb = x => Math.ceil(x/1e6) + ' MB';
-  if (file.size > most) return view.tell(`${file.name} is too large, ${mb(file.size)}: choose a file below ${mb(most)}.`, true);
+  if (file.size > most) return view.tell(
+    `${file.name} is too large, ${mb(file.size)}: choose a file below ${mb(most)}.`, true);
   view.tell(`Loading ${file.name} …`);
   for (let at = 0; at === 0 || at < file.size; at += PIECE) {
     const piece = await file.slice(at, at + PIECE).arrayBuffer();
@@ -128,10 +146,12 @@ async function sendFile(view, file) {
 }
 
 function makeOwnFile(view) {
-  const button = make('button', 'tile', { type: 'button', title: 'Choose an image or a clip from your disk' }, view.tiles);
+  const button = make('button', 'tile', { type: 'button',
+    title: 'Choose an image or a clip from your disk' }, view.tiles);
   make('span', 'face plus', { 'aria-hidden': 'true' }, button).textContent = '+';
   make('span', 'text', {}, button).textContent = 'Own image or clip';
-  const input = make('input', '', { type: 'file', accept: 'image/*,video/*', hidden: '', 'aria-label': 'Own background' }, view.tiles);
+  const input = make('input', '', { type: 'file', accept: 'image/*,video/*', hidden: '',
+    'aria-label': 'Own background' }, view.tiles);
   button.onclick = () => input.click();
   input.onchange = () => {
     if (input.files.length) sendFile(view, input.files[0]);
@@ -144,33 +164,29 @@ function makeOwnFile(view) {
 _PICKER_JS = """
 export default { render({ model, el }) {
   const root = make('div', 'bgblur-picker', { 'data-lm-suppress-shortcuts': 'true' }, el);
-  const view = { model, name: `bgblur-background-${++groups}`, tiles: make('div', 'tiles', { role: 'radiogroup',
-    'aria-label': 'Background' }, root) };
+  const tiles = make('div', 'tiles', { role: 'radiogroup', 'aria-label': 'Background' }, root);
   const said = make('div', 'said', { role: 'status' }, root);
-  view.titleOf = (value, text) => text === value || value.length < 12 ? text : `${text}: ${value}`;
+  const view = { model, tiles, name: `bgblur-background-${++groups}` };
   view.choose = value => { model.set('value', value); model.save_changes(); };
   view.tell = (text, isError = false) => {
     said.setAttribute('role', isError ? 'alert' : 'status');
     said.classList.toggle('error', isError);
     said.textContent = text;
   };
-  view.mark = () => {
-    const value = model.get('value'), images = model.get('thumbnails');
-    if (value.startsWith('#')) view.ownColour(value);
-    for (const [key, { tile, radio, image }] of view.shown) {
-      radio.checked = radio.value === value;
-      tile.classList.toggle('chosen', radio.checked);
-      image.hidden = !images[key];
-      if (images[key]) image.src = images[key];
-    }
+  view.mark = () => markChosen(view);
+  const tell = () => view.tell(model.get('error'), Boolean(model.get('error')));
+  const reactions = {
+    'change:options': () => fillTiles(view), 'change:thumbnails': view.mark,
+    'change:error': tell,
+    'change:value': () => { view.tell(''); view.mark(); },
   };
-  const fill = () => fillTiles(view), tell = () => view.tell(model.get('error'), Boolean(model.get('error')));
-  const choices = { 'change:options': fill, 'change:value': () => { view.tell(''); view.mark(); },
-                    'change:thumbnails': view.mark, 'change:error': tell };
-  for (const [name, f] of Object.entries(choices)) model.on(name, f);
-  fill();
+  for (const [name, react] of Object.entries(reactions)) model.on(name, react);
+  fillTiles(view);
   tell();
-  return () => { view.stop(); for (const [name, f] of Object.entries(choices)) model.off(name, f); };
+  return () => {
+    view.stop();
+    for (const [name, react] of Object.entries(reactions)) model.off(name, react);
+  };
 } };
 """
 
@@ -178,18 +194,24 @@ export default { render({ model, el }) {
 _PICKER_CSS = """
 .bgblur-picker { --accent: #1f6fd0; color: var(--jp-ui-font-color1, #222); font-size: 12px; }
 .bgblur-picker [hidden] { display: none !important; }
-.bgblur-picker .tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(88px, 1fr)); gap: 6px; padding: 3px; }
-.bgblur-picker .tile { position: relative; display: flex; flex-direction: column; gap: 2px; padding: 3px; cursor: pointer;
-  border: 2px solid transparent; border-radius: 5px; background: none; font: inherit; color: inherit; text-align: center; }
+.bgblur-picker .tiles { display: grid; gap: 6px; padding: 3px;
+  grid-template-columns: repeat(auto-fill, minmax(88px, 1fr)); }
+.bgblur-picker .tile { position: relative; display: flex; flex-direction: column; gap: 2px;
+  padding: 3px; cursor: pointer; border: 2px solid transparent; border-radius: 5px;
+  background: none; font: inherit; color: inherit; text-align: center; }
 .bgblur-picker .tile:hover { background: #8883; }
 .bgblur-picker .tile.chosen { border-color: var(--accent); }
-.bgblur-picker .tile:focus-visible, .bgblur-picker .tile:has(:focus-visible) { outline: 2px solid var(--accent); outline-offset: 1px; }
-.bgblur-picker input[type=radio] { position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0; cursor: pointer; }
+.bgblur-picker .tile:focus-visible, .bgblur-picker .tile:has(:focus-visible) {
+  outline: 2px solid var(--accent); outline-offset: 1px; }
+.bgblur-picker input[type=radio] { position: absolute; inset: 0; width: 100%; height: 100%;
+  margin: 0; opacity: 0; cursor: pointer; }
 .bgblur-picker input[type=color] { position: relative; }
-.bgblur-picker .face { width: 100%; aspect-ratio: 4/3; object-fit: cover; box-sizing: border-box; border-radius: 3px;
-  border: 1px solid #8886; padding: 0; margin: 0; height: auto; cursor: pointer; }
-.bgblur-picker .plus { display: flex; align-items: center; justify-content: center; font-size: 28px; border-style: dashed; }
-.bgblur-picker .text { line-height: 15px; overflow: hidden; text-overflow: ellipsis; overflow-wrap: anywhere; }
+.bgblur-picker .face { width: 100%; height: auto; aspect-ratio: 4/3; object-fit: cover;
+  box-sizing: border-box; border-radius: 3px; border: 1px solid #8886; padding: 0; margin: 0;
+  cursor: pointer; }
+.bgblur-picker .plus { display: flex; align-items: center; justify-content: center;
+  font-size: 28px; border-style: dashed; }
+.bgblur-picker .text { line-height: 15px; overflow: hidden; overflow-wrap: anywhere; }
 .bgblur-picker .chosen .text { font-weight: 600; }
 .bgblur-picker .said { min-height: 16px; padding: 2px 4px; }
 .bgblur-picker .said.error { color: var(--jp-error-color1, #c00); }
@@ -197,23 +219,23 @@ _PICKER_CSS = """
 
 # %% ../../nbs/ui/picker.ipynb #8a82682a
 class BackgroundPicker(anywidget.AnyWidget):
-    "Thumbnails of backgrounds to choose from. `value` is a text as `Settings.background` takes it."
+    "Thumbnails to choose a background from. `value` is a text as in `Settings.background`."
     _esm = MAKE_JS + _TILES_JS + _COLOUR_JS + _FILE_JS + _PICKER_JS
     _css = _PICKER_CSS
     value = traitlets.Unicode('blur').tag(sync=True)
     options = traitlets.List().tag(sync=True)              # pairs of value and name
     thumbnails = traitlets.Dict().tag(sync=True)           # value -> address of its image
     error = traitlets.Unicode('').tag(sync=True)           # shown in red
-    max_bytes = traitlets.Int(200_000_000).tag(sync=True)  # largest file that is accepted, in bytes
+    max_bytes = traitlets.Int(200_000_000).tag(sync=True)  # size of the largest file
 
     def __init__(self,
-        options=None,      # value -> name; None: `PLAIN`, a generated image, and `sample_images`
+        options=None,      # value -> name; None: `PLAIN`, `studio_image` and `sample_images`
         transparent=True,  # offer a transparent background?
     ):
         super().__init__()
         self.folder = TemporaryDirectory(prefix='bgblur-', ignore_cleanup_errors=True)
         self.backgrounds,self.n_files = {},0
-        # until `show`: an empty grey room
+        # what the thumbnails show before the first call of `show`
         self.seen = np.full((120, 160, 3), 150, np.uint8),np.zeros((120, 160), np.float32)
         for value,name in (self._standard() if options is None else options).items():
             if value != 'none' or transparent: self._add(value, name)
@@ -226,7 +248,8 @@ class BackgroundPicker(anywidget.AnyWidget):
     @traitlets.validate('value')
     def _check(self, proposal): return self._known(proposal['value'])
 
-    def _repr_mimebundle_(self, **kwargs): return with_image(super()._repr_mimebundle_(**kwargs), self)
+    def _repr_mimebundle_(self, **kwargs):
+        return with_image(super()._repr_mimebundle_(**kwargs), self)
 
 # %% ../../nbs/ui/picker.ipynb #425a91a1
 @patch
@@ -234,22 +257,24 @@ def _standard(self:BackgroundPicker):
     "Return the options of a new picker, with images before the transparent background."
     path = Path(self.folder.name)/'studio.png'
     cv2.imwrite(str(path), studio_image())
-    files = {str(path): 'Studio wall', **{str(p): p.stem.capitalize() for p in sample_images()}}
-    return {k: v for k,v in PLAIN.items() if k != 'none'} | files | {'none': PLAIN['none']}
+    samples = {str(p): p.stem.capitalize() for p in sample_images()}
+    plain = {k: v for k,v in PLAIN.items() if k != 'none'}
+    return plain | {str(path): 'Studio wall'} | samples | {'none': PLAIN['none']}
 
 @patch
 def _add(self:BackgroundPicker, value, name):
     "Add an option and its thumbnail. Raises `BgblurError` if there is no such background."
     self.backgrounds[value] = thumbnail_background(value)
-    # a colour of one's own has a tile already
+    # the tile for an own colour exists already
     if not value.startswith('#'): self.options = [*self.options, [value, name]]
     self._draw([value])
 
 @patch
 def _draw(self:BackgroundPicker, values):
     found = thumbnails(*self.seen, {value: self.backgrounds[value] for value in values})
-    address = {k: 'data:image/jpeg;base64,' + b64encode(jpeg(img)).decode() for k,img in found.items()}
-    self.thumbnails = {**self.thumbnails, **address}
+    start = 'data:image/jpeg;base64,'
+    images = {k: start + b64encode(jpeg(img)).decode() for k,img in found.items()}
+    self.thumbnails = {**self.thumbnails, **images}
 
 @patch
 def show(self:BackgroundPicker,
@@ -263,7 +288,7 @@ def show(self:BackgroundPicker,
 # %% ../../nbs/ui/picker.ipynb #0e659f26
 @patch
 def _known(self:BackgroundPicker, value):
-    "Return `value`, and add a tile if it has none. Raises `BgblurError` if there is no such background."
+    "Return `value`, and add a tile if it has none. Raises `BgblurError` if it is unknown."
     if value not in self.backgrounds: self._add(value, Path(value).name)
     self.error = ''
     return value

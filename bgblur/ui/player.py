@@ -12,7 +12,7 @@ from fastcore.basics import patch
 from ..core.docs import explain_module
 from ..core.errors import BgblurError, imports_of
 from .canvas import with_image
-from .layout import MAKE_JS, SIDE_CSS, copy_button, side_by_side
+from .layout import MAKE_JS, SIDE_CSS
 from .modes import LAYERS, MODES, MODES_JS, combine
 from .show import jpeg
 from .strip import STRIP_CSS, STRIP_JS, changes, strip_image
@@ -21,12 +21,20 @@ with imports_of('notebooks'): import anywidget, traitlets
 
 # %% ../../nbs/ui/player.ipynb #6552658a
 _DIVIDER_JS = """
-const LABELS = { 'before/after': ['before', 'after'], 'A/B': ['A', 'B'], difference: ['difference, 8 times brighter', ''] };
+const LABELS = { 'before/after': ['before', 'after'], 'A/B': ['A', 'B'],
+  difference: ['difference, 8 times brighter', ''] };
+
+function labelsOf(view) {
+  if (view.mode === 'A/B' && !isCompared(view)) return ['A', ''];
+  return LABELS[view.mode] || ['', ''];
+}
 
 function makeDivider(view, stage) {
-  const { model } = view, labels = [make('span', 'label', {}, stage), make('span', 'label right', {}, stage)];
-  const line = make('div', 'divider', { role: 'slider', tabindex: 0, 'aria-label': 'Divider between the two images',
-    'aria-valuemin': 0, 'aria-valuemax': 100, title: 'Drag, or press the left and right arrow key' }, stage);
+  const { model } = view;
+  const labels = ['label', 'label right'].map(name => make('span', name, {}, stage));
+  const line = make('div', 'divider', { role: 'slider', tabindex: 0, 'aria-valuemin': 0,
+    'aria-valuemax': 100, 'aria-label': 'Divider between the two images',
+    title: 'Drag, or press the left or right arrow key' }, stage);
   const move = x => view.set({ divider: limit(x, 0, 1) });
   follow(line, stage, move);
   line.onkeydown = e => {
@@ -38,7 +46,7 @@ function makeDivider(view, stage) {
     move(places[e.key]);
   };
   return () => {
-    const texts = view.mode === 'A/B' && !isCompared(view) ? ['A', ''] : LABELS[view.mode] || ['', ''];
+    const texts = labelsOf(view);
     labels.forEach((label, i) => { label.textContent = texts[i]; label.hidden = !texts[i]; });
     line.hidden = !isCompared(view);
     line.style.left = 100*model.get('divider') + '%';
@@ -49,13 +57,18 @@ function makeDivider(view, stage) {
 
 # %% ../../nbs/ui/player.ipynb #8f2eb1f8
 _STAGE_JS = """
+function shareOf(e, canvas) {
+  const r = canvas.getBoundingClientRect();
+  return [(e.clientX - r.left)/r.width, (e.clientY - r.top)/r.height].map(x => limit(x, 0, 1));
+}
+
 function reportClicks(view, canvas) {
   let start = null;
   canvas.onpointerdown = e => { start = e.button ? null : [e.clientX, e.clientY]; };
   canvas.onpointerup = e => {
     if (!start || Math.hypot(e.clientX - start[0], e.clientY - start[1]) > 4) return;
-    const r = canvas.getBoundingClientRect(), id = (view.model.get('clicked').id || 0) + 1;
-    view.set({ clicked: { x: (e.clientX - r.left)/r.width, y: (e.clientY - r.top)/r.height, id } });
+    const [x, y] = shareOf(e, canvas), id = (view.model.get('clicked').id || 0) + 1;
+    view.set({ clicked: { x, y, id } });
   };
 }
 
@@ -66,9 +79,11 @@ function makeStage(view) {
   reportClicks(view, canvas);
   return () => {
     paint(view);
+    view.root.classList.toggle('narrow', view.root.clientWidth < 480);
     view.root.style.setProperty('--width', view.model.get('width') + 'px');
     view.root.style.setProperty('--aspect', canvas.width/canvas.height);
-    canvas.setAttribute('aria-label', `${view.mode}, ${describeFrame(view.model, view.index)}`);
+    const text = `${view.mode}, ${describeFrame(view.model, view.index)}`;
+    canvas.setAttribute('aria-label', text);
     drawDivider();
   };
 }
@@ -77,28 +92,28 @@ function makeStage(view) {
 # %% ../../nbs/ui/player.ipynb #dc6b8a73
 _LOUPE_JS = """
 function makeLoupe(view) {
-  const { model, stage, canvas } = view, lens = make('canvas', 'lens', { 'aria-hidden': 'true' }, stage);
+  const { model, stage, canvas } = view;
+  const lens = make('canvas', 'lens', { 'aria-hidden': 'true' }, stage);
   let at = [.5, .5];
-  view.moveLoupe = (dx, dy) => { at = [limit(at[0] + dx, 0, 1), limit(at[1] + dy, 0, 1)]; draw(); };
-  stage.addEventListener('pointermove', e => {
-    const r = canvas.getBoundingClientRect();
-    at = [limit((e.clientX - r.left)/r.width, 0, 1), limit((e.clientY - r.top)/r.height, 0, 1)];
-    draw();
-  });
+  const move = (x, y) => { at = [limit(x, 0, 1), limit(y, 0, 1)]; draw(); };
+  view.moveLoupe = (dx, dy) => move(at[0] + dx, at[1] + dy);
+  stage.addEventListener('pointermove', e => move(...shareOf(e, canvas)));
 
   function draw() {
     lens.hidden = !model.get('loupe');
     stage.classList.toggle('magnified', model.get('loupe'));
     const r = canvas.getBoundingClientRect();
     if (lens.hidden || !r.width) return;
-    // `part`: how many pixels of the picture the lens shows
-    const size = Math.min(180, .7*r.height), part = size/model.get('zoom')*canvas.width/r.width;
+    // `part`: how many pixels of the image the lens shows
+    const size = Math.min(180, .7*r.height);
+    const part = size/model.get('zoom')*canvas.width/r.width;
     lens.width = lens.height = Math.round(size*devicePixelRatio);
     const ctx = lens.getContext('2d');
     ctx.imageSmoothingEnabled = false;
     ctx.fillStyle = '#444';
     ctx.fillRect(0, 0, lens.width, lens.height);
-    ctx.drawImage(canvas, at[0]*canvas.width - part/2, at[1]*canvas.height - part/2, part, part, 0, 0, lens.width, lens.height);
+    const x = at[0]*canvas.width - part/2, y = at[1]*canvas.height - part/2;
+    ctx.drawImage(canvas, x, y, part, part, 0, 0, lens.width, lens.height);
     lens.style.width = size + 'px';
     lens.style.left = limit(at[0]*r.width - size/2, 0, r.width - size) + 'px';
     lens.style.top = limit(at[1]*r.height - size/2, 0, r.height - size) + 'px';
@@ -132,7 +147,10 @@ function makeClock(view) {
     view.show(model.get('index'));
     restart();
   }
-  view.listen('change:playing', () => { if (request && !isPlaying()) view.set({ index: view.index }); restart(); });
+  view.listen('change:playing', () => {
+    if (request && !isPlaying()) view.set({ index: view.index });
+    restart();
+  });
   for (const name of ['n', 'rate']) view.listen(`change:${name}`, restart);
   view.listen('change:index', jump);
   restart();
@@ -149,38 +167,47 @@ function actionsOf(view) {
   const step = by => { view.set({ playing: false }); view.go(view.index + by); };
   const toggle = name => view.set({ [name]: !model.get(name) });
   return {
-    back: () => step(-1), on: () => step(1), play: () => toggle('playing'), loupe: () => toggle('loupe'),
-    zoom: () => view.set({ zoom: ZOOMS[(ZOOMS.indexOf(model.get('zoom')) + 1) % ZOOMS.length] }),
-    full: () => document.fullscreenElement ? document.exitFullscreen() : view.root.requestFullscreen(),
+    back: () => step(-1), on: () => step(1),
+    first: () => step(-Infinity), last: () => step(Infinity),
+    play: () => toggle('playing'), loupe: () => toggle('loupe'),
+    zoom: () => view.set({ zoom: ZOOMS.find(z => z > model.get('zoom')) || ZOOMS[0] }),
+    full: () => {
+      if (document.fullscreenElement) document.exitFullscreen();
+      else view.root.requestFullscreen();
+    },
     mode: mode => { if (mode !== 'A/B' || view.images.has('other')) view.set({ mode }); },
   };
 }
 
 function actionFor(view, e) {
   const { actions, model } = view;
-  const step = { ArrowLeft: [-.02, 0], ArrowRight: [.02, 0], ArrowUp: [0, -.02], ArrowDown: [0, .02] }[e.key];
+  const step = { ArrowLeft: [-.02, 0], ArrowRight: [.02, 0], ArrowUp: [0, -.02],
+    ArrowDown: [0, .02] }[e.key];
   if (e.shiftKey && step && model.get('loupe')) return () => view.moveLoupe(...step);
   if (e.ctrlKey || e.altKey || e.metaKey || e.shiftKey) return null;
   if (MODES[e.key - 1]) return () => actions.mode(MODES[e.key - 1]);
   // on a button, the space bar presses it
   if (e.key === ' ' && e.target.tagName === 'BUTTON') return null;
-  return { ArrowLeft: actions.back, ArrowRight: actions.on, ' ': actions.play, l: actions.loupe, z: actions.zoom,
-           f: actions.full }[e.key];
+  return { ArrowLeft: actions.back, ArrowRight: actions.on, Home: actions.first,
+    End: actions.last, ' ': actions.play, l: actions.loupe, z: actions.zoom,
+    f: actions.full }[e.key];
 }
 """
 
 # %% ../../nbs/ui/player.ipynb #f9900c92
 _BUTTONS_JS = """
 const MODE_HELP = {
-  result: 'Show the result', 'before/after': 'Show the source on the left and the result on the right of a divider',
-  alpha: 'Show alpha: white is the person, black is the background', overlay: 'Show alpha as a colour on the source',
-  difference: 'Show where source and result differ, 8 times brighter. If there is a B, show where A and B differ',
-  'A/B': 'Compare two settings: the result of A on the left and of B on the right of a divider',
+  result: 'Show the result',
+  'before/after': 'Show the source left of a divider and the result right of it',
+  alpha: 'Show alpha: white is the person, black is the background',
+  overlay: 'Show alpha as a colour on the source',
+  difference: 'Show where source and result differ or, if there is a B, where A and B differ',
+  'A/B': 'Compare two settings: the result of A left of a divider and of B right of it',
 };
 const capital = text => text[0].toUpperCase() + text.slice(1);
 
-function makeButton(parent, text, title, action, label = '') {
-  const button = make('button', '', { type: 'button', title, 'aria-label': label || text }, parent);
+function makeButton(parent, text, title, action, label = text) {
+  const button = make('button', '', { type: 'button', title, 'aria-label': label }, parent);
   button.textContent = text;
   button.onclick = action;
   return button;
@@ -188,8 +215,8 @@ function makeButton(parent, text, title, action, label = '') {
 
 function makeModes(view) {
   const group = make('div', 'bar', { role: 'group', 'aria-label': 'What to show' }, view.root);
-  const buttons = MODES.map((mode, i) =>
-    makeButton(group, capital(mode), `${MODE_HELP[mode]} (key ${i + 1})`, () => view.actions.mode(mode)));
+  const buttons = MODES.map((mode, i) => makeButton(group, capital(mode),
+    `${MODE_HELP[mode]} (key ${i + 1})`, () => view.actions.mode(mode)));
   return () => buttons.forEach((button, i) => {
     button.setAttribute('aria-pressed', view.mode === MODES[i]);
     button.disabled = MODES[i] === 'A/B' && !view.images.has('other');
@@ -200,14 +227,16 @@ function makeModes(view) {
 # %% ../../nbs/ui/player.ipynb #dc9b9e92
 _BAR_JS = """
 function makeBar(view) {
-  const { model, actions } = view, bar = make('div', 'bar', { role: 'group', 'aria-label': 'Playback and loupe' }, view.root);
+  const { model, actions, root } = view;
+  const bar = make('div', 'bar', { role: 'group', 'aria-label': 'Playback and loupe' }, root);
   const button = (...args) => makeButton(bar, ...args);
   const frames = [
     button('◂', 'Go one frame back (left arrow key)', actions.back, 'Previous frame'),
     button('Play', 'Play or pause (space bar)', actions.play),
     button('▸', 'Go one frame on (right arrow key)', actions.on, 'Next frame')];
   const place = make('span', 'place', {}, bar);
-  const loupe = button('Loupe', 'Magnify the image at the mouse pointer (key l). Move it with Shift and arrow keys', actions.loupe);
+  const loupe = button('Loupe', 'Magnify the image at the mouse pointer (key l). ' +
+    'Shift and the arrow keys move it', actions.loupe);
   const zoom = button('', 'Change how much the loupe magnifies (key z)', actions.zoom);
   button('Full screen', 'Fill the screen, or leave full screen (key f)', actions.full);
   return () => {
@@ -238,7 +267,7 @@ function makeView(model, root) {
       for (const [name, value] of Object.entries(values)) model.set(name, value);
       model.save_changes();
     },
-    go(i) { view.set({ index: limit(i, 0, model.get('n') - 1) }); },
+    go(i) { view.set({ index: limit(i, 0, Math.max(0, model.get('n') - 1)) }); },
     draw() { for (const draw of draws) draw(); },
     show(i) { view.index = i; view.draw(); },
     redraw() { due ||= requestAnimationFrame(() => { due = 0; view.draw(); }); },
@@ -253,10 +282,11 @@ function makeView(model, root) {
 # %% ../../nbs/ui/player.ipynb #10108add
 _RENDER_JS = """
 export default { render({ model, el }) {
-  const root = make('div', 'bgblur-player', { tabindex: 0, role: 'group', 'aria-label': 'Player',
-    'data-lm-suppress-shortcuts': 'true' }, el);
+  const root = make('div', 'bgblur-player', { tabindex: 0, role: 'group',
+    'aria-label': 'Player', 'data-lm-suppress-shortcuts': 'true' }, el);
   const view = makeView(model, root);
-  for (const part of [makeStage, makeLoupe, makeStrip, makeModes, makeBar]) view.draws.push(part(view));
+  const parts = [makeStage, makeLoupe, makeStrip, makeModes, makeBar];
+  for (const part of parts) view.draws.push(part(view));
   const stopClock = makeClock(view), resized = new ResizeObserver(view.redraw);
   resized.observe(view.stage);
   root.onkeydown = e => {
@@ -266,7 +296,8 @@ export default { render({ model, el }) {
     e.stopPropagation();
     action();
   };
-  for (const name of ['playing', 'mode', 'divider', 'loupe', 'zoom', 'width', 'n']) view.listen(`change:${name}`, view.redraw);
+  for (const name of ['playing', 'mode', 'divider', 'loupe', 'zoom', 'width', 'n'])
+    view.listen(`change:${name}`, view.redraw);
   view.listen('msg:custom', (message, buffers) => {
     if (message.kind === 'put') view.images.put(message.layer, message.index, buffers[0]);
     if (message.kind === 'forget') view.images.forget(message.layer);
@@ -280,68 +311,79 @@ export default { render({ model, el }) {
 # %% ../../nbs/ui/player.ipynb #0b97002f
 _CSS = """
 .bgblur-player { --fg: var(--jp-ui-font-color1, #222); --soft: var(--jp-ui-font-color2, #555);
-  --line: var(--jp-border-color1, #bbb); --bg: var(--jp-layout-color1, #fff); --accent: #1f6fd0; --before: #8889;
-  --run: #d9480f; --mark: #ffc46a80; color: var(--fg); width: min(100%, var(--width)); font-size: 13px;
-  box-sizing: border-box; padding: 2px; display: flex; flex-direction: column; gap: 4px;
-  container-type: inline-size; }
+  --line: var(--jp-border-color1, #bbb); --bg: var(--jp-layout-color1, #fff);
+  --accent: #1f6fd0; --before: #8889; --run: #d9480f; --mark: #ffc46a80;
+  color: var(--fg); font-size: 13px;
+  width: var(--width); max-width: 100%; box-sizing: border-box; padding: 2px; display: flex;
+  flex-direction: column; gap: 4px; }
 .bgblur-player [hidden] { display: none !important; }
-.bgblur-player:focus-visible, .bgblur-player :focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; }
+.bgblur-player:focus-visible, .bgblur-player :focus-visible { outline: 2px solid var(--accent);
+  outline-offset: 1px; }
 .bgblur-player .stage { position: relative; overflow: hidden; width: 100%; background: #777; }
 .bgblur-player .picture { display: block; width: 100%; cursor: pointer; }
 .bgblur-player .stage.magnified { touch-action: none; }
 .bgblur-player .stage.magnified .picture { cursor: crosshair; }
-.bgblur-player .lens { position: absolute; border-radius: 50%; border: 2px solid #fff; box-sizing: border-box;
-  box-shadow: 0 0 4px #000; pointer-events: none; }
-.bgblur-player .divider { position: absolute; top: 0; bottom: 0; width: 24px; margin-left: -12px;
-  cursor: ew-resize; touch-action: none; background: linear-gradient(#fff, #fff) center/2px 100% no-repeat; }
-.bgblur-player .divider::after { content: ''; position: absolute; left: 4px; top: calc(50% - 8px); width: 16px;
-  height: 16px; border-radius: 50%; background: #fff; box-shadow: 0 0 3px #000; }
-.bgblur-player .label { position: absolute; top: 6px; left: 6px; padding: 1px 8px; border-radius: 9px;
-  background: #000a; color: #fff; font-size: 12px; pointer-events: none; }
+.bgblur-player .lens { position: absolute; border-radius: 50%; border: 2px solid #fff;
+  box-sizing: border-box; box-shadow: 0 0 4px #000; pointer-events: none; }
+.bgblur-player .divider { position: absolute; top: 0; bottom: 0; width: 24px;
+  margin-left: -12px; cursor: ew-resize; touch-action: none;
+  background: linear-gradient(#fff, #fff) center/2px 100% no-repeat; }
+.bgblur-player .divider::after { content: ''; position: absolute; left: 4px;
+  top: calc(50% - 8px); width: 16px; height: 16px; border-radius: 50%; background: #fff;
+  box-shadow: 0 0 3px #000; }
+.bgblur-player .label { position: absolute; top: 6px; left: 6px; padding: 1px 8px;
+  border-radius: 9px; background: #000a; color: #fff; font-size: 12px; pointer-events: none; }
 .bgblur-player .label.right { left: auto; right: 6px; }
 """
 
 # %% ../../nbs/ui/player.ipynb #df0b4ca2
 _BAR_CSS = """
 .bgblur-player .bar { display: flex; flex-wrap: wrap; gap: 4px; align-items: center; }
-.bgblur-player button { font: inherit; color: var(--fg); background: var(--bg); border: 1px solid var(--line);
-  border-radius: 3px; padding: 2px 9px; min-height: 26px; cursor: pointer; }
+.bgblur-player button { font: inherit; color: var(--fg); background: var(--bg);
+  border: 1px solid var(--line); border-radius: 3px; padding: 2px 9px; min-height: 26px;
+  cursor: pointer; }
 .bgblur-player button:hover:enabled { border-color: var(--accent); }
 .bgblur-player button:disabled { opacity: .5; cursor: default; }
-.bgblur-player button[aria-pressed=true] { background: var(--accent); border-color: var(--accent); color: #fff; }
-.bgblur-player .place { min-width: 5.5em; text-align: center; font-variant-numeric: tabular-nums; }
-@container (max-width: 480px) { .bgblur-player button { font-size: 12px; padding: 2px 5px; } }
-.bgblur-player:fullscreen { --fg: #eee; --soft: #bbb; --line: #666; --bg: #222; --before: #fff7; --accent: #4a93ec;
-  width: 100%; padding: 10px; background: #111; justify-content: center; }
-.bgblur-player:fullscreen .stage { align-self: center; width: min(100%, (100vh - 190px)*var(--aspect)); }
+.bgblur-player button[aria-pressed=true] { background: #1f6fd0; border-color: #1f6fd0;
+  color: #fff; }
+.bgblur-player .place { min-width: 5.5em; text-align: center;
+  font-variant-numeric: tabular-nums; }
+.bgblur-player.narrow button { font-size: 12px; padding: 2px 5px; }
+.bgblur-player:fullscreen { --fg: #eee; --soft: #bbb; --line: #666; --bg: #222;
+  --before: #fff7; --accent: #4a93ec; width: 100%; max-width: none; padding: 10px;
+  background: #111;
+  justify-content: center; }
+.bgblur-player:fullscreen .stage { align-self: center;
+  width: min(100%, (100vh - 190px)*var(--aspect)); }
 """
 
 # %% ../../nbs/ui/player.ipynb #fe87f949
 class Player(anywidget.AnyWidget):
     "Frames, results and alphas of a clip, played and compared in the browser."
-    _esm = (MAKE_JS + STRIP_JS + MODES_JS + _DIVIDER_JS + _STAGE_JS + _LOUPE_JS + _PLAY_JS + _ACTIONS_JS
-            + _BUTTONS_JS + _BAR_JS + _VIEW_JS + _RENDER_JS)
+    _esm = (MAKE_JS + STRIP_JS + MODES_JS + _DIVIDER_JS + _STAGE_JS + _LOUPE_JS + _PLAY_JS
+            + _ACTIONS_JS + _BUTTONS_JS + _BAR_JS + _VIEW_JS + _RENDER_JS)
     _css = _CSS + _BAR_CSS + STRIP_CSS + SIDE_CSS
-    n = traitlets.Int(0).tag(sync=True)               # number of frames
-    rate = traitlets.Float(25.).tag(sync=True)        # frames per second
-    index = traitlets.Int(0).tag(sync=True)           # the shown frame; while playing, known only once per second
-    playing = traitlets.Bool(False).tag(sync=True)    # do the frames play in a loop?
+    n = traitlets.Int(0).tag(sync=True)             # number of frames
+    rate = traitlets.Float(25.).tag(sync=True)      # frames per second
+    index = traitlets.Int(0).tag(sync=True)  # shown frame; while playing, told every second
+    playing = traitlets.Bool(False).tag(sync=True)  # do the frames play in a loop?
     mode = traitlets.Enum(MODES, 'result').tag(sync=True)
-    divider = traitlets.Float(.5).tag(sync=True)      # its position, 0 (left) to 1 (right)
-    loupe = traitlets.Bool(False).tag(sync=True)      # is the loupe on?
-    zoom = traitlets.Int(4).tag(sync=True)            # how much the loupe magnifies, 2 to 8
-    clicked = traitlets.Dict().tag(sync=True)         # last click: `x` and `y` as shares of width and height, and `id`
-    strip = traitlets.List(traitlets.Float()).tag(sync=True)       # change of alpha per frame, see `changes`
-    baseline = traitlets.List(traitlets.Float()).tag(sync=True)    # the same with the default settings
-    runs = traitlets.List(traitlets.Bool()).tag(sync=True)         # did the model run on this frame?
-    width = traitlets.Int(640).tag(sync=True)         # largest width on the page, in CSS pixels
+    divider = traitlets.Float(.5).tag(sync=True)    # its position, 0 (left) to 1 (right)
+    loupe = traitlets.Bool(False).tag(sync=True)    # is the loupe on?
+    zoom = traitlets.Int(4).tag(sync=True)          # how much the loupe magnifies, 2 to 8
+    clicked = traitlets.Dict().tag(sync=True)  # last click: `x` and `y` in [0,1], and `id`
+    strip = traitlets.List(traitlets.Float()).tag(sync=True)     # see `changes`, one per frame
+    baseline = traitlets.List(traitlets.Float()).tag(sync=True)  # the same with the defaults
+    runs = traitlets.List(traitlets.Bool()).tag(sync=True)       # did the model run on it?
+    width = traitlets.Int(640).tag(sync=True)       # largest width on the page, in CSS pixels
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.images,self.has_view = {layer: {} for layer in LAYERS},False
         self.on_msg(self._answer)
 
-    def _repr_mimebundle_(self, **kwargs): return with_image(super()._repr_mimebundle_(**kwargs), self)
+    def _repr_mimebundle_(self, **kwargs):
+        return with_image(super()._repr_mimebundle_(**kwargs), self)
 
 # %% ../../nbs/ui/player.ipynb #23254093
 @patch
@@ -355,7 +397,8 @@ def _answer(self:Player, _, content, buffers):
     self.has_view = True
     for layer,images in self.images.items():
         # the shown frame first, so that a new view is empty only for a moment
-        for index in sorted(images, key=lambda i: (i - self.index) % max(1, self.n)): self._send_image(layer, index)
+        from_shown = lambda i: (i - self.index) % max(1, self.n)
+        for index in sorted(images, key=from_shown): self._send_image(layer, index)
 
 @patch
 def put(self:Player,
@@ -364,7 +407,8 @@ def put(self:Player,
     image:bytes,  # contents of a JPEG or PNG file; alpha in grey
 ):
     "Show an image. Raises `BgblurError` for an unknown layer."
-    if layer not in LAYERS: raise BgblurError(f"{layer!r:.80} is not a layer. Use {', '.join(LAYERS)}.")
+    if layer not in LAYERS:
+        raise BgblurError(f"{layer!r:.80} is not a layer. Use {', '.join(LAYERS)}.")
     self.images[layer][index] = image
     if self.has_view: self._send_image(layer, index)
 
@@ -380,11 +424,14 @@ def forget(self:Player,
 @patch
 def still(self:Player) -> bytes:
     "Return what the player shows as a JPEG; a grey image if layers are missing."
-    found = {layer: images[self.index] for layer,images in self.images.items() if self.index in images}
-    layers = {layer: cv2.imdecode(np.frombuffer(b, np.uint8), cv2.IMREAD_COLOR) for layer,b in found.items()}
-    if not {'frame', 'result', 'alpha'} <= {*layers}: return jpeg(np.full((360, 640, 3), 119, np.uint8))
+    def decode(data): return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    i = self.index
+    layers = {k: decode(images[i]) for k,images in self.images.items() if i in images}
+    if not {'frame', 'result', 'alpha'} <= {*layers}:
+        return jpeg(np.full((360, 640, 3), 119, np.uint8))
     img = combine(self.mode, layers, self.divider)
-    return jpeg(np.vstack([img, strip_image(self.strip, self.index, img.shape[1])]) if self.n > 1 else img)
+    bars = [strip_image(self.strip, i, img.shape[1])]*(self.n > 1)
+    return jpeg(np.vstack([img, *bars]))
 
 # %% ../../nbs/ui/player.ipynb #86639206
 explain_module(__name__)

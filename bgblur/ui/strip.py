@@ -27,9 +27,8 @@ function fillStrip(bars, model) {
   bars.replaceChildren();
   for (let i = 0; i < model.get('n'); i++) {
     const cell = make('div', 'cell', {}, bars);
-    const bar = (name, x) => { make('i', name, {}, cell).style.height = 100*(x || 0)/top + '%'; };
-    bar('before', before[i]);
-    bar('now', now[i]);
+    for (const [name, x] of [['before', before[i]], ['now', now[i]]])
+      make('i', name, {}, cell).style.height = 100*(x || 0)/top + '%';
     if (runs[i]) make('i', 'run', {}, cell);
   }
   return top;
@@ -45,7 +44,8 @@ function fillLegend(legend, model, top) {
     if (name) make('i', name, {}, span);
     span.append(text);
   };
-  if (model.get('strip').length) entry('now', `flicker: change of alpha per frame, at most ${percent(top)}`);
+  const flicker = `flicker: change of alpha per frame, at most ${percent(top)}`;
+  if (model.get('strip').length) entry('now', flicker);
   if (model.get('baseline').length) entry('before', 'with the default settings');
   if (model.get('runs').some(Boolean)) entry('run', 'the model ran');
 }
@@ -70,7 +70,6 @@ function follow(handle, area, move) {
   };
   handle.onpointerdown = e => {
     if (e.button) return;
-    e.stopPropagation();
     handle.setPointerCapture(e.pointerId);
     isDown = true;
     report(e);
@@ -84,8 +83,8 @@ function follow(handle, area, move) {
 _STRIP_JS = """
 function makeStrip(view) {
   const { model } = view, box = make('div', 'strip', {}, view.root);
-  const bars = make('div', 'bars', { role: 'slider', tabindex: 0, 'aria-label': 'Frame', 'aria-valuemin': 1,
-    title: 'Click or drag to choose a frame. Arrow keys go one frame back or on.' }, box);
+  const bars = make('div', 'bars', { role: 'slider', tabindex: 0, 'aria-label': 'Frame',
+    'aria-valuemin': 1, title: 'Click, drag or press an arrow key to choose a frame' }, box);
   const legend = make('div', 'legend', {}, box);
   let shown = null;
   follow(bars, bars, x => view.go(Math.floor(x*model.get('n'))));
@@ -129,7 +128,8 @@ STRIP_CSS = """
 .bgblur-player .legend i { display: inline-block; width: 9px; height: 9px; margin-right: 5px; }
 .bgblur-player .legend .now { background: var(--accent); }
 .bgblur-player .legend .before { background: var(--before); }
-.bgblur-player .legend .run { background: var(--run); border-radius: 50%; width: 7px; height: 7px; }
+.bgblur-player .legend .run { background: var(--run); border-radius: 50%; width: 7px;
+  height: 7px; }
 """
 
 # %% ../../nbs/ui/strip.ipynb #0035ecc6
@@ -144,7 +144,8 @@ def strip_image(
     edges = np.linspace(0, width, len(strip) + 1).round().astype(int)
     for i,(x,left,right) in enumerate(zip(strip, edges, edges[1:])):
         if i == index: img[:, left:right] = (190, 225, 255)
-        cv2.rectangle(img, (left + 1, round(height*(1 - x/top))), (max(left + 1, right - 2), height), (190, 90, 30), -1)
+        bar = (left + 1, round(height*(1 - x/top))),(max(left + 1, right - 2), height)
+        cv2.rectangle(img, *bar, (190, 90, 30), cv2.FILLED)
     return img
 
 # %% ../../nbs/ui/strip.ipynb #19abeb79
