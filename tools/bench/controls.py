@@ -137,6 +137,8 @@ def answer_ms(explorer, name, n, pause=.1):
 def measure(name, n=21):
     "Return all numbers for one control."
     found = effect(explorer_for(name), name)
+    # another machine has the files elsewhere
+    found['ends'] = [Path(v).name if name in ('image', 'path') else v for v in found['ends']]
     return found | answers(name, n)
 
 
