@@ -265,6 +265,14 @@ def _live_source(camera, size, rate, source, once):
     camera = camera or '0'
     return Camera(int(camera) if camera.isdecimal() else camera, size or (1280, 720), rate or 30)
 
+def _live_saver(source, record, microphone, overwrite, background):
+    "Return the `Saver` for these options. Raise `BgblurError` if the recording cannot be written."
+    from bgblur.camera.recorder import RECORDINGS, Saver
+    from bgblur.io.files import check_destination
+    _check_background(record, background)
+    if record: check_destination(source or Path(os.devnull), record, RECORDINGS, overwrite)
+    return Saver(record, microphone, overwrite)
+
 def _live_sinks(to, device):
     "Return the outputs that --to names."
     from bgblur.camera.sinks import Sink, VirtualCamera, Window
@@ -283,28 +291,72 @@ def _ctrl_c_stops(live):
         yield
 
 def _status_printer():
-    "Return a function that prints a status: in place on a terminal; elsewhere only when it changes, without times."
+    "Return a function that prints a status: the frame rate in place on a terminal, other lines once."
+    from bgblur.camera.sinks import Alert
     terminal,last = sys.stderr.isatty(),''
     def print_status(line):
         nonlocal last
-        if terminal: typer.echo(f'\r{line:60}', nl=False, err=True)
-        elif not line.endswith(' ms') and line != last: typer.echo(f'bgblur: {line}', err=True)
+        if ' fps, ' in line:
+            if terminal: typer.echo(f'\r{line:70}', nl=False, err=True)
+        elif line != last and terminal: typer.secho(f'\r{line:70}', err=True, fg='red' if isinstance(line, Alert) else None)
+        elif line != last: typer.echo(f'bgblur: {line}', err=True)
         last = line
     return print_status
 
-def _print_cameras():
+def _print_devices():
+    "Print cameras and microphones."
+    from bgblur.camera.microphone import microphones
     from bgblur.camera.sources import cameras
     found = cameras()
     for path,name in found.items(): typer.echo(f'{path}  {name}')
+    for name,title in microphones().items(): typer.echo(f'microphone {name}  {title}')
     if not found: typer.echo('bgblur: no camera was found.', err=True)
+
+# %% ../nbs/11_cli.ipynb #bc9b9944
+def _choices(ctx, settings, preview, mirror):
+    "Return settings and view, with the last choices where `ctx` has no option. Print a sentence if they cannot be used."
+    from bgblur.camera.memory import load_choices
+    from bgblur.camera.sinks import LiveView
+    view = LiveView(preview, mirror)
+    try: last = load_choices() if ctx else {}
+    except BgblurError as e:
+        typer.echo(f'bgblur: the last choices are ignored. {e} Correct or delete this file.', err=True)
+        return settings,view
+    sources = {name: ctx.get_parameter_source(name) for name in last}
+    last = {name: value for name,value in last.items() if not sources[name] or sources[name].name == 'DEFAULT'}
+    return [replace(c, **{k: v for k,v in last.items() if k in vars(c)}) for c in (settings, view)]
+
+def _keep_choices(live):
+    "Keep the choices of a run that has ended, unless it failed. Print a sentence if they cannot be kept."
+    from bgblur.camera.memory import save_choices
+    if live.report().n_failed: return
+    try: save_choices(live.settings, live.view)
+    except BgblurError as e: typer.echo(f'bgblur: the choices were not kept. {e}', err=True)
+
+# %% ../nbs/11_cli.ipynb #51f92ce2
+def _run_live(settings, trust, quiet, **kwargs):
+    "Run a `Live` with `kwargs` to its end, print its report and failures, and return it."
+    from bgblur.live import BACKGROUNDS, Live
+    from bgblur.video import blurrer_from
+    blurrer = blurrer_from(replace(settings, background='blur', wrap=None), trust, DEFAULT_QUALITY['live'])
+    live = Live(blurrer=blurrer, settings=settings, backgrounds=tuple(dict.fromkeys([settings.background, *BACKGROUNDS])),
+                on_status=None if quiet else _status_printer(), **kwargs)
+    with _ctrl_c_stops(live): report = live.run()
+    if not quiet: typer.echo(f'\n{report}' if sys.stderr.isatty() else report)
+    if report.n_failed:
+        print_traceback(live.blurrer.last_error)
+        typer.echo(f'bgblur: the model or the background failed on {report.n_failed} frames. They were hidden. {report.error}', err=True)
+    return live
 
 # %% ../nbs/11_cli.ipynb #3e5b8360
 @command(epilog=examples({'live': 'webcam to window', 'live --to virtual -b lens': 'webcam for video calls',
-                           'live --source me.mp4': 'a video in place of the webcam'}))
+                           'live --source me.mp4': 'a video in place of the webcam',
+                           'live --record me.mp4 --microphone default': 'with sound'}))
 @with_settings
 def live(
+    ctx:typer.Context,
     camera:typed(Optional[str], metavar='N|PATH', help='Use this camera, see --list.', default='0')=None,
-    list_:flag('--list', help='List the cameras and exit.')=False,
+    list_:flag('--list', help='List cameras and microphones and exit.')=False,
     size:typed(Optional[str], metavar='WxH', help='Ask for this resolution.', default='1280x720, or that of FILE')=None,
     rate:typed(Optional[float], min=1, max=240, metavar='N', help='Ask for N frames per second.', default='30, or those of FILE')=None,
     source:typed(Optional[Path], metavar='FILE', help='Play this video in a loop instead of a camera.')=None,
@@ -312,29 +364,31 @@ def live(
     to:typed(Literal['window', 'virtual', 'both', 'none'], metavar='WHERE',
               help="Show a 'window', feed a 'virtual' camera, or 'both'; 'none' to measure.")='window',
     virtual_device:typed(Optional[str], metavar='PATH', help='Use this virtual camera, such as /dev/video10.', default='the first free one')=None,
+    preview:typed(Literal['result', 'alpha', 'original'], metavar='WHAT',
+                  help="Show 'result', 'alpha', or 'original' beside the result, in the window.")='result',
+    mirror:flag('--mirror/--no-mirror', help='Mirror the window, never the virtual camera.')=False,
+    record:typed(Optional[Path], metavar='FILE', help='Record to this .mp4, .mov, .mkv or .webm.', default='key r')=None,
+    microphone:typed(Optional[str], metavar='NAME', help="Record with this microphone, such as 'default'.", default='no sound')=None,
+    overwrite:Overwrite=False,
     settings:Settings=Settings(),
     trust:Trust=False,
     rest:flag(help='Switch the camera off while the virtual one has no viewers (Linux).')=True,
+    remember:flag(help='Start with the last choices, and keep the new ones.')=True,
     seconds:typed(Optional[float], min=.1, metavar='N', help='Stop after N seconds.', default='never')=None,
     quiet:Quiet=False,
     debug:Debug=False,
 ):
     """Blur or replace the background of a webcam, live.
 
-    Press h in the window to see its keys. With --to both they also change the virtual camera."""
-    from bgblur.live import BACKGROUNDS, Live
-    from bgblur.video import blurrer_from
-    if list_: return _print_cameras()
+    Press h in the window to see its keys. With --to both they also change the virtual camera. A click follows one person. Ctrl-C completes a recording."""
+    if list_: return _print_devices()
     if settings.background == 'none': raise BgblurError('A live image cannot be transparent. Choose a colour, such as -b green.')
-    frames = _live_source(camera, _size(size), rate, source, once)
-    blurrer = blurrer_from(replace(settings, background='blur', wrap=None), trust, DEFAULT_QUALITY['live'])
-    running = Live(frames, _live_sinks(to, virtual_device), blurrer, settings, tuple(dict.fromkeys([settings.background, *BACKGROUNDS])),
-                   5. if rest else None, seconds, None if quiet else _status_printer())
-    with _ctrl_c_stops(running): report = running.run()
-    if not quiet: typer.echo(f'\n{report}' if sys.stderr.isatty() else report)
-    if report.n_failed:
-        print_traceback(running.blurrer.last_error)
-        typer.echo(f'bgblur: the model or the background failed on {report.n_failed} frames. They were hidden. {report.error}', err=True)
+    settings,view = _choices(ctx if remember else None, settings, preview, mirror)
+    frames,sinks = _live_source(camera, _size(size), rate, source, once),_live_sinks(to, virtual_device)
+    saver = _live_saver(source, record, microphone, overwrite, settings.background)
+    ended = _run_live(settings, trust, quiet, source=frames, sinks=sinks, view=view, saver=saver,
+                      rest_after=5. if rest else None, seconds=seconds)
+    if remember: _keep_choices(ended)
 
 # %% ../nbs/11_cli.ipynb #515c0caa
 @command(epilog=examples({'bench me.mp4': 'measure three times', 'bench me.mp4 --rounds 1': 'faster, but less exact'}))
