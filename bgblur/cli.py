@@ -17,7 +17,7 @@ import json
 import os
 import signal
 import sys
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -247,107 +247,6 @@ def batch(
         with closing(jobs): complete = _print_jobs(jobs, quiet, as_json)
     if not complete: raise typer.Exit(1)
 
-# %% ../nbs/11_cli.ipynb #b68ba1b1
-def _size(text):
-    "Return width and height from text such as 1280x720."
-    if text is None: return None
-    w,_,h = text.lower().partition('x')
-    if not (w.isdecimal() and h.isdecimal() and 16 <= int(w) <= 7680 and 16 <= int(h) <= 7680):
-        raise typer.BadParameter(f"must look like 1280x720, with 16 to 7680 pixels, got '{text}'.", param_hint='--size')
-    return int(w),int(h)
-
-def _live_source(camera, size, rate, source, once):
-    "Return the source of the frames: a file or a camera."
-    from bgblur.camera.sources import Camera, FileSource
-    if once and not source: raise typer.BadParameter('needs a file to play. Add --source FILE.', param_hint='--once')
-    if source and camera: raise typer.BadParameter('cannot be combined with --source, which plays a file.', param_hint='--camera')
-    if source: return FileSource(source, size, rate, loop=not once)
-    camera = camera or '0'
-    return Camera(int(camera) if camera.isdecimal() else camera, size or (1280, 720), rate or 30)
-
-def _live_saver(source, record, microphone, overwrite, background):
-    "Return the `Saver` for these options. Raise `BgblurError` if the recording cannot be written."
-    from bgblur.camera.recorder import RECORDINGS, Saver
-    from bgblur.io.files import check_destination
-    _check_background(record, background)
-    if record: check_destination(source or Path(os.devnull), record, RECORDINGS, overwrite)
-    return Saver(record, microphone, overwrite)
-
-def _live_sinks(to, device):
-    "Return the outputs that --to names."
-    from bgblur.camera.sinks import Sink, VirtualCamera, Window
-    if to == 'none': return [Sink()]
-    return [VirtualCamera(device)]*(to != 'window') + [Window()]*(to != 'virtual')
-
-# %% ../nbs/11_cli.ipynb #b507202e
-@contextmanager
-def _ctrl_c_stops(live):
-    "Stop `live` at the first Ctrl-C within the block, end the program at the second."
-    def handler(*_):
-        signal.signal(signal.SIGINT, before)
-        live.stop()
-    with signals_raise():
-        before = signal.signal(signal.SIGINT, handler)
-        yield
-
-def _status_printer():
-    "Return a function that prints a status: the frame rate in place on a terminal, other lines once."
-    from bgblur.camera.sinks import Alert
-    terminal,last = sys.stderr.isatty(),''
-    def print_status(line):
-        nonlocal last
-        if ' fps, ' in line:
-            if terminal: typer.echo(f'\r{line:70}', nl=False, err=True)
-        elif line != last and terminal: typer.secho(f'\r{line:70}', err=True, fg='red' if isinstance(line, Alert) else None)
-        elif line != last: typer.echo(f'bgblur: {line}', err=True)
-        last = line
-    return print_status
-
-def _print_devices():
-    "Print cameras and microphones."
-    from bgblur.camera.microphone import microphones
-    from bgblur.camera.sources import cameras
-    found = cameras()
-    for path,name in found.items(): typer.echo(f'{path}  {name}')
-    for name,title in microphones().items(): typer.echo(f'microphone {name}  {title}')
-    if not found: typer.echo('bgblur: no camera was found.', err=True)
-
-# %% ../nbs/11_cli.ipynb #bc9b9944
-def _choices(ctx, settings, preview, mirror):
-    "Return settings and view, with the last choices where `ctx` has no option. Print a sentence if they cannot be used."
-    from bgblur.camera.memory import load_choices
-    from bgblur.camera.sinks import LiveView
-    view = LiveView(preview, mirror)
-    try: last = load_choices() if ctx else {}
-    except BgblurError as e:
-        typer.echo(f'bgblur: the last choices are ignored. {e} Correct or delete this file.', err=True)
-        return settings,view
-    sources = {name: ctx.get_parameter_source(name) for name in last}
-    last = {name: value for name,value in last.items() if not sources[name] or sources[name].name == 'DEFAULT'}
-    return [replace(c, **{k: v for k,v in last.items() if k in vars(c)}) for c in (settings, view)]
-
-def _keep_choices(live):
-    "Keep the choices of a run that has ended, unless it failed. Print a sentence if they cannot be kept."
-    from bgblur.camera.memory import save_choices
-    if live.report().n_failed: return
-    try: save_choices(live.settings, live.view)
-    except BgblurError as e: typer.echo(f'bgblur: the choices were not kept. {e}', err=True)
-
-# %% ../nbs/11_cli.ipynb #51f92ce2
-def _run_live(settings, trust, quiet, **kwargs):
-    "Run a `Live` with `kwargs` to its end, print its report and failures, and return it."
-    from bgblur.live import BACKGROUNDS, Live
-    from bgblur.video import blurrer_from
-    blurrer = blurrer_from(replace(settings, background='blur', wrap=None), trust, DEFAULT_QUALITY['live'])
-    live = Live(blurrer=blurrer, settings=settings, backgrounds=tuple(dict.fromkeys([settings.background, *BACKGROUNDS])),
-                on_status=None if quiet else _status_printer(), **kwargs)
-    with _ctrl_c_stops(live): report = live.run()
-    if not quiet: typer.echo(f'\n{report}' if sys.stderr.isatty() else report)
-    if report.n_failed:
-        print_traceback(live.blurrer.last_error)
-        typer.echo(f'bgblur: the model or the background failed on {report.n_failed} frames. They were hidden. {report.error}', err=True)
-    return live
-
 # %% ../nbs/11_cli.ipynb #3e5b8360
 @command(epilog=examples({'live': 'webcam to window', 'live --to virtual -b lens': 'webcam for video calls',
                            'live --source me.mp4': 'a video in place of the webcam',
@@ -381,14 +280,15 @@ def live(
     """Blur or replace the background of a webcam, live.
 
     Press h in the window to see its keys. With --to both they also change the virtual camera. A click follows one person. Ctrl-C completes a recording."""
-    if list_: return _print_devices()
+    from bgblur.camera.command import choices, keep_choices, live_saver, live_sinks, live_source, print_devices, run_live
+    if list_: return print_devices()
     if settings.background == 'none': raise BgblurError('A live image cannot be transparent. Choose a colour, such as -b green.')
-    settings,view = _choices(ctx if remember else None, settings, preview, mirror)
-    frames,sinks = _live_source(camera, _size(size), rate, source, once),_live_sinks(to, virtual_device)
-    saver = _live_saver(source, record, microphone, overwrite, settings.background)
-    ended = _run_live(settings, trust, quiet, source=frames, sinks=sinks, view=view, saver=saver,
-                      rest_after=5. if rest else None, seconds=seconds)
-    if remember: _keep_choices(ended)
+    settings,view,can_keep = choices(ctx if remember else None, settings, preview, mirror)
+    frames,sinks = live_source(camera, size, rate, source, once),live_sinks(to, virtual_device)
+    saver = live_saver(source, record, microphone, overwrite, settings.background)
+    ended = run_live(settings, trust, quiet, source=frames, sinks=sinks, view=view, saver=saver,
+                     rest_after=5. if rest else None, seconds=seconds)
+    if can_keep: keep_choices(ended)
 
 # %% ../nbs/11_cli.ipynb #856edb88
 @command('app', epilog=examples({'app': 'open the page in your browser', 'app --no-browser': 'only print its address'}))
