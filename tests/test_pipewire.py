@@ -78,9 +78,15 @@ def test_without_gstreamer_one_sentence(tmp_path, monkeypatch):
     one_sentence(bgblur(*LIVE, timeout=120), 'gst-launch-1.0', 'apt install', 'dnf install')
 
 
+# the portal tells Chromium about the camera a moment after Chromium has asked for the first time
 SEE = '''async () => {
-    const late = new Promise((_, reject) => setTimeout(() => reject('no answer'), 60000));
-    const stream = await Promise.race([navigator.mediaDevices.getUserMedia({ video: true }), late]);
+    const wait = ms => new Promise(done => setTimeout(done, ms));
+    async function open() {
+        for (let i = 0; i < 120; i++) {
+            try { return await navigator.mediaDevices.getUserMedia({ video: true }); } catch (e) { await wait(500); }
+        }
+    }
+    const stream = await Promise.race([open(), wait(90_000)]);
     const video = Object.assign(document.createElement('video'), { srcObject: stream, muted: true });
     document.body.append(video);
     await video.play();
@@ -100,6 +106,8 @@ def test_chromium_lists_the_camera(tmp_path, monkeypatch):
                  '/org/freedesktop/impl/portal/PermissionStore', '--method', 'org.freedesktop.impl.portal.PermissionStore.SetPermission',
                  'devices', 'true', 'camera', '', "['yes']"]
         until(lambda: subprocess.run(allow, capture_output=True).returncode == 0)
+        portal = ['gdbus', 'introspect', '--session', '--dest', 'org.freedesktop.portal.Desktop', '--object-path', '/org/freedesktop/portal/desktop']
+        until(lambda: 'portal.Camera' in subprocess.run(portal, capture_output=True, text=True).stdout)
         live = start(BIN/'bgblur', *LIVE)
         until(lambda: node(f'bgblur-{live.pid}'))
         with server(['python', '-m', 'http.server', '--bind', '127.0.0.1', '-d', ROOT/'app', '']) as (_, url), \

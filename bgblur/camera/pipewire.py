@@ -90,10 +90,21 @@ class PipeWireCamera(Sink):
 
     def _error(self):
         "Return why the process has ended."
+        self.process.wait()
         self.messages.seek(0)
         return BgblurError(_reason(self.messages.read().decode(errors='replace')))
 
 # %% ../../nbs/camera/pipewire.ipynb #e1010b59
+@patch
+def _wait_for_node(self:PipeWireCamera):
+    end = monotonic() + 10
+    try: self._send(np.full((*self.size[::-1], 3), 128, np.uint8))
+    except OSError as e: raise self._error() from e
+    while viewers(self.name) is None:
+        if self.process.poll() is not None: raise self._error()
+        if monotonic() > end: raise BgblurError('PipeWire refuses the camera: restart it.')
+        sleep(.05)
+
 @patch
 def open(self:PipeWireCamera, size, rate):
     "Raise `BgblurError` if a program is missing or PipeWire is not running."
@@ -102,16 +113,10 @@ def open(self:PipeWireCamera, size, rate):
     command = ['gst-launch-1.0', '-q', '--no-fault', *pipeline(self.size, rate, self.name)]
     self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=self.messages,
                                     stderr=self.messages, start_new_session=True)
-    end = monotonic() + 10
-    try:
-        self._send(np.full((*self.size[::-1], 3), 128, np.uint8))
-        while viewers(self.name) is None:
-            if self.process.poll() is not None: raise self._error()
-            if monotonic() > end: raise BgblurError('PipeWire refuses the camera: restart it.')
-            sleep(.05)
-    except OSError as e:
-        self.process.wait()
-        raise self._error() from e
+    try: self._wait_for_node()
+    except BaseException:      # also Ctrl-C
+        self.close()
+        raise
 
 # %% ../../nbs/camera/pipewire.ipynb #59f94e20
 @patch
@@ -119,9 +124,7 @@ def show(self:PipeWireCamera, img, text):
     "Raise `BgblurError` if PipeWire or GStreamer has ended."
     if img.shape[1::-1] != tuple(self.size): img = resize_to_fill(img, self.size)
     try: self._send(img)
-    except OSError as e:
-        self.process.wait()
-        raise self._error() from e
+    except OSError as e: raise self._error() from e
 
 @patch
 def watched(self:PipeWireCamera):
