@@ -1,8 +1,10 @@
 "Helpers of the end-to-end tests: run the command, copy the project, make clips."
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +17,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 CLIP = ROOT/'sample_data'/'testclip.mp4'
+
+# `bgblur live` keeps its last choices here: neither a test nor a user may find those of the other
+os.environ['XDG_CONFIG_HOME'] = tempfile.mkdtemp(prefix='bgblur-config-')
 
 # A shell lets background jobs and their children ignore Ctrl-C. The commands under test must not ignore it.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN: signal.signal(signal.SIGINT, signal.default_int_handler)
