@@ -95,7 +95,7 @@ class Recording:
 
     def __str__(self):
         sound = 'with sound' if self.has_sound else 'without sound'
-        what = f'{self.path}: {self.n_frames} frames, {self.seconds:.1f} s, {sound}'
+        what = f"{self.path}: {self.n_frames} frame{'s'*(self.n_frames != 1)}, {self.seconds:.1f} s, {sound}"
         return ''.join([what, *(f'; {note}' for note in self.notes)])
 
 class Recorder:
