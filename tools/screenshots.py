@@ -59,12 +59,12 @@ def live_in_lab():
     "Take a screenshot of the live widget in JupyterLab."
     clip, imgs = cv2.VideoCapture(str(ROOT/'sample_data'/'testclip.mp4')), []
     while (img := clip.read()[1]) is not None: imgs.append(img)
-    with tempfile.TemporaryDirectory() as tmp, live_notebook(Path(tmp), imgs, 1000, 860) as page:
+    with tempfile.TemporaryDirectory() as tmp, live_notebook(Path(tmp), imgs, 1000, 700) as page:
         page.evaluate("() => jupyterapp.commands.execute('application:toggle-left-area')")
         run_cell(page, 1)
         live_widget(page, 0)
         page.wait_for_timeout(6000)
-        save('live-widget', page.screenshot(clip={'x': 40, 'y': 160, 'width': 920, 'height': 560}))
+        save('live-widget', page.screenshot(clip={'x': 40, 'y': 160, 'width': 920, 'height': 490}))
 
 
 def live_in_window():
