@@ -71,7 +71,7 @@ def live_in_window():
     "Take a screenshot of the live window on a virtual display."
     with tempfile.TemporaryDirectory() as tmp, display(Path(tmp)) as (name, screenshot):
         env = os.environ | {'DISPLAY': name}
-        live = subprocess.Popen([Path(sys.executable).parent/'bgblur', 'live', '--source', ROOT/'sample_data'/'testclip.mp4', '--size', '640x480'], env=env)
+        live = subprocess.Popen([Path(sys.executable).parent/'bgblur', 'live', '--source', ROOT/'sample_data'/'testclip.mp4', '--size', '640x480', '--no-remember'], env=env)
         for keys in (['sleep', '6'], ['search', '--name', '^bgblur$', 'windowfocus'], ['key', 'h'], ['sleep', '2']):
             subprocess.run(['xdotool', *keys], env=env, check=True)
         save('live-window', cv2.imencode('.png', screenshot()[:480, :640])[1].tobytes())

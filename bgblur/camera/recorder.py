@@ -171,10 +171,10 @@ def _notes(self:Recorder):
 @patch
 def close(self:Recorder) -> Recording:
     "Finish the file. Raise `BgblurError` if it cannot be written, or nothing was recorded. Then there is no file."
-    if self.microphone: self.microphone.stop()
-    self.queue.put(None)
-    self.thread.join()
     with self.stack:
+        if self.microphone: self.microphone.stop()
+        self.queue.put(None)
+        self.thread.join()
         if self.error: raise BgblurError(f'Cannot record to {self.path}: {as_sentence(self.error)}') from self.error
         if not self.n_frames: raise BgblurError(f'Nothing was recorded to {self.path}, because no frame came.')
         has_sound = any(t.stream.codec_context.frame_size for t in self.writer.tracks.values())
