@@ -6,7 +6,7 @@
 __all__ = ['REACH', 'BINS', 'CHOSEN', 'OTHER', 'person_at', 'colour_codes', 'colour_histogram', 'likeness', 'colour_odds',
            'PersonTracker', 'without_islands', 'only_chosen']
 
-# %% ../../nbs/core/person.ipynb #01cb0c0e
+# %% ../../nbs/core/person.ipynb #463fe339
 import cv2, numpy as np
 from fastcore.basics import patch
 
@@ -16,7 +16,7 @@ from .masks import resize_prob
 from .motion import local_change, optical_flow, warp
 from .place import as_place
 
-# %% ../../nbs/core/person.ipynb #409f1d13
+# %% ../../nbs/core/person.ipynb #e926d4c9
 REACH = .05      # how far from a person a click still counts, as a share of the frame's longer side
 
 def person_at(
@@ -31,7 +31,7 @@ def person_at(
     i = distances.argmin()
     return labels == labels[ys[i], xs[i]] if distances[i] <= 1 + REACH*max(people.shape) else None
 
-# %% ../../nbs/core/person.ipynb #d4a7de8c
+# %% ../../nbs/core/person.ipynb #2267af17
 BINS = 16
 
 def colour_codes(
@@ -59,7 +59,7 @@ def likeness(
     "Return how similar two histograms are (Bhattacharyya coefficient)."
     return float(np.sqrt(a*b).sum())
 
-# %% ../../nbs/core/person.ipynb #aae97fa4
+# %% ../../nbs/core/person.ipynb #d2d0ee2f
 def colour_odds(
     codes,          # int32 `(h,w)`, see `colour_codes`
     people,         # where people are, bool `(h,w)`
@@ -72,7 +72,7 @@ def colour_odds(
     inside = np.float32(people)
     return around(odds*inside)/np.maximum(around(inside), 1)
 
-# %% ../../nbs/core/person.ipynb #3f729400
+# %% ../../nbs/core/person.ipynb #258f0cef
 CHOSEN,OTHER = 1,2
 
 class PersonTracker:
@@ -98,10 +98,11 @@ class PersonTracker:
         self.area = 0                      # of the chosen person when fully visible, in pixels of the labels
         self.is_hidden = False             # was somebody in front of the chosen person when they vanished?
         self.last = None,None              # last probability, and what became of it
+        self.n_lost = 0                    # frames in which the person was not found after they were chosen
 
     def __repr__(self): return f'PersonTracker({str(self.place)!r})'
 
-# %% ../../nbs/core/person.ipynb #2de37c21
+# %% ../../nbs/core/person.ipynb #5853e0e1
 @patch
 def _carried(self:PersonTracker, grey):
     "Return where both labels have moved to, and where that is reliable: float32 `(h,w)` in [0,1]."
@@ -118,7 +119,7 @@ def _odds(self:PersonTracker, people, codes, carried):
     if OTHER in self.colours: odds = odds + 2*colour_odds(codes, people, self.colours[CHOSEN], self.colours[OTHER])
     return cv2.GaussianBlur(odds, (0, 0), 1)
 
-# %% ../../nbs/core/person.ipynb #752f953d
+# %% ../../nbs/core/person.ipynb #b5e6481c
 def _is_enclosed(island, people):
     "Tell whether an island lies within people and does not reach a border of the frame."
     if any(side.any() for side in (island[0], island[-1], island[:, 0], island[:, -1])): return False
@@ -141,7 +142,7 @@ def without_islands(
             if is_minority and (own < least*people.sum() or _is_enclosed(island, people)): out[island] = CHOSEN + OTHER - label
     return out
 
-# %% ../../nbs/core/person.ipynb #a3cca713
+# %% ../../nbs/core/person.ipynb #5b44a6a4
 @patch
 def _recognised(self:PersonTracker, part, codes):
     "Return the label of a whole component, by its colours."
@@ -158,7 +159,7 @@ def _is_own_piece(self:PersonTracker, part, codes, mine):
     near = cv2.dilate(part.view(np.uint8), np.ones((k, k), np.uint8)).view(bool)
     return (mine[near] > .5).any() and (self.colours[CHOSEN][codes[part]] > 5e-4).mean() > .8
 
-# %% ../../nbs/core/person.ipynb #0a360021
+# %% ../../nbs/core/person.ipynb #e9fc1dce
 @patch
 def _by_component(self:PersonTracker, labels, codes, mine, others):
     "Change the labels of components that are one person."
@@ -176,7 +177,7 @@ def _by_component(self:PersonTracker, labels, codes, mine, others):
         elif is_here and my[i] < .05: labels[part] = OTHER
     return labels
 
-# %% ../../nbs/core/person.ipynb #a29631fc
+# %% ../../nbs/core/person.ipynb #f9e243e7
 @patch
 def _is_new_scene(self:PersonTracker, grey):
     "Tell whether the last labels say nothing about this frame: after a cut, a pause, or a change of size."
@@ -204,7 +205,7 @@ def _followed(self:PersonTracker, people, grey, codes):
         self.is_hidden = bool((self.labels[around] == OTHER).any())
     return labels
 
-# %% ../../nbs/core/person.ipynb #8daa502e
+# %% ../../nbs/core/person.ipynb #d644a514
 @patch
 def _learn(self:PersonTracker, labels, codes):
     "Update the colours from components with only one label."
@@ -217,7 +218,7 @@ def _learn(self:PersonTracker, labels, codes):
         new = colour_histogram(codes, where)
         self.colours[label] = new if label not in self.colours else .95*self.colours[label] + .05*new
 
-# %% ../../nbs/core/person.ipynb #70f00e53
+# %% ../../nbs/core/person.ipynb #9e483ee9
 @patch
 def _chosen(self:PersonTracker, people, size):
     "Return the labels of the first frame; None if the time has not come, or nobody is there."
@@ -236,16 +237,10 @@ def only_chosen(
     mine,others = (cv2.distanceTransform((labels != k).view(np.uint8), cv2.DIST_L2, 3) for k in (CHOSEN, OTHER))
     return p*cv2.resize(np.float32(mine < others), p.shape[::-1])
 
-# %% ../../nbs/core/person.ipynb #0e6b7bf6
+# %% ../../nbs/core/person.ipynb #2d963f32
 @patch
-def __call__(self:PersonTracker,
-    frame,          # `Frame`
-    p,              # person probability, float32 `(h,w)` in [0,1]
-    time=None,      # of the frame, in seconds; None: 1/25 s after the last one
-) -> np.ndarray:    # like `p`; the same object for the same `p`, which the matte needs
-    "Return the probability of the chosen person alone. It is 0 everywhere while they are not found."
-    self.time = time if time is not None else 0 if self.time is None else self.time + 1/25
-    if self.last[0] is p and self.state != 'waiting': return self.last[1]
+def _restricted(self:PersonTracker, frame, p):
+    "Return `p` without the others, and remember where everybody is."
     (h,w),size = frame.shape[:2],small_size(*frame.shape[:2])
     people,codes = resize_prob(p, size) > .5,colour_codes(frame.bgr(size))
     grey = cv2.GaussianBlur(frame.grey(size), (3, 3), 0)
@@ -254,8 +249,30 @@ def __call__(self:PersonTracker,
     self._learn(labels, codes)
     self.state = 'followed' if (labels == CHOSEN).any() else 'lost'
     self.labels,self.grey,self.seen = labels,grey,self.time
-    self.last = p,only_chosen(p, labels)
+    return only_chosen(p, labels)
+
+# %% ../../nbs/core/person.ipynb #ad528fe2
+@patch
+def __call__(self:PersonTracker,
+    frame,          # `Frame`
+    p,              # person probability, float32 `(h,w)` in [0,1]
+    time=None,      # of the frame, in seconds; None: 1/25 s after the last one
+) -> np.ndarray:    # like `p`; the same object for the same `p`, which the matte needs
+    "Return the probability of the chosen person alone. It is 0 everywhere while they are not found."
+    self.time = time if time is not None else 0 if self.time is None else self.time + 1/25
+    if self.last[0] is not p or self.state == 'waiting': self.last = p,self._restricted(frame, p)
+    self.n_lost += self.state == 'lost'
     return self.last[1]
 
-# %% ../../nbs/core/person.ipynb #e2960835
+# %% ../../nbs/core/person.ipynb #77f813f4
+@patch(as_prop=True)
+def problem(self:PersonTracker) -> str:
+    "Why nobody has been chosen, as part of a sentence; empty if somebody has, or if there is still time."
+    place,now = self.place,self.start + (self.time or 0)
+    if self.state != 'waiting': return ''
+    where,_,_ = str(place).partition('@')
+    when = f' at {place.time:g} s'*bool(place.time)
+    return f'nobody stands at {where}{when}' if now >= place.time else f'the clip ends before {place.time:g} s'
+
+# %% ../../nbs/core/person.ipynb #955ad2af
 explain_module(__name__)
