@@ -6,7 +6,7 @@
 __all__ = ['REACH', 'BINS', 'CHOSEN', 'OTHER', 'person_at', 'colour_codes', 'colour_histogram', 'likeness', 'colour_odds',
            'PersonTracker', 'without_islands', 'only_chosen']
 
-# %% ../../nbs/core/person.ipynb #463fe339
+# %% ../../nbs/core/person.ipynb #cdb13926
 import cv2, numpy as np
 from fastcore.basics import patch
 
@@ -16,7 +16,7 @@ from .masks import resize_prob
 from .motion import local_change, optical_flow, warp
 from .place import as_place
 
-# %% ../../nbs/core/person.ipynb #e926d4c9
+# %% ../../nbs/core/person.ipynb #a14170cb
 REACH = .05      # how far from a person a click still counts, as a share of the frame's longer side
 
 def person_at(
@@ -31,7 +31,7 @@ def person_at(
     i = distances.argmin()
     return labels == labels[ys[i], xs[i]] if distances[i] <= 1 + REACH*max(people.shape) else None
 
-# %% ../../nbs/core/person.ipynb #2267af17
+# %% ../../nbs/core/person.ipynb #965a37f1
 BINS = 16
 
 def colour_codes(
@@ -59,7 +59,7 @@ def likeness(
     "Return how similar two histograms are (Bhattacharyya coefficient)."
     return float(np.sqrt(a*b).sum())
 
-# %% ../../nbs/core/person.ipynb #d2d0ee2f
+# %% ../../nbs/core/person.ipynb #cbb22dbf
 def colour_odds(
     codes,          # int32 `(h,w)`, see `colour_codes`
     people,         # where people are, bool `(h,w)`
@@ -72,7 +72,7 @@ def colour_odds(
     inside = np.float32(people)
     return around(odds*inside)/np.maximum(around(inside), 1)
 
-# %% ../../nbs/core/person.ipynb #258f0cef
+# %% ../../nbs/core/person.ipynb #06538788
 CHOSEN,OTHER = 1,2
 
 class PersonTracker:
@@ -97,12 +97,14 @@ class PersonTracker:
         self.colours = {}                  # label -> histogram
         self.area = 0                      # of the chosen person when fully visible, in pixels of the labels
         self.is_hidden = False             # was somebody in front of the chosen person when they vanished?
+        self.is_hiding = False             # is somebody hidden behind the chosen person?
+        self.inside = self.outside = 0     # pixels of others in the components of the chosen person, and elsewhere
         self.last = None,None              # last probability, and what became of it
         self.n_lost = 0                    # frames in which the person was not found after they were chosen
 
     def __repr__(self): return f'PersonTracker({str(self.place)!r})'
 
-# %% ../../nbs/core/person.ipynb #5853e0e1
+# %% ../../nbs/core/person.ipynb #d4828ffe
 @patch
 def _carried(self:PersonTracker, grey):
     "Return where both labels have moved to, and where that is reliable: float32 `(h,w)` in [0,1]."
@@ -119,7 +121,7 @@ def _odds(self:PersonTracker, people, codes, carried):
     if OTHER in self.colours: odds = odds + 2*colour_odds(codes, people, self.colours[CHOSEN], self.colours[OTHER])
     return cv2.GaussianBlur(odds, (0, 0), 1)
 
-# %% ../../nbs/core/person.ipynb #b5e6481c
+# %% ../../nbs/core/person.ipynb #4998b5a6
 def _is_enclosed(island, people):
     "Tell whether an island lies within people and does not reach a border of the frame."
     if any(side.any() for side in (island[0], island[-1], island[:, 0], island[:, -1])): return False
@@ -142,7 +144,7 @@ def without_islands(
             if is_minority and (own < least*people.sum() or _is_enclosed(island, people)): out[island] = CHOSEN + OTHER - label
     return out
 
-# %% ../../nbs/core/person.ipynb #5b44a6a4
+# %% ../../nbs/core/person.ipynb #1c298d55
 @patch
 def _recognised(self:PersonTracker, part, codes):
     "Return the label of a whole component, by its colours."
@@ -159,7 +161,20 @@ def _is_own_piece(self:PersonTracker, part, codes, mine):
     near = cv2.dilate(part.view(np.uint8), np.ones((k, k), np.uint8)).view(bool)
     return (mine[near] > .5).any() and (self.colours[CHOSEN][codes[part]] > 5e-4).mean() > .8
 
-# %% ../../nbs/core/person.ipynb #e9fc1dce
+# %% ../../nbs/core/person.ipynb #02a0ee7f
+@patch
+def _without_phantoms(self:PersonTracker, labels, own):
+    "Give small pieces of others in the components `own` to the chosen person, unless somebody is hidden there."
+    least,is_other = .08*self.area,labels == OTHER
+    inside,outside = np.count_nonzero(is_other & own),np.count_nonzero(is_other & ~own)
+    # somebody who was there and is not elsewhere now is hidden behind the chosen person
+    if inside < least <= self.inside: self.is_hiding = outside < self.outside + self.inside/2
+    if inside >= least: self.is_hiding = False
+    elif not self.is_hiding:
+        labels[is_other & own] = CHOSEN
+        inside = 0
+    self.inside,self.outside = inside,outside
+
 @patch
 def _by_component(self:PersonTracker, labels, codes, mine, others):
     "Change the labels of components that are one person."
@@ -175,9 +190,10 @@ def _by_component(self:PersonTracker, labels, codes, mine, others):
             labels[part] = CHOSEN if self._is_own_piece(part, codes, mine) else OTHER
         elif my[i] + their[i] < .3: labels[part] = self._recognised(part, codes)
         elif is_here and my[i] < .05: labels[part] = OTHER
+    if is_here: self._without_phantoms(labels, np.isin(parts, np.flatnonzero((my >= .05) & ~is_tiny)))
     return labels
 
-# %% ../../nbs/core/person.ipynb #f9e243e7
+# %% ../../nbs/core/person.ipynb #e8eae0c6
 @patch
 def _is_new_scene(self:PersonTracker, grey):
     "Tell whether the last labels say nothing about this frame: after a cut, a pause, or a change of size."
@@ -205,7 +221,7 @@ def _followed(self:PersonTracker, people, grey, codes):
         self.is_hidden = bool((self.labels[around] == OTHER).any())
     return labels
 
-# %% ../../nbs/core/person.ipynb #d644a514
+# %% ../../nbs/core/person.ipynb #88ecab90
 @patch
 def _learn(self:PersonTracker, labels, codes):
     "Update the colours from components with only one label."
@@ -218,7 +234,7 @@ def _learn(self:PersonTracker, labels, codes):
         new = colour_histogram(codes, where)
         self.colours[label] = new if label not in self.colours else .95*self.colours[label] + .05*new
 
-# %% ../../nbs/core/person.ipynb #9e483ee9
+# %% ../../nbs/core/person.ipynb #4a79753e
 @patch
 def _chosen(self:PersonTracker, people, size):
     "Return the labels of the first frame; None if the time has not come, or nobody is there."
@@ -237,7 +253,7 @@ def only_chosen(
     mine,others = (cv2.distanceTransform((labels != k).view(np.uint8), cv2.DIST_L2, 3) for k in (CHOSEN, OTHER))
     return p*cv2.resize(np.float32(mine < others), p.shape[::-1])
 
-# %% ../../nbs/core/person.ipynb #2d963f32
+# %% ../../nbs/core/person.ipynb #3c92f8e5
 @patch
 def _restricted(self:PersonTracker, frame, p):
     "Return `p` without the others, and remember where everybody is."
@@ -251,7 +267,7 @@ def _restricted(self:PersonTracker, frame, p):
     self.labels,self.grey,self.seen = labels,grey,self.time
     return only_chosen(p, labels)
 
-# %% ../../nbs/core/person.ipynb #ad528fe2
+# %% ../../nbs/core/person.ipynb #597bbc68
 @patch
 def __call__(self:PersonTracker,
     frame,          # `Frame`
@@ -264,7 +280,7 @@ def __call__(self:PersonTracker,
     self.n_lost += self.state == 'lost'
     return self.last[1]
 
-# %% ../../nbs/core/person.ipynb #77f813f4
+# %% ../../nbs/core/person.ipynb #584267aa
 @patch(as_prop=True)
 def problem(self:PersonTracker) -> str:
     "Why nobody has been chosen, as part of a sentence; empty if somebody has, or if there is still time."
@@ -274,5 +290,5 @@ def problem(self:PersonTracker) -> str:
     when = f' at {place.time:g} s'*bool(place.time)
     return f'nobody stands at {where}{when}' if now >= place.time else f'the clip ends before {place.time:g} s'
 
-# %% ../../nbs/core/person.ipynb #955ad2af
+# %% ../../nbs/core/person.ipynb #0d5b3807
 explain_module(__name__)
