@@ -327,7 +327,7 @@ def blurrer_from(
     s,q = settings,as_quality(settings.quality or quality)
     background = None if s.background == 'none' else background_from(s.background, s.strength)
     segmenter = load_segmenter(s.model, trust=trust, device=s.device, profile=s.profile)
-    return Blurrer(segmenter, Matte(people=s.people, feather=s.edge, **q.matte), background, wrap=s.wrap, quality=q)
+    return Blurrer(segmenter, Matte(people=s.people, feather=s.edge, **q.matte), background, wrap=s.wrap, quality=q, person=s.person)
 
 def encoding_for(
     dst,               # file to write, or whatever else `blur_video` accepts

@@ -20,24 +20,56 @@ def drag(page, canvas, start, end):
     page.mouse.up()
 
 
+def shows_frame(box, text):
+    "Tell whether the player shows the frame with this number."
+    return box.locator('.place').inner_text().startswith(text)
+
+
+def heights(box, kind):
+    "Return the heights of the bars of the flicker strip."
+    return box.locator(f'.cell .{kind}').evaluate_all('bars => bars.map(b => parseFloat(b.style.height))')
+
+
 def test_explorer_in_jupyterlab(tmp_path):
     with lab(notebooks(tmp_path)) as (_, url), chromium() as page:
-        run_explorer(page, url)
+        errors = run_explorer(page, url)
         assert page.locator('.jp-RenderedText[data-mime-type="application/vnd.jupyter.stderr"]').count() == 0
         box, canvas = explorer(page)
-        before, after = halves(canvas)
-        move(box, 'frame')
-        until(lambda: different(halves(canvas)[0], before) and different(halves(canvas)[1], after))
-        # divider at the right end: only the frame; at the left end: only the result, with a blurred map
-        drag(page, canvas, .25, .99)
-        before = halves(canvas)[0]
-        drag(page, canvas, .99, .01)
-        until(lambda: different(halves(canvas)[0], before))
-        # the weakest blur changes nothing, so the map is sharp again
+        button = lambda name: box.get_by_role('button', name=name, exact=True)     # noqa: E731
+        # the strip: one bar per frame, and with the default settings both kinds of bar are equal
+        assert len(heights(box, 'now')) == 60 and heights(box, 'now') == heights(box, 'before')
+        # play: the frames go on by themselves, and stop
+        assert shows_frame(box, '31 / 60')
+        button('Play').click()
+        until(lambda: not shows_frame(box, '31 / 60'))
+        button('Pause').click()
+        # another background and another edge, then back
+        before = halves(canvas)[1]
+        box.get_by_role('radio', name='Green screen').check(force=True)
+        until(lambda: different(halves(canvas)[1], before))
+        button('Undo').click()
+        until(lambda: not different(halves(canvas)[1], before))
+        # a setting that acts only in time moves the bars
+        box.get_by_text('Advanced').click()
+        move(box, 'hold', 'Home', 1)
+        until(lambda: heights(box, 'now') != heights(box, 'before'))
+        # A/B: the kept result on the right of the divider, the new one on the left
+        button('Reset').click()
+        button('Keep as B').click()
+        until(lambda: 'A' in box.locator('.label').all_inner_texts())
+        move(box, 'strength', 'End', 1)
+        until(lambda: different(halves(canvas)[0], cv2.resize(before, halves(canvas)[0].shape[1::-1])))
+        # the weakest blur changes nothing, so the left half is the frame itself
+        drag(page, canvas, .5, .99)
         move(box, 'strength', 'Home', 1)
-        until(lambda: not different(halves(canvas)[0], before))
-        box.get_by_role('button', name='Python').click()
-        until(lambda: 'strength=1)' in box.locator('textarea').input_value())
+        button('Before/after').click()
+        drag(page, canvas, .99, .01)
+        weak = halves(canvas)
+        drag(page, canvas, .01, .99)
+        until(lambda: not any(different(a, b) for a, b in zip(halves(canvas), weak)))
+        button('Copy Python').click()
+        box.get_by_text('Copied').or_(box.locator('textarea')).first.wait_for()
+        assert errors == []
 
 
 @pytest.mark.skipif(os.name != 'posix', reason='needs make')
