@@ -101,7 +101,7 @@ def _select(name, label, options, help):
 
 _MENUS = [
     _select('quality', 'Accuracy', {'': 'Automatic', 'fast': 'Fast', 'good': 'Good', 'best': 'Best'},
-            'How carefully the person is cut out. Better takes longer.'),
+            'How carefully the person is cut out. More care takes longer.'),
     _select('wrap', 'Light on the edge', {'': 'Automatic', '0': 'None', '0.2': 'Weak', '0.5': 'Medium', '0.9': 'Strong'},
             'Lets light of a new background fall on the outline of the person.'),
     _select('clip', 'Video file', {'': 'Automatic', '.mp4': 'MP4', '.webm': 'WebM', '.mov': 'MOV', '.gif': 'GIF, without sound'},
@@ -109,7 +109,7 @@ _MENUS = [
     _select('image', 'Image file', {'': 'Automatic', '.jpg': 'JPEG', '.png': 'PNG', '.webp': 'WebP'},
             'Automatic keeps the kind of the original. With a transparent background it writes PNG.'),
     _select('file-quality', 'Video quality', {'good': 'Good', 'small': 'Small file', 'best': 'Best'},
-            'Better makes larger files.')]
+            'How sharp the video file is. Better makes it larger.')]
 
 _ADVANCED = f"""
 <details><summary>Advanced</summary>{''.join(_MENUS)}
@@ -180,6 +180,7 @@ _CSS_PARTS = """
 .bgblur-page details button { margin-top: 18px; }
 .bgblur-page .actions { margin-top: 16px; padding: 10px 0; display: flex; flex-wrap: wrap; gap: 10px; align-items: center;
   position: sticky; bottom: 0; background: #fff; border-top: 1px solid var(--line); }
+.bgblur-page fieldset * { scroll-margin-bottom: 120px; }
 .bgblur-page .actions > div { flex: 1 0 100%; }
 .bgblur-page progress { width: 100%; height: 14px; accent-color: var(--accent); }
 """
