@@ -139,6 +139,7 @@ def test_several_files_in_a_row(page, talk, tmp_path):
     assert alert.inner_text() == sentence
     r, g, b = map(int, alert.evaluate('e => getComputedStyle(e).color').strip('rgb()').split(','))
     assert r > 150 and g < 50 and b < 80
+    assert not shown(page, 'stage').is_visible()
     page.get_by_role('button', name='Remove me.jpg').click()
     assert states(page) == ['done', 'done'] and alert.inner_text() == ''
 

@@ -147,7 +147,7 @@ _CSS_LAYOUT = """
 .bgblur-page .drop { display: flex; flex-wrap: wrap; gap: 8px 16px; align-items: center; margin: 16px 0; padding: 16px;
   border: 2px dashed var(--line); border-radius: 10px; }
 .bgblur-page.dragging .drop { border-color: var(--accent); background: #e8f0fe; }
-.bgblur-page .error:not(:empty) { color: var(--bad); background: #fdecef; border-left: 5px solid var(--bad); padding: 10px 14px; font-weight: 600; }
+.bgblur-page .error:not(:empty) { color: var(--bad); background: #fdecef; border-left: 5px solid var(--bad); padding: 10px 14px; margin-bottom: 14px; font-weight: 600; }
 .bgblur-page .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 .bgblur-page .row { display: flex; flex-wrap: wrap; gap: 8px; align-items: center; margin-top: 8px; }
 @media (min-width: 860px) {
@@ -191,6 +191,7 @@ _CSS_STAGE = """
 .bgblur-page figcaption { display: flex; justify-content: space-between; gap: 12px; color: var(--soft); margin: 6px 0; }
 .bgblur-page .compare { position: relative; --at: 50%; background: #e5e8eb; border-radius: 6px; overflow: clip; aspect-ratio: var(--ratio, 1.5); }
 .bgblur-page .compare img { position: absolute; inset: 0; width: 100%; height: 100%; max-width: none; }
+.bgblur-page .compare img:not([src]) { visibility: hidden; }
 .bgblur-page .compare [data-part=before] { clip-path: inset(0 calc(100% - var(--at)) 0 0); }
 .bgblur-page .compare .line { position: absolute; top: 0; bottom: 0; left: var(--at); width: 3px; margin-left: -1.5px; background: #fff; box-shadow: 0 0 3px #000; }
 .bgblur-page .compare .line::before { content: "\\2194"; position: absolute; top: 50%; left: 50%; translate: -50% -50%; width: 34px; height: 34px;

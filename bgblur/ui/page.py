@@ -109,7 +109,7 @@ const isDue = (page, item) => !item.url || item.madeWith !== JSON.stringify(choi
 function draw(page) {
   const { part, items, shown, running } = page, due = items.filter(item => isDue(page, item)).length;
   part('listed').hidden = !items.length;
-  part('stage').hidden = !shown;
+  part('stage').hidden = !shown || shown.failed && !shown.url;
   items.forEach(item => drawRow(page, item));
   part('tabs').hidden = !shown?.url;
   const view = shown?.url ? page.view : 'preview';
