@@ -49,7 +49,7 @@ def in_lab():
 def as_page():
     "Take screenshots of the page of `bgblur app` at three widths, while a result plays."
     with app() as (_, url):
-        for width, height in ((420, 1150), (900, 900), (1400, 900)):
+        for width, height in ((420, 1150), (900, 900), (1400, 1000)):
             with chromium(width, height) as page:
                 open_page(page, url)
                 upload(page, ROOT/'sample_data'/'testclip.mp4', ROOT/'sample_data'/'training'/'images'/'012.jpg')
