@@ -290,7 +290,7 @@ def live(
                      rest_after=5. if rest else None, seconds=seconds)
     if can_keep: keep_choices(ended)
 
-# %% ../nbs/11_cli.ipynb #856edb88
+# %% ../nbs/11_cli.ipynb #f3dda213
 @command('app', epilog=examples({'app': 'open the page in your browser', 'app --no-browser': 'only print its address'}))
 def page(
     port:typed(int, min=1, max=65535, metavar='N', help='Serve the page on this port.')=8866,
@@ -301,7 +301,7 @@ def page(
 
     The address contains a token, so other users and other computers cannot open the page. Ctrl-C stops it. Needs
     pip install 'bgblur[notebooks]'."""
-    from bgblur.app import serve
+    from bgblur.ui.server import serve
     with signals_raise(): serve(port, browser)
 
 # %% ../nbs/11_cli.ipynb #515c0caa

@@ -155,7 +155,7 @@ def _use_background(self:Live, background):
     # a video starts when it is chosen
     if isinstance(background, VideoBackground): self.clip_start = self.frame_time
 
-# %% ../nbs/08_live.ipynb #2fb283b0
+# %% ../nbs/08_live.ipynb #6f38c27f
 @patch
 def _use_state(self:Live):
     "Hand what has changed to the blurrer."
@@ -169,7 +169,7 @@ def _use_state(self:Live):
     self.is_choosing = s.person not in (None, before.person)
     for part in (blurrer.attention, blurrer.matte): part.reset()
 
-# %% ../nbs/08_live.ipynb #8f758d70
+# %% ../nbs/08_live.ipynb #76940e43
 @patch
 def say(self:Live,
     line,        # for the user; an `Alert` is shown in red
@@ -196,7 +196,7 @@ def _check_choice(self:Live):
     self.change(person=None)
     self.say('nobody is there, so nobody is followed')
 
-# %% ../nbs/08_live.ipynb #30627de9
+# %% ../nbs/08_live.ipynb #605a5ee6
 @patch
 def record(self:Live) -> str:     # what happened, for the user
     "Start a recording, or end the one that runs. Raise `BgblurError` if the file cannot be written."
@@ -355,7 +355,7 @@ def _report_status(self:Live, now):
     numbers = self.numbers()
     if line := status or numbers and ', '.join([numbers, *self.activities()]): self.on_status(line)
 
-# %% ../nbs/08_live.ipynb #9047a438
+# %% ../nbs/08_live.ipynb #b423b7b2
 @patch
 def report(self:Live) -> LiveReport:
     "Return the numbers so far."
@@ -384,7 +384,7 @@ def step(self:Live) -> bool:     # false when the loop should end
     timed_out = self.seconds is not None and monotonic() - self.start > self.seconds
     return not (self.done.is_set() or timed_out or ended and not item)
 
-# %% ../nbs/08_live.ipynb #0cbeb555
+# %% ../nbs/08_live.ipynb #c134c872
 @patch
 def _open(self:Live):
     "Open source and sinks, and start the recording that was asked for."

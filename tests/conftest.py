@@ -1,10 +1,8 @@
 "Helpers of the end-to-end tests: run the command, copy the project, make clips."
-import os
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -17,9 +15,6 @@ import pytest
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 CLIP = ROOT/'sample_data'/'testclip.mp4'
-
-# `bgblur live` keeps its last choices here: neither a test nor a user may find those of the other
-os.environ['XDG_CONFIG_HOME'] = tempfile.mkdtemp(prefix='bgblur-config-')
 
 # A shell lets background jobs and their children ignore Ctrl-C. The commands under test must not ignore it.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN: signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -37,6 +32,12 @@ def pytest_collection_modifyitems(config, items):
 def soak(request):
     "Return whether a test runs at full length, as in `make soak`."
     return request.config.getoption('--soak')
+
+
+@pytest.fixture(autouse=True)
+def no_last_choices(tmp_path_factory, monkeypatch):
+    "Let `bgblur live` keep its choices in an empty folder, not in that of the user or of another test."
+    monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path_factory.mktemp('config')))
 
 
 def run(*args, **kwargs):

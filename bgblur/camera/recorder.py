@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RECORDINGS', 'dated_path', 'save_snapshot', 'Recording', 'Recorder', 'Saver']
 
-# %% ../../nbs/camera/recorder.ipynb #16fd9e2a
+# %% ../../nbs/camera/recorder.ipynb #ef5f1439
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ from ..io.tracks import ConvertedSound
 from ..io.writer import MkvWriter, MovWriter, VideoWriter, WebmWriter
 from .microphone import Microphone, open_microphone
 
-# %% ../../nbs/camera/recorder.ipynb #58725c15
+# %% ../../nbs/camera/recorder.ipynb #255d3977
 def dated_path(
     folder,          # folder of the file
     suffix,          # ending, such as '.png'
@@ -53,7 +53,7 @@ def save_snapshot(
     with atomic_file(path, overwrite=False) as part: part.write_bytes(encode_image(img, '.png'))
     return path
 
-# %% ../../nbs/camera/recorder.ipynb #ba8d3e23
+# %% ../../nbs/camera/recorder.ipynb #32c6757c
 class _FromCamera:
     "Lets a writer store frames of a camera."
     def choose(self):
@@ -72,7 +72,7 @@ class _Webm(_FromCamera, WebmWriter): pass
 #: file endings of recordings, and their writers
 RECORDINGS = {'.mp4': _Mp4, '.mov': _Mov, '.mkv': _Mkv, '.webm': _Webm}
 
-# %% ../../nbs/camera/recorder.ipynb #f828d076
+# %% ../../nbs/camera/recorder.ipynb #bf6116a4
 _TICK = Fraction(1, 90_000)     # seconds; the usual clock of video
 
 def _tags(img, seconds):
@@ -83,7 +83,7 @@ def _tags(img, seconds):
     frame.colorspace,frame.color_range = 1 if img.shape[0] >= 720 else 6,1
     return frame
 
-# %% ../../nbs/camera/recorder.ipynb #6515a0be
+# %% ../../nbs/camera/recorder.ipynb #fbff2ef1
 @dataclass(frozen=True)
 class Recording:
     "What was recorded."
@@ -95,7 +95,7 @@ class Recording:
 
     def __str__(self):
         sound = 'with sound' if self.has_sound else 'without sound'
-        what = f'{self.path}: {self.n_frames} frames, {self.seconds:.1f} s, {sound}'
+        what = f"{self.path}: {self.n_frames} frame{'s'*(self.n_frames != 1)}, {self.seconds:.1f} s, {sound}"
         return ''.join([what, *(f'; {note}' for note in self.notes)])
 
 class Recorder:
@@ -119,7 +119,7 @@ class Recorder:
         self.thread.start()
         if microphone: microphone.start(self._take_sound)
 
-# %% ../../nbs/camera/recorder.ipynb #da7adc99
+# %% ../../nbs/camera/recorder.ipynb #93d0f33e
 @patch
 def write(self:Recorder,
     img,         # BGR uint8 `(H,W,3)`
@@ -140,7 +140,7 @@ def _take_sound(self:Recorder, packet, seconds):
 @patch(as_prop=True)
 def seconds(self:Recorder): return 0. if self.end is None else self.end - self.start
 
-# %% ../../nbs/camera/recorder.ipynb #f1476834
+# %% ../../nbs/camera/recorder.ipynb #4b6d0989
 @patch
 def _write_frame(self:Recorder, img, seconds):
     if img.shape[1::-1] != self.size: img = resize_to_fill(img, self.size)
@@ -160,7 +160,7 @@ def _run(self:Recorder):
     # the queue empties itself: `write` raises from now on
     except Exception as e: self.error = e
 
-# %% ../../nbs/camera/recorder.ipynb #c0da7ebc
+# %% ../../nbs/camera/recorder.ipynb #3135e42f
 @patch
 def _notes(self:Recorder):
     "Return sentences about what is missing."
@@ -171,16 +171,16 @@ def _notes(self:Recorder):
 @patch
 def close(self:Recorder) -> Recording:
     "Finish the file. Raise `BgblurError` if it cannot be written, or nothing was recorded. Then there is no file."
-    if self.microphone: self.microphone.stop()
-    self.queue.put(None)
-    self.thread.join()
     with self.stack:
+        if self.microphone: self.microphone.stop()
+        self.queue.put(None)
+        self.thread.join()
         if self.error: raise BgblurError(f'Cannot record to {self.path}: {as_sentence(self.error)}') from self.error
         if not self.n_frames: raise BgblurError(f'Nothing was recorded to {self.path}, because no frame came.')
         has_sound = any(t.stream.codec_context.frame_size for t in self.writer.tracks.values())
     return Recording(self.path.absolute(), self.n_frames, self.seconds, has_sound, self._notes())
 
-# %% ../../nbs/camera/recorder.ipynb #e987265f
+# %% ../../nbs/camera/recorder.ipynb #2e8e165b
 class Saver:
     "Saves snapshots and recordings of a live video."
     def __init__(self,
@@ -190,8 +190,10 @@ class Saver:
         folder='.',                  # folder of everything else
         opener=open_microphone,      # opens the microphone
     ):
-        self.path,self.microphone,self.overwrite,self.opener = record and Path(record),microphone,overwrite,opener
-        self.folder,self.suffix = (self.path.parent,self.path.suffix) if record else (Path(folder),'.mp4')
+        self.path = record and Path(record)
+        self.microphone,self.overwrite,self.opener = microphone,overwrite,opener
+        self.suffix = self.path.suffix if record else '.mp4'
+        self.folder = (self.path.parent if record else Path(folder)).absolute()      # it may be removed later
         self.recorder,self.lock = None,Lock()
 
     def snapshot(self,
@@ -201,7 +203,7 @@ class Saver:
         if img is None: raise BgblurError('There is no image to save yet.')
         return f'saved {save_snapshot(img, self.folder)}'
 
-# %% ../../nbs/camera/recorder.ipynb #0c877e5b
+# %% ../../nbs/camera/recorder.ipynb #788b8c84
 @patch
 def _open_microphone(self:Saver):
     "Return a `Microphone` or None, and a sentence if it is missing."
@@ -242,5 +244,5 @@ def stop(self:Saver):      # `Recording`; None if nothing was running
         recorder,self.recorder = self.recorder,None
         return recorder and recorder.close()
 
-# %% ../../nbs/camera/recorder.ipynb #4f07c2e4
+# %% ../../nbs/camera/recorder.ipynb #af914898
 explain_module(__name__)

@@ -178,7 +178,8 @@ class Window(Sink):
 
     def _size(self):
         "Return width and height of the window's inside; None while it is not on the screen."
-        size = cv2.getWindowImageRect(self.name)[2:]
+        try: size = cv2.getWindowImageRect(self.name)[2:]
+        except cv2.error: return None      # the user has just closed it
         return size if min(size) > 15 else None
 
     def _on_mouse(self, event, x, y, *_):

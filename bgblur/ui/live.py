@@ -266,16 +266,21 @@ class LiveWidget:
         self._make_controls(settings, view, backgrounds)
         self._make_buttons()
         self._connect()
+        # controls beside the image where there is room, else below it
         row = {'layout': w.Layout(flex_flow='row wrap')}
-        self.widget = w.VBox([self.sink.view, w.HBox([self.button, self.snapshot, self.record, self.nobody], **row),
-                              self.text, *self.controls, self.camera])
+        buttons = w.HBox([self.button, self.snapshot, self.record, self.nobody], **row)
+        room = w.Layout(flex='1 1 400px', min_width='0', max_width='660px')
+        left = w.VBox([self.sink.view, buttons, self.text], layout=room)
+        right = w.VBox([*self.controls, self.camera], layout=w.Layout(flex='0 0 310px'))
+        self.widget = w.HBox([left, right], **row)
+        self.widget.add_class('bgblur-live-widget')
 
 # %% ../../nbs/ui/live.ipynb #227701f6
 @patch
 def _make_controls(self:LiveWidget, settings, view, backgrounds):
     known = settings.background in backgrounds
-    self.strength = w.FloatSlider(settings.strength, min=1, max=245, step=5, description='strength')
-    self.edge = w.FloatSlider(settings.edge, min=-50, max=50, step=1, description='edge')
+    self.strength = w.FloatSlider(settings.strength, min=1, max=245, step=5, description='strength', readout_format='.0f')
+    self.edge = w.FloatSlider(settings.edge, min=-50, max=50, step=1, description='edge', readout_format='.0f')
     self.background = w.Dropdown(options=backgrounds, value=settings.background if known else backgrounds[0],
                                  description='background')
     self.other = w.Text(value='' if known else settings.background, description='or', continuous_update=False,
