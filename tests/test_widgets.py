@@ -5,10 +5,11 @@ import cv2
 import nbformat
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from bridge import Shown
 from browser import chromium, lab
 from conftest import CLIP, until
 from stage import run_cell
-from widget import Shown
 
 from bgblur.ui.canvas import Canvas
 from bgblur.ui.label import Label
@@ -157,6 +158,14 @@ def test_save_says_what_happened(review, tmp_path):
     for l in review.widget.labels: l.keep = False
     save(tmp_path/'other')
     assert 'nothing to save' in review.page.get_by_role('alert').text_content()
+
+
+def test_axe_finds_no_serious_violation(review):
+    for name in ('Drop', 'Erase', 'Save kept labels'):
+        review.page.get_by_role('button', name=name).click()
+        review.settle()
+    found = Axe().run(review.page).response['violations']
+    assert [v['id'] for v in found if v['impact'] in ('serious', 'critical')] == []
 
 
 def test_cross_follows_mouse_and_arrows(page):
