@@ -807,7 +807,7 @@ def test_summary(rows, most):
 
 
 @fuzz
-@given(st.lists(st.sampled_from('+-=bponhq ä'), max_size=40), st.floats(1, 1001), st.lists(st.text(max_size=3), min_size=1, max_size=3))
+@given(st.lists(st.sampled_from('+-=wtabcpomnhq ä'), max_size=40), st.floats(1, 1001), st.lists(st.text(max_size=3), min_size=1, max_size=3))
 def test_keys(keys, strength, names):
     s, view = live.Settings(strength=strength), live.LiveView()
     for k in keys: s, view = live.apply_changes(s, view, live.key_changes(k, s, view, names))

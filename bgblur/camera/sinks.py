@@ -108,7 +108,8 @@ class LiveView(Choices):
 def _as_grey(alpha, shape):
     "Return alpha as a grey image, BGR uint8; black if the person was not found."
     if alpha is None: return np.zeros(shape, np.uint8)
-    return cv2.cvtColor(cv2.convertScaleAbs(cv2.resize(alpha, shape[1::-1]), alpha=255), cv2.COLOR_GRAY2BGR)
+    grey = cv2.convertScaleAbs(cv2.resize(alpha, shape[1::-1]), alpha=255)
+    return cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
 
 def preview(
     view:LiveView,     # what to show
@@ -155,7 +156,8 @@ def letterbox(
     k = min(width/w, height/h)
     w,h = max(1, round(w*k)),max(1, round(h*k))
     out,x,y = np.zeros((height, width, 3), np.uint8),(width - w)//2,(height - h)//2
-    out[y:y+h, x:x+w] = cv2.resize(img, (w, h), interpolation=cv2.INTER_AREA if k < 1 else cv2.INTER_LINEAR)
+    how = cv2.INTER_AREA if k < 1 else cv2.INTER_LINEAR
+    out[y:y+h, x:x+w] = cv2.resize(img, (w, h), interpolation=how)
     return out,(x, y, w, h)
 
 # %% ../../nbs/camera/sinks.ipynb #52f494f1
@@ -185,7 +187,8 @@ class Window(Sink):
     def _on_mouse(self, event, x, y, *_):
         left,top,w,h = self.area
         x,y = (x + .5 - left)/w,(y + .5 - top)/h
-        if event == cv2.EVENT_LBUTTONDOWN and 0 <= x <= 1 and 0 <= y <= 1: self.clicked.append((x, y))
+        is_inside = 0 <= x <= 1 and 0 <= y <= 1
+        if event == cv2.EVENT_LBUTTONDOWN and is_inside: self.clicked.append((x, y))
 
     def show(self, img, text):
         img,self.area = letterbox(img, self._size() or img.shape[1::-1])
