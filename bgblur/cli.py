@@ -260,8 +260,8 @@ def live(
     rate:typed(Optional[float], min=1, max=240, metavar='N', help='Ask for N frames per second.', default='30, or those of FILE')=None,
     source:typed(Optional[Path], metavar='FILE', help='Play this video in a loop instead of a camera.')=None,
     once:flag('--once', help='Play FILE only once.')=False,
-    to:typed(Literal['window', 'virtual', 'both', 'none'], metavar='WHERE',
-              help="Show a 'window', feed a 'virtual' camera, or 'both'; 'none' to measure.")='window',
+    to:typed(Literal['window', 'virtual', 'both', 'pipewire', 'none'], metavar='WHERE',
+              help="Show a 'window', a 'virtual' camera, 'both', or a 'pipewire' camera; or 'none'.")='window',
     virtual_device:typed(Optional[str], metavar='PATH', help='Use this virtual camera, such as /dev/video10.', default='the first free one')=None,
     preview:typed(Literal['result', 'alpha', 'original'], metavar='WHAT',
                   help="Show 'result', 'alpha', or 'original' beside the result, in the window.")='result',
@@ -290,7 +290,7 @@ def live(
                      rest_after=5. if rest else None, seconds=seconds)
     if can_keep: keep_choices(ended)
 
-# %% ../nbs/11_cli.ipynb #856edb88
+# %% ../nbs/11_cli.ipynb #f3dda213
 @command('app', epilog=examples({'app': 'open the page in your browser', 'app --no-browser': 'only print its address'}))
 def page(
     port:typed(int, min=1, max=65535, metavar='N', help='Serve the page on this port.')=8866,
@@ -301,7 +301,7 @@ def page(
 
     The address contains a token, so other users and other computers cannot open the page. Ctrl-C stops it. Needs
     pip install 'bgblur[notebooks]'."""
-    from bgblur.app import serve
+    from bgblur.ui.server import serve
     with signals_raise(): serve(port, browser)
 
 # %% ../nbs/11_cli.ipynb #515c0caa

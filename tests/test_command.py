@@ -314,7 +314,7 @@ def test_models_are_listed():
 def help_of(*command): return bgblur(*command, '--help', env=os.environ | {'COLUMNS': '80'})
 
 
-COMMANDS = [[], ['video'], ['image'], ['live'], ['bench'], ['models']]
+COMMANDS = [[], ['video'], ['image'], ['live'], ['app'], ['bench'], ['models']]
 
 
 @pytest.mark.parametrize('command', COMMANDS, ids=lambda c: ' '.join(c) or 'bgblur')

@@ -785,10 +785,10 @@ def test_text_on_images(img, lines):
 
 
 @fuzz
-@given(same_size(Image, Image), st.one_of(st.none(), made(Alpha, shapes)), st.sampled_from(sinks.PREVIEWS))
-def test_preview(pair, alpha, kind):
+@given(same_size(Image, Image), st.one_of(st.none(), made(Alpha, shapes)), st.sampled_from(sinks.PREVIEWS), st.booleans())
+def test_preview(pair, alpha, kind, mirror):
     (h, w) = pair[0].shape
-    is_image(pure(sinks.preview, kind, *pair, alpha), (h, 2*w if kind == 'original' else w))
+    is_image(pure(sinks.preview, sinks.LiveView(kind, mirror), *pair, alpha), (h, 2*w if kind == 'original' else w))
 
 
 @fuzz

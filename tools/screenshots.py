@@ -1,6 +1,6 @@
 """Take screenshots of the explorer in JupyterLab, of the page, and of the live view: python tools/screenshots.py [NAME ...]
 
-This writes explorer.jpg, app.jpg, live-widget.jpg and live-window.jpg to nbs/images, or only the named ones, such as
+This writes explorer.jpg, app-420.jpg, app-900.jpg, app-1400.jpg, live-widget.jpg and live-window.jpg to nbs/images, or only the named ones, such as
 `app`. It needs Debian's chromium, xvfb and xdotool.
 """
 import os
@@ -14,7 +14,7 @@ import numpy as np
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT/'tests'))
-from browser import SHOW_CELL, app, chromium, explorer, lab, move, notebooks, run_explorer, upload  # noqa: E402
+from browser import SHOW_CELL, app, chromium, explorer, lab, move, notebooks, open_page, run_explorer, upload  # noqa: E402
 from stage import display, live_notebook, live_widget, run_cell  # noqa: E402
 
 
@@ -43,16 +43,22 @@ def in_lab():
 
 
 def as_page():
-    "Take a screenshot of the page of `make app`."
-    with app() as (_, url), chromium(1240, 1000) as page:
-        page.goto(url)
-        upload(page, ROOT/'sample_data'/'testclip.mp4')
-        page.locator('canvas').wait_for(timeout=60_000)
-        move(explorer(page)[0], 'frame', times=25)     # the first frame takes longer than the others
-        page.get_by_role('button', name='Make the result').click()
-        page.locator('a.bgblur-download').wait_for(timeout=120_000)
-        page.wait_for_timeout(1000)
-        save('app', page.screenshot())
+    "Take screenshots of the page of `bgblur app` at three widths, while a result plays."
+    with app() as (_, url):
+        for width, height in ((420, 1150), (900, 900), (1400, 900)):
+            with chromium(width, height) as page:
+                open_page(page, url)
+                upload(page, ROOT/'sample_data'/'testclip.mp4', ROOT/'sample_data'/'training'/'images'/'012.jpg')
+                page.wait_for_function("() => document.querySelector('[data-part=after]').naturalWidth > 0", timeout=60_000)
+                page.get_by_label('Blur like a camera lens').check()
+                page.get_by_role('button', name='Blur 2 files').click()
+                page.locator('li a').nth(1).wait_for(timeout=180_000)
+                page.get_by_role('button', name='testclip.mp4', exact=True).click()
+                page.locator('video').evaluate('v => { v.muted = true; v.currentTime = 4; return v.play(); }')
+                page.locator('video').hover()      # shows its controls
+                page.wait_for_timeout(1500)
+                page.evaluate('window.scrollTo(0, 0)')
+                save(f'app-{width}', page.screenshot(), min(width, 1100))
 
 
 def live_in_lab():

@@ -18,6 +18,7 @@ import typer
 from .keys import BACKGROUNDS
 from .memory import load_choices, save_choices
 from .microphone import microphones
+from .pipewire import PipeWireCamera
 from .recorder import RECORDINGS, Saver
 from .sinks import Alert, LiveView, Sink, VirtualCamera, Window
 from .sources import Camera, FileSource, cameras
@@ -56,11 +57,12 @@ def live_source(
     return Camera(int(camera) if camera.isdecimal() else camera, size or (1280, 720), rate or 30)
 
 def live_sinks(
-    to,          # 'window', 'virtual', 'both' or 'none'
+    to,          # 'window', 'virtual', 'both', 'pipewire' or 'none'
     device,      # path of the virtual camera; None: the first free one
 ) -> list:       # of `Sink`
     "Return the outputs that --to names."
     if to == 'none': return [Sink()]
+    if to == 'pipewire': return [PipeWireCamera()]
     return [VirtualCamera(device)]*(to != 'window') + [Window()]*(to != 'virtual')
 
 # %% ../../nbs/camera/command.ipynb #73553638
