@@ -53,12 +53,13 @@ def apply_changes(
     view:LiveView,                # current view
     changes,                      # names of fields of either -> new values
 ) -> tuple:                       # new settings, and new view
-    """Return `settings` and `view` with the values in `changes`. Raise `TypeError` for a name that neither has,
-    `BgblurError` for a setting that is not in `LIVE`."""
+    """Return `settings` and `view` with the values in `changes`.
+    Raise `TypeError` for a name that neither has, `BgblurError` for a setting that is not in `LIVE`."""
     names = {f.name for f in fields(view)}
     fixed = [name for name in changes if name in SETTINGS and name not in LIVE]
     if fixed:
-        raise BgblurError(f'{fixed[0]} cannot change while the video runs. Stop it and start again.')
+        raise BgblurError(f'{fixed[0]} cannot change while the video runs. '
+                          'Stop it and start again.')
     return (replace(settings, **{k: v for k,v in changes.items() if k not in names}),
             replace(view, **{k: v for k,v in changes.items() if k in names}))
 

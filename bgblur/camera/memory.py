@@ -46,7 +46,7 @@ def save_choices(
 def load_choices(
     path=None,              # file to read; None: `memory_path`
 ) -> dict:                  # names and values that differ from their defaults
-    "Return the last choices. Raise `BgblurError` if the file or its background cannot be used."
+    "Return the last choices. Raise `BgblurError` if file or background cannot be used."
     path = Path(path or memory_path())
     if not path.exists(): return {}
     found = [c.changed() for c in load_preset(path, (Settings, LiveView))]

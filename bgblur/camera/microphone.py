@@ -92,7 +92,8 @@ class SoundClock:
         arrival,              # when it arrived, in seconds on the `monotonic` clock
     ) -> list:                # of `(packet, seconds)`; empty while the clock still watches
         "Return the packets whose times are known now."
-        start,length = (float((n or 0)*packet.time_base) for n in (packet.pts, packet.duration))
+        ticks = packet.pts,packet.duration
+        start,length = (float((n or 0)*packet.time_base) for n in ticks)
         if self.shift is None and abs(start - time()) < 3600: self.shift = monotonic() - time()
         if self.shift is None:
             self.held.append((packet, start, arrival - start - length))
@@ -132,7 +133,7 @@ class Microphone:
         finally: self.container.close()
 
     def stop(self,
-        timeout=2,   # seconds to wait for the thread: a device that was pulled out may block it
+        timeout=2,   # seconds to wait for the thread, which a lost device may block
     ):
         "End the thread and release the microphone."
         self.done.set()

@@ -51,7 +51,8 @@ def save_snapshot(
 ) -> Path:          # the file
     "Write a PNG with date and time in its name. Raise `VideoError` if that fails."
     path = dated_path(folder, '.png')
-    with atomic_file(path, overwrite=False) as part: part.write_bytes(encode_image(img, '.png'))
+    png = encode_image(img, '.png')
+    with atomic_file(path, overwrite=False) as part: part.write_bytes(png)
     return path
 
 # %% ../../nbs/camera/recorder.ipynb #32c6757c
@@ -97,26 +98,28 @@ class Recording:
 
     def __str__(self):
         frames = f"{self.n_frames} frame{'s'*(self.n_frames != 1)}"
-        what = f"{self.path}: {frames}, {self.seconds:.1f} s, {'with' if self.has_sound else 'without'} sound"
-        return '; '.join([what, *self.notes])
+        sound = 'with sound' if self.has_sound else 'without sound'
+        return '; '.join([f'{self.path}: {frames}, {self.seconds:.1f} s, {sound}', *self.notes])
 
 class Recorder:
     "Writes frames, and the sound of a microphone, to a file that appears when it is complete."
     max_waiting = 30        # frames in the queue
     def __init__(self,
         path,               # file to write, with an ending of `RECORDINGS`
-        rate=30,            # frames per second, as the camera states it; each frame has its own time
+        rate=30,            # frames per second of the camera; each frame has its own time
         microphone=None,    # `Microphone` that was not started; None: without sound
         overwrite=False,    # replace an existing file?
     ):
         "Raise `VideoError` if the file cannot be written."
         self.path = check_destination(Path(os.devnull), Path(path), RECORDINGS, overwrite)
-        self.microphone,self.error,self.size,self.start,self.end = microphone,None,None,None,None
+        self.microphone,self.error = microphone,None
+        self.size = self.start = self.end = None
         self.n_frames = self.n_left_out = self.n_waiting = 0
         self.stack,self.queue = ExitStack(),SimpleQueue()
         part = self.stack.enter_context(atomic_file(self.path, overwrite))
-        source = SimpleNamespace(aspect=None, rate=Fraction(rate).limit_denominator(1000), last_end=None,
-                                 n_undecodable=0, microphone=microphone)
+        rate = Fraction(rate).limit_denominator(1000)
+        source = SimpleNamespace(aspect=None, rate=rate, last_end=None, n_undecodable=0,
+                                 microphone=microphone)
         self.writer = RECORDINGS[self.path.suffix.lower()](part, source, Encoding())
         self.thread = Thread(target=self._run, daemon=True)
         self.thread.start()
@@ -126,7 +129,8 @@ class Recorder:
 @patch
 def _check(self:Recorder):
     "Raise `BgblurError` if the thread has failed."
-    if self.error: raise BgblurError(f'Cannot record to {self.path}: {as_sentence(self.error)}') from self.error
+    e = self.error
+    if e: raise BgblurError(f'Cannot record to {self.path}: {as_sentence(e)}') from e
 
 @patch
 def write(self:Recorder,
@@ -179,7 +183,7 @@ def _notes(self:Recorder):
 
 @patch
 def close(self:Recorder) -> Recording:
-    "Finish the file. Raise `BgblurError`, and leave no file, if that fails or nothing was recorded."
+    "Finish the file. If that fails or nothing was recorded, leave no file and raise `BgblurError`."
     with self.stack:
         if self.microphone: self.microphone.stop()
         self.queue.put(None)
@@ -189,7 +193,8 @@ def close(self:Recorder) -> Recording:
             raise BgblurError(f'Nothing was recorded to {self.path}, because no frame came.')
         # an encoder that was never used has no frame size
         has_sound = any(t.stream.codec_context.frame_size for t in self.writer.tracks.values())
-    return Recording(self.path.absolute(), self.n_frames, self.seconds, has_sound, self._notes())
+    path = self.path.absolute()
+    return Recording(path, self.n_frames, self.seconds, has_sound, self._notes())
 
 # %% ../../nbs/camera/recorder.ipynb #2e8e165b
 class Saver:
