@@ -785,10 +785,10 @@ def test_text_on_images(img, lines):
 
 
 @fuzz
-@given(same_size(Image, Image), st.one_of(st.none(), made(Alpha, shapes)), st.sampled_from(sinks.PREVIEWS))
-def test_preview(pair, alpha, kind):
+@given(same_size(Image, Image), st.one_of(st.none(), made(Alpha, shapes)), st.sampled_from(sinks.PREVIEWS), st.booleans())
+def test_preview(pair, alpha, kind, mirror):
     (h, w) = pair[0].shape
-    is_image(pure(sinks.preview, kind, *pair, alpha), (h, 2*w if kind == 'original' else w))
+    is_image(pure(sinks.preview, sinks.LiveView(kind, mirror), *pair, alpha), (h, 2*w if kind == 'original' else w))
 
 
 @fuzz
@@ -807,7 +807,7 @@ def test_summary(rows, most):
 
 
 @fuzz
-@given(st.lists(st.sampled_from('+-=bponhq ä'), max_size=40), st.floats(1, 1001), st.lists(st.text(max_size=3), min_size=1, max_size=3))
+@given(st.lists(st.sampled_from('+-=wtabcpomnhq ä'), max_size=40), st.floats(1, 1001), st.lists(st.text(max_size=3), min_size=1, max_size=3))
 def test_keys(keys, strength, names):
     s, view = live.Settings(strength=strength), live.LiveView()
     for k in keys: s, view = live.apply_changes(s, view, live.key_changes(k, s, view, names))

@@ -49,7 +49,7 @@ def in_lab():
 def as_page():
     "Take screenshots of the page of `bgblur app` at three widths, while a result plays."
     with app() as (_, url):
-        for width, height in ((420, 1150), (900, 900), (1400, 900)):
+        for width, height in ((420, 1150), (900, 900), (1400, 1000)):
             with chromium(width, height) as page:
                 open_page(page, url)
                 upload(page, ROOT/'sample_data'/'testclip.mp4', ROOT/'sample_data'/'training'/'images'/'012.jpg')
@@ -69,19 +69,19 @@ def live_in_lab():
     "Take a screenshot of the live widget in JupyterLab."
     clip, imgs = cv2.VideoCapture(str(ROOT/'sample_data'/'testclip.mp4')), []
     while (img := clip.read()[1]) is not None: imgs.append(img)
-    with tempfile.TemporaryDirectory() as tmp, live_notebook(Path(tmp), imgs, 1000, 860) as page:
+    with tempfile.TemporaryDirectory() as tmp, live_notebook(Path(tmp), imgs, 1000, 700) as page:
         page.evaluate("() => jupyterapp.commands.execute('application:toggle-left-area')")
         run_cell(page, 1)
         live_widget(page, 0)
         page.wait_for_timeout(6000)
-        save('live-widget', page.screenshot(clip={'x': 40, 'y': 160, 'width': 920, 'height': 560}))
+        save('live-widget', page.screenshot(clip={'x': 40, 'y': 160, 'width': 920, 'height': 490}))
 
 
 def live_in_window():
     "Take a screenshot of the live window on a virtual display."
     with tempfile.TemporaryDirectory() as tmp, display(Path(tmp)) as (name, screenshot):
         env = os.environ | {'DISPLAY': name}
-        live = subprocess.Popen([Path(sys.executable).parent/'bgblur', 'live', '--source', ROOT/'sample_data'/'testclip.mp4', '--size', '640x480'], env=env)
+        live = subprocess.Popen([Path(sys.executable).parent/'bgblur', 'live', '--source', ROOT/'sample_data'/'testclip.mp4', '--size', '640x480', '--no-remember'], env=env)
         for keys in (['sleep', '6'], ['search', '--name', '^bgblur$', 'windowfocus'], ['key', 'h'], ['sleep', '2']):
             subprocess.run(['xdotool', *keys], env=env, check=True)
         save('live-window', cv2.imencode('.png', screenshot()[:480, :640])[1].tobytes())

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['REACH', 'BINS', 'CHOSEN', 'OTHER', 'person_at', 'colour_codes', 'colour_histogram', 'likeness', 'colour_odds',
-           'PersonTracker', 'without_islands', 'only_chosen']
+           'PersonTracker', 'without_islands', 'is_below', 'only_chosen']
 
-# %% ../../nbs/core/person.ipynb #01cb0c0e
+# %% ../../nbs/core/person.ipynb #4c072311
 import cv2, numpy as np
 from fastcore.basics import patch
 
@@ -16,7 +16,7 @@ from .masks import resize_prob
 from .motion import local_change, optical_flow, warp
 from .place import as_place
 
-# %% ../../nbs/core/person.ipynb #409f1d13
+# %% ../../nbs/core/person.ipynb #6a4673f5
 REACH = .05      # how far from a person a click still counts, as a share of the frame's longer side
 
 def person_at(
@@ -31,7 +31,7 @@ def person_at(
     i = distances.argmin()
     return labels == labels[ys[i], xs[i]] if distances[i] <= 1 + REACH*max(people.shape) else None
 
-# %% ../../nbs/core/person.ipynb #d4a7de8c
+# %% ../../nbs/core/person.ipynb #06db4574
 BINS = 16
 
 def colour_codes(
@@ -59,7 +59,7 @@ def likeness(
     "Return how similar two histograms are (Bhattacharyya coefficient)."
     return float(np.sqrt(a*b).sum())
 
-# %% ../../nbs/core/person.ipynb #aae97fa4
+# %% ../../nbs/core/person.ipynb #12ca6428
 def colour_odds(
     codes,          # int32 `(h,w)`, see `colour_codes`
     people,         # where people are, bool `(h,w)`
@@ -72,7 +72,7 @@ def colour_odds(
     inside = np.float32(people)
     return around(odds*inside)/np.maximum(around(inside), 1)
 
-# %% ../../nbs/core/person.ipynb #3f729400
+# %% ../../nbs/core/person.ipynb #c676f0f6
 CHOSEN,OTHER = 1,2
 
 class PersonTracker:
@@ -97,11 +97,14 @@ class PersonTracker:
         self.colours = {}                  # label -> histogram
         self.area = 0                      # of the chosen person when fully visible, in pixels of the labels
         self.is_hidden = False             # was somebody in front of the chosen person when they vanished?
+        self.is_hiding = False             # is somebody hidden behind the chosen person?
+        self.inside = self.outside = 0     # pixels of others in the components of the chosen person, and elsewhere
         self.last = None,None              # last probability, and what became of it
+        self.n_lost = 0                    # frames in which the person was not found after they were chosen
 
     def __repr__(self): return f'PersonTracker({str(self.place)!r})'
 
-# %% ../../nbs/core/person.ipynb #2de37c21
+# %% ../../nbs/core/person.ipynb #4926253a
 @patch
 def _carried(self:PersonTracker, grey):
     "Return where both labels have moved to, and where that is reliable: float32 `(h,w)` in [0,1]."
@@ -118,7 +121,7 @@ def _odds(self:PersonTracker, people, codes, carried):
     if OTHER in self.colours: odds = odds + 2*colour_odds(codes, people, self.colours[CHOSEN], self.colours[OTHER])
     return cv2.GaussianBlur(odds, (0, 0), 1)
 
-# %% ../../nbs/core/person.ipynb #752f953d
+# %% ../../nbs/core/person.ipynb #3fc39cbd
 def _is_enclosed(island, people):
     "Tell whether an island lies within people and does not reach a border of the frame."
     if any(side.any() for side in (island[0], island[-1], island[:, 0], island[:, -1])): return False
@@ -141,7 +144,7 @@ def without_islands(
             if is_minority and (own < least*people.sum() or _is_enclosed(island, people)): out[island] = CHOSEN + OTHER - label
     return out
 
-# %% ../../nbs/core/person.ipynb #a3cca713
+# %% ../../nbs/core/person.ipynb #5369f1e7
 @patch
 def _recognised(self:PersonTracker, part, codes):
     "Return the label of a whole component, by its colours."
@@ -150,15 +153,41 @@ def _recognised(self:PersonTracker, part, codes):
     other = likeness(h, self.colours[OTHER]) if OTHER in self.colours else 0
     return CHOSEN if likeness(h, self.colours[CHOSEN]) > max(self.alike, other + .05) else OTHER
 
+def is_below(
+    part,           # a component, bool `(h,w)`
+    person,         # where a person is, bool `(h,w)`
+) -> bool:
+    "Tell whether a component is the lower part of a person: right below them, and not wider than they are."
+    (x,y,w,h),(px,py,pw,ph) = (cv2.boundingRect(m.view(np.uint8)) for m in (part, person))
+    gap,shared = y - (py + ph),min(x + w, px + pw) - max(x, px)
+    return shared >= .8*w and y + h >= py + ph and gap <= .05*len(part)
+
 @patch
 def _is_own_piece(self:PersonTracker, part, codes, mine):
-    "Tell whether a small new component is a hand of the chosen person: close to them, and in their colours."
+    "Tell whether a new component is a part of the chosen person: right below them, or small, close, and in their colours."
+    if part.sum() > 30 and is_below(part, mine > .5): return True
     if part.sum() > .15*self.area: return False
     k = 2*round(.3*self.area**.5) + 1
     near = cv2.dilate(part.view(np.uint8), np.ones((k, k), np.uint8)).view(bool)
     return (mine[near] > .5).any() and (self.colours[CHOSEN][codes[part]] > 5e-4).mean() > .8
 
-# %% ../../nbs/core/person.ipynb #0a360021
+# %% ../../nbs/core/person.ipynb #7c363acb
+@patch
+def _without_phantoms(self:PersonTracker, labels, own, others):
+    "Give small pieces of others in the components `own` to the chosen person, unless somebody is hidden there."
+    least,is_other = .08*self.area,labels == OTHER
+    inside,outside = np.count_nonzero(is_other & own),np.count_nonzero(is_other & ~own)
+    # somebody who was there and is not elsewhere now is hidden behind the chosen person
+    if inside < least <= self.inside: self.is_hiding = outside < self.outside + self.inside/2
+    # nobody appears next to the chosen person at once, except as a whole, when the model sees more than before
+    carried = others[own].sum()
+    is_real = inside >= least and (carried >= least/2 or inside > .3*self.area)
+    if is_real and carried >= least: self.is_hiding = False
+    if not (is_real or self.is_hiding):
+        labels[is_other & own] = CHOSEN
+        inside = 0
+    self.inside,self.outside = inside,outside
+
 @patch
 def _by_component(self:PersonTracker, labels, codes, mine, others):
     "Change the labels of components that are one person."
@@ -174,9 +203,10 @@ def _by_component(self:PersonTracker, labels, codes, mine, others):
             labels[part] = CHOSEN if self._is_own_piece(part, codes, mine) else OTHER
         elif my[i] + their[i] < .3: labels[part] = self._recognised(part, codes)
         elif is_here and my[i] < .05: labels[part] = OTHER
+    if is_here: self._without_phantoms(labels, np.isin(parts, np.flatnonzero((my >= .05) & ~is_tiny)), others)
     return labels
 
-# %% ../../nbs/core/person.ipynb #a29631fc
+# %% ../../nbs/core/person.ipynb #7d795efd
 @patch
 def _is_new_scene(self:PersonTracker, grey):
     "Tell whether the last labels say nothing about this frame: after a cut, a pause, or a change of size."
@@ -204,7 +234,7 @@ def _followed(self:PersonTracker, people, grey, codes):
         self.is_hidden = bool((self.labels[around] == OTHER).any())
     return labels
 
-# %% ../../nbs/core/person.ipynb #8daa502e
+# %% ../../nbs/core/person.ipynb #b57fd417
 @patch
 def _learn(self:PersonTracker, labels, codes):
     "Update the colours from components with only one label."
@@ -217,14 +247,18 @@ def _learn(self:PersonTracker, labels, codes):
         new = colour_histogram(codes, where)
         self.colours[label] = new if label not in self.colours else .95*self.colours[label] + .05*new
 
-# %% ../../nbs/core/person.ipynb #70f00e53
+# %% ../../nbs/core/person.ipynb #b4587338
 @patch
 def _chosen(self:PersonTracker, people, size):
     "Return the labels of the first frame; None if the time has not come, or nobody is there."
     if self.time + self.start < self.place.time: return None
     (x,y),(h,w) = self.place.pixels(*size),people.shape
     person = person_at(people, x*w/size[0], y*h/size[1])
-    return None if person is None else np.where(people, np.where(person, CHOSEN, OTHER), 0).astype(np.uint8)
+    if person is None: return None
+    n,parts = cv2.connectedComponents(people.view(np.uint8))
+    labels = np.uint8([0, *(CHOSEN if is_below(parts == i, person) else OTHER for i in range(1, n))])[parts]
+    labels[person] = CHOSEN
+    return labels
 
 def only_chosen(
     p,              # probability, float32 `(H,W)` in [0,1]
@@ -236,16 +270,10 @@ def only_chosen(
     mine,others = (cv2.distanceTransform((labels != k).view(np.uint8), cv2.DIST_L2, 3) for k in (CHOSEN, OTHER))
     return p*cv2.resize(np.float32(mine < others), p.shape[::-1])
 
-# %% ../../nbs/core/person.ipynb #0e6b7bf6
+# %% ../../nbs/core/person.ipynb #d5b66f32
 @patch
-def __call__(self:PersonTracker,
-    frame,          # `Frame`
-    p,              # person probability, float32 `(h,w)` in [0,1]
-    time=None,      # of the frame, in seconds; None: 1/25 s after the last one
-) -> np.ndarray:    # like `p`; the same object for the same `p`, which the matte needs
-    "Return the probability of the chosen person alone. It is 0 everywhere while they are not found."
-    self.time = time if time is not None else 0 if self.time is None else self.time + 1/25
-    if self.last[0] is p and self.state != 'waiting': return self.last[1]
+def _restricted(self:PersonTracker, frame, p):
+    "Return `p` without the others, and remember where everybody is."
     (h,w),size = frame.shape[:2],small_size(*frame.shape[:2])
     people,codes = resize_prob(p, size) > .5,colour_codes(frame.bgr(size))
     grey = cv2.GaussianBlur(frame.grey(size), (3, 3), 0)
@@ -254,8 +282,30 @@ def __call__(self:PersonTracker,
     self._learn(labels, codes)
     self.state = 'followed' if (labels == CHOSEN).any() else 'lost'
     self.labels,self.grey,self.seen = labels,grey,self.time
-    self.last = p,only_chosen(p, labels)
+    return only_chosen(p, labels)
+
+# %% ../../nbs/core/person.ipynb #11f95f2e
+@patch
+def __call__(self:PersonTracker,
+    frame,          # `Frame`
+    p,              # person probability, float32 `(h,w)` in [0,1]
+    time=None,      # of the frame, in seconds; None: 1/25 s after the last one
+) -> np.ndarray:    # like `p`; the same object for the same `p`, which the matte needs
+    "Return the probability of the chosen person alone. It is 0 everywhere while they are not found."
+    self.time = time if time is not None else 0 if self.time is None else self.time + 1/25
+    if self.last[0] is not p or self.state == 'waiting': self.last = p,self._restricted(frame, p)
+    self.n_lost += self.state == 'lost'
     return self.last[1]
 
-# %% ../../nbs/core/person.ipynb #e2960835
+# %% ../../nbs/core/person.ipynb #9de8d82e
+@patch(as_prop=True)
+def problem(self:PersonTracker) -> str:
+    "Why nobody has been chosen, as part of a sentence; empty if somebody has, or if there is still time."
+    place,now = self.place,self.start + (self.time or 0)
+    if self.state != 'waiting': return ''
+    where,_,_ = str(place).partition('@')
+    when = f' at {place.time:g} s'*bool(place.time)
+    return f'nobody stands at {where}{when}' if now >= place.time else f'the clip ends before {place.time:g} s'
+
+# %% ../../nbs/core/person.ipynb #7e19c839
 explain_module(__name__)

@@ -101,7 +101,7 @@ def _select(name, label, options, help):
 
 _MENUS = [
     _select('quality', 'Accuracy', {'': 'Automatic', 'fast': 'Fast', 'good': 'Good', 'best': 'Best'},
-            'How carefully the person is cut out. Better takes longer.'),
+            'How carefully the person is cut out. More care takes longer.'),
     _select('wrap', 'Light on the edge', {'': 'Automatic', '0': 'None', '0.2': 'Weak', '0.5': 'Medium', '0.9': 'Strong'},
             'Lets light of a new background fall on the outline of the person.'),
     _select('clip', 'Video file', {'': 'Automatic', '.mp4': 'MP4', '.webm': 'WebM', '.mov': 'MOV', '.gif': 'GIF, without sound'},
@@ -109,7 +109,7 @@ _MENUS = [
     _select('image', 'Image file', {'': 'Automatic', '.jpg': 'JPEG', '.png': 'PNG', '.webp': 'WebP'},
             'Automatic keeps the kind of the original. With a transparent background it writes PNG.'),
     _select('file-quality', 'Video quality', {'good': 'Good', 'small': 'Small file', 'best': 'Best'},
-            'Better makes larger files.')]
+            'How sharp the video file is. Better makes it larger.')]
 
 _ADVANCED = f"""
 <details><summary>Advanced</summary>{''.join(_MENUS)}
@@ -147,7 +147,7 @@ _CSS_LAYOUT = """
 .bgblur-page .drop { display: flex; flex-wrap: wrap; gap: 8px 16px; align-items: center; margin: 16px 0; padding: 16px;
   border: 2px dashed var(--line); border-radius: 10px; }
 .bgblur-page.dragging .drop { border-color: var(--accent); background: #e8f0fe; }
-.bgblur-page .error:not(:empty) { color: var(--bad); background: #fdecef; border-left: 5px solid var(--bad); padding: 10px 14px; font-weight: 600; }
+.bgblur-page .error:not(:empty) { color: var(--bad); background: #fdecef; border-left: 5px solid var(--bad); padding: 10px 14px; margin-bottom: 14px; font-weight: 600; }
 .bgblur-page .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 .bgblur-page .row { display: flex; flex-wrap: wrap; gap: 8px; align-items: center; margin-top: 8px; }
 @media (min-width: 860px) {
@@ -180,6 +180,7 @@ _CSS_PARTS = """
 .bgblur-page details button { margin-top: 18px; }
 .bgblur-page .actions { margin-top: 16px; padding: 10px 0; display: flex; flex-wrap: wrap; gap: 10px; align-items: center;
   position: sticky; bottom: 0; background: #fff; border-top: 1px solid var(--line); }
+.bgblur-page fieldset * { scroll-margin-bottom: 120px; }
 .bgblur-page .actions > div { flex: 1 0 100%; }
 .bgblur-page progress { width: 100%; height: 14px; accent-color: var(--accent); }
 """
@@ -190,6 +191,7 @@ _CSS_STAGE = """
 .bgblur-page figcaption { display: flex; justify-content: space-between; gap: 12px; color: var(--soft); margin: 6px 0; }
 .bgblur-page .compare { position: relative; --at: 50%; background: #e5e8eb; border-radius: 6px; overflow: clip; aspect-ratio: var(--ratio, 1.5); }
 .bgblur-page .compare img { position: absolute; inset: 0; width: 100%; height: 100%; max-width: none; }
+.bgblur-page .compare img:not([src]) { visibility: hidden; }
 .bgblur-page .compare [data-part=before] { clip-path: inset(0 calc(100% - var(--at)) 0 0); }
 .bgblur-page .compare .line { position: absolute; top: 0; bottom: 0; left: var(--at); width: 3px; margin-left: -1.5px; background: #fff; box-shadow: 0 0 3px #000; }
 .bgblur-page .compare .line::before { content: "\\2194"; position: absolute; top: 50%; left: 50%; translate: -50% -50%; width: 34px; height: 34px;

@@ -94,7 +94,7 @@ function removeItem(page, item) {
   URL.revokeObjectURL(item.url);
   item.row.remove();
   page.items.splice(page.items.indexOf(item), 1);
-  if (page.sent === item) { page.sent = page.seen = null; inTurn(page, () => page.ask({ do: 'forget' })); }
+  inTurn(page, () => forget(page, item));
   if (page.shown === item) page.shown = null;
   if (page.items.length && !page.shown) show(page, page.items[0], page.items[0].url ? 'result' : 'preview');
   page.part('choose').focus();
@@ -109,7 +109,7 @@ const isDue = (page, item) => !item.url || item.madeWith !== JSON.stringify(choi
 function draw(page) {
   const { part, items, shown, running } = page, due = items.filter(item => isDue(page, item)).length;
   part('listed').hidden = !items.length;
-  part('stage').hidden = !shown;
+  part('stage').hidden = !shown || shown.failed && !shown.url;
   items.forEach(item => drawRow(page, item));
   part('tabs').hidden = !shown?.url;
   const view = shown?.url ? page.view : 'preview';
@@ -142,6 +142,12 @@ function inTurn(page, task) {
 }
 
 function fail(page, text) { page.part('error').textContent = text; }
+
+async function forget(page, item) {
+  if (page.sent !== item) return;
+  page.sent = page.seen = null;
+  await page.ask({ do: 'forget' });
+}
 
 async function openFile(page, item) {
   if (page.sent === item) return;
@@ -178,6 +184,7 @@ async function preview(page) {
   const { buffers } = await page.ask({ do: 'preview', settings: choices(page).settings });
   if (page.shown !== item) return;
   ['before', 'after'].forEach((name, i) => setImage(page, page.part(name), buffers[i]));
+  page.drawn = item;
   fail(page, '');
 }
 
@@ -187,10 +194,16 @@ function refresh(page) {
   inTurn(page, () => preview(page));
 }
 
+function choose(page, item, view) {
+  Object.assign(page, { shown: item, view });
+  if (page.drawn === item) return;
+  for (const name of ['before', 'after']) page.part(name).removeAttribute('src');
+  page.drawn = null;
+}
+
 function show(page, item, view) {
   if (page.running && !item.url) return;
-  if (page.shown !== item) for (const name of ['before', 'after']) page.part(name).removeAttribute('src');
-  Object.assign(page, { shown: item, view });
+  choose(page, item, view);
   fail(page, item.failed ? item.state : '');
   if (item.url) drawResult(page, item);
   draw(page);
@@ -222,8 +235,7 @@ async function blurFile(page, item, chosen) {
   page.part('left').textContent = `${item.file.name}: starting`;
   draw(page);
   await openFile(page, item);
-  if (page.seen !== page.drawn) await preview(page);
-  page.drawn = item;
+  if (page.drawn !== item) await preview(page);
   if (page.isStopped) return item.state = 'cancelled';
   const { settings, suffixes, quality } = chosen;
   const reply = await page.ask({ do: 'blur', settings, suffixes, quality }, null, msg => tell(page, item, msg));
@@ -248,7 +260,8 @@ async function blurAll(page) {
   let item;
   while (!page.isStopped && (item = page.items.find(x => !tried.has(x) && (!x.url || x.madeWith !== JSON.stringify(chosen))))) {
     tried.add(item);
-    Object.assign(page, { running: item, shown: item, view: 'preview' });
+    page.running = item;
+    choose(page, item, 'preview');
     try { await blurFile(page, item, chosen); }
     catch (e) {
       Object.assign(item, { state: e.message, failed: true });

@@ -79,7 +79,9 @@ def serve(
     with tempfile.TemporaryDirectory(prefix='bgblur-') as folder:
         os.environ |= {'JUPYTER_PATH': os.pathsep.join(filter(None, [str(page), os.environ.get('JUPYTER_PATH')])), 'TMPDIR': folder}
         os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', str(MAX_PIXELS))
-        with imports_of('notebooks'): from voila.app import Voila     # imported here because it reads JUPYTER_PATH
+        with imports_of('notebooks'):
+            import anywidget, ipykernel         # which the page needs; an error here is better than an empty page
+            from voila.app import Voila         # imported here because it reads JUPYTER_PATH
         class Server(Voila):
             def launch_browser(self):
                 print(f'Open {url} in a browser. Press Ctrl-C to stop.', flush=True)
