@@ -88,7 +88,7 @@ SENTENCES = {
     'moving_above': ('moving', 'Let the edge follow immediately where the brightness changes by this much (of 255).', (2, 40, 1)),
     'lookahead': ('neighbours', 'Average the edge over this many frames before and after each frame.', (0, 10, 1)),
     'scene_cut': ('scene cut', 'Start again when the brightness of the whole frame changes by this much (of 255).', (5, 120, 5)),
-    'side': ('matte size', 'Set the height at which the edge is computed before it is refined, in pixels.', (60, 320, 20)),
+    'side': ('matte size', 'Set the size at which the edge is computed before it is refined, as the shorter side in pixels.', (60, 320, 20)),
     'crisp_image': ('crispness', 'Make the edge of the person harder.', (0, .4, .02)),
     'threshold': ('threshold', 'Count a pixel as person if its probability is above this value.', (.05, .95, .05)),
     'softness': ('softness', 'Soften the edge by this many pixels.', (0, 20, .5)),
