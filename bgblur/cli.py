@@ -17,7 +17,7 @@ import json
 import os
 import signal
 import sys
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -247,96 +247,50 @@ def batch(
         with closing(jobs): complete = _print_jobs(jobs, quiet, as_json)
     if not complete: raise typer.Exit(1)
 
-# %% ../nbs/11_cli.ipynb #b68ba1b1
-def _size(text):
-    "Return width and height from text such as 1280x720."
-    if text is None: return None
-    w,_,h = text.lower().partition('x')
-    if not (w.isdecimal() and h.isdecimal() and 16 <= int(w) <= 7680 and 16 <= int(h) <= 7680):
-        raise typer.BadParameter(f"must look like 1280x720, with 16 to 7680 pixels, got '{text}'.", param_hint='--size')
-    return int(w),int(h)
-
-def _live_source(camera, size, rate, source, once):
-    "Return the source of the frames: a file or a camera."
-    from bgblur.camera.sources import Camera, FileSource
-    if once and not source: raise typer.BadParameter('needs a file to play. Add --source FILE.', param_hint='--once')
-    if source and camera: raise typer.BadParameter('cannot be combined with --source, which plays a file.', param_hint='--camera')
-    if source: return FileSource(source, size, rate, loop=not once)
-    camera = camera or '0'
-    return Camera(int(camera) if camera.isdecimal() else camera, size or (1280, 720), rate or 30)
-
-def _live_sinks(to, device):
-    "Return the outputs that --to names."
-    from bgblur.camera.sinks import Sink, VirtualCamera, Window
-    if to == 'none': return [Sink()]
-    return [VirtualCamera(device)]*(to != 'window') + [Window()]*(to != 'virtual')
-
-# %% ../nbs/11_cli.ipynb #b507202e
-@contextmanager
-def _ctrl_c_stops(live):
-    "Stop `live` at the first Ctrl-C within the block, end the program at the second."
-    def handler(*_):
-        signal.signal(signal.SIGINT, before)
-        live.stop()
-    with signals_raise():
-        before = signal.signal(signal.SIGINT, handler)
-        yield
-
-def _status_printer():
-    "Return a function that prints a status: in place on a terminal; elsewhere only when it changes, without times."
-    terminal,last = sys.stderr.isatty(),''
-    def print_status(line):
-        nonlocal last
-        if terminal: typer.echo(f'\r{line:60}', nl=False, err=True)
-        elif not line.endswith(' ms') and line != last: typer.echo(f'bgblur: {line}', err=True)
-        last = line
-    return print_status
-
-def _print_cameras():
-    from bgblur.camera.sources import cameras
-    found = cameras()
-    for path,name in found.items(): typer.echo(f'{path}  {name}')
-    if not found: typer.echo('bgblur: no camera was found.', err=True)
-
 # %% ../nbs/11_cli.ipynb #3e5b8360
 @command(epilog=examples({'live': 'webcam to window', 'live --to virtual -b lens': 'webcam for video calls',
-                           'live --source me.mp4': 'a video in place of the webcam'}))
+                           'live --source me.mp4': 'a video in place of the webcam',
+                           'live --record me.mp4 --microphone default': 'with sound'}))
 @with_settings
 def live(
+    ctx:typer.Context,
     camera:typed(Optional[str], metavar='N|PATH', help='Use this camera, see --list.', default='0')=None,
-    list_:flag('--list', help='List the cameras and exit.')=False,
+    list_:flag('--list', help='List cameras and microphones and exit.')=False,
     size:typed(Optional[str], metavar='WxH', help='Ask for this resolution.', default='1280x720, or that of FILE')=None,
     rate:typed(Optional[float], min=1, max=240, metavar='N', help='Ask for N frames per second.', default='30, or those of FILE')=None,
     source:typed(Optional[Path], metavar='FILE', help='Play this video in a loop instead of a camera.')=None,
     once:flag('--once', help='Play FILE only once.')=False,
-    to:typed(Literal['window', 'virtual', 'both', 'none'], metavar='WHERE',
-              help="Show a 'window', feed a 'virtual' camera, or 'both'; 'none' to measure.")='window',
+    to:typed(Literal['window', 'virtual', 'both', 'pipewire', 'none'], metavar='WHERE',
+              help="Show a 'window', a 'virtual' camera, 'both', or a 'pipewire' camera; or 'none'.")='window',
     virtual_device:typed(Optional[str], metavar='PATH', help='Use this virtual camera, such as /dev/video10.', default='the first free one')=None,
+    preview:typed(Literal['result', 'alpha', 'original'], metavar='WHAT',
+                  help="Show 'result', 'alpha', or 'original' beside the result, in the window.")='result',
+    mirror:flag('--mirror/--no-mirror', help='Mirror the window, never the virtual camera.')=False,
+    record:typed(Optional[Path], metavar='FILE', help='Record to this .mp4, .mov, .mkv or .webm.', default='key r')=None,
+    microphone:typed(Optional[str], metavar='NAME', help="Record with this microphone, such as 'default'.", default='no sound')=None,
+    overwrite:Overwrite=False,
     settings:Settings=Settings(),
     trust:Trust=False,
     rest:flag(help='Switch the camera off while the virtual one has no viewers (Linux).')=True,
+    remember:flag(help='Start with the last choices, and keep the new ones.')=True,
     seconds:typed(Optional[float], min=.1, metavar='N', help='Stop after N seconds.', default='never')=None,
     quiet:Quiet=False,
     debug:Debug=False,
 ):
     """Blur or replace the background of a webcam, live.
 
-    Press h in the window to see its keys. With --to both they also change the virtual camera."""
-    from bgblur.live import BACKGROUNDS, Live
-    from bgblur.video import blurrer_from
-    if list_: return _print_cameras()
+    Press h in the window to see its keys. With --to both they also change the virtual camera. A click follows one person. Ctrl-C completes a recording."""
+    from bgblur.camera.command import choices, keep_choices, live_saver, live_sinks, live_source, print_devices, run_live
+    if list_: return print_devices()
     if settings.background == 'none': raise BgblurError('A live image cannot be transparent. Choose a colour, such as -b green.')
-    frames = _live_source(camera, _size(size), rate, source, once)
-    blurrer = blurrer_from(replace(settings, background='blur', wrap=None), trust, DEFAULT_QUALITY['live'])
-    running = Live(frames, _live_sinks(to, virtual_device), blurrer, settings, tuple(dict.fromkeys([settings.background, *BACKGROUNDS])),
-                   5. if rest else None, seconds, None if quiet else _status_printer())
-    with _ctrl_c_stops(running): report = running.run()
-    if not quiet: typer.echo(f'\n{report}' if sys.stderr.isatty() else report)
-    if report.n_failed:
-        print_traceback(running.blurrer.last_error)
-        typer.echo(f'bgblur: the model or the background failed on {report.n_failed} frames. They were hidden. {report.error}', err=True)
+    settings,view,can_keep = choices(ctx if remember else None, settings, preview, mirror)
+    frames,sinks = live_source(camera, size, rate, source, once),live_sinks(to, virtual_device)
+    saver = live_saver(source, record, microphone, overwrite, settings.background)
+    ended = run_live(settings, trust, quiet, source=frames, sinks=sinks, view=view, saver=saver,
+                     rest_after=5. if rest else None, seconds=seconds)
+    if can_keep: keep_choices(ended)
 
-# %% ../nbs/11_cli.ipynb #856edb88
+# %% ../nbs/11_cli.ipynb #f3dda213
 @command('app', epilog=examples({'app': 'open the page in your browser', 'app --no-browser': 'only print its address'}))
 def page(
     port:typed(int, min=1, max=65535, metavar='N', help='Serve the page on this port.')=8866,
@@ -347,7 +301,7 @@ def page(
 
     The address contains a token, so other users and other computers cannot open the page. Ctrl-C stops it. Needs
     pip install 'bgblur[notebooks]'."""
-    from bgblur.app import serve
+    from bgblur.ui.server import serve
     with signals_raise(): serve(port, browser)
 
 # %% ../nbs/11_cli.ipynb #515c0caa

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['PAGE_HTML', 'PAGE_CSS']
 
-# %% ../../nbs/ui/markup.ipynb #7645d0a2
+# %% ../../nbs/ui/markup.ipynb #32086edb
 from ..core.docs import explain_module
 
-# %% ../../nbs/ui/markup.ipynb #3e8fc935
+# %% ../../nbs/ui/markup.ipynb #eafb9ab8
 _FILES = """
 <header>
   <h1>Blur the background</h1>
@@ -30,7 +30,7 @@ _LIST = """
 </section>
 """
 
-# %% ../../nbs/ui/markup.ipynb #9d30d8f8
+# %% ../../nbs/ui/markup.ipynb #da9af0f0
 _STAGE = """
 <section class="stage" aria-label="Preview and result" data-part="stage" hidden>
   <div class="tabs" role="group" aria-label="Show" data-part="tabs" hidden>
@@ -54,7 +54,7 @@ _STAGE = """
 </section>
 """
 
-# %% ../../nbs/ui/markup.ipynb #d737d9c5
+# %% ../../nbs/ui/markup.ipynb #c0a0cee3
 _LOOK = """
 <fieldset>
   <legend>Background</legend>
@@ -87,11 +87,11 @@ _LOOK = """
   <select id="bgblur-people" name="people" aria-describedby="bgblur-people-help">
     <option value="all">Keep everybody sharp</option><option value="main">Keep only the main person sharp</option>
   </select>
-  <p id="bgblur-people-help">Others become part of the background.</p>
+  <p id="bgblur-people-help">Who stays sharp if several people are in view.</p>
 </div>
 """
 
-# %% ../../nbs/ui/markup.ipynb #9f779c61
+# %% ../../nbs/ui/markup.ipynb #679be338
 def _select(name, label, options, help):
     "Return a menu with a label and a sentence. `options` are values and their texts; the first one is chosen."
     inside = ''.join(f'<option value="{value}">{text}</option>' for value,text in options.items())
@@ -101,7 +101,7 @@ def _select(name, label, options, help):
 
 _MENUS = [
     _select('quality', 'Accuracy', {'': 'Automatic', 'fast': 'Fast', 'good': 'Good', 'best': 'Best'},
-            'How carefully the person is cut out. Better takes longer.'),
+            'How carefully the person is cut out. More care takes longer.'),
     _select('wrap', 'Light on the edge', {'': 'Automatic', '0': 'None', '0.2': 'Weak', '0.5': 'Medium', '0.9': 'Strong'},
             'Lets light of a new background fall on the outline of the person.'),
     _select('clip', 'Video file', {'': 'Automatic', '.mp4': 'MP4', '.webm': 'WebM', '.mov': 'MOV', '.gif': 'GIF, without sound'},
@@ -109,7 +109,7 @@ _MENUS = [
     _select('image', 'Image file', {'': 'Automatic', '.jpg': 'JPEG', '.png': 'PNG', '.webp': 'WebP'},
             'Automatic keeps the kind of the original. With a transparent background it writes PNG.'),
     _select('file-quality', 'Video quality', {'good': 'Good', 'small': 'Small file', 'best': 'Best'},
-            'Better makes larger files.')]
+            'How sharp the video file is. Better makes it larger.')]
 
 _ADVANCED = f"""
 <details><summary>Advanced</summary>{''.join(_MENUS)}
@@ -132,7 +132,7 @@ _ACTIONS = """
 PAGE_HTML = (f'{_FILES}<div class="columns"><div class="left">{_STAGE}{_LIST}</div>'
          f'<form class="right" aria-label="Settings"><fieldset class="plain" data-part="look">{_LOOK}{_ADVANCED}</fieldset>{_ACTIONS}</form></div>')
 
-# %% ../../nbs/ui/markup.ipynb #7b901a7b
+# %% ../../nbs/ui/markup.ipynb #f0b4f214
 _CSS_LAYOUT = """
 .bgblur-page { --ink: #1b1f24; --soft: #4b5560; --line: #c3cad1; --accent: #0a58ca; --bad: #b00020;
   font: 16px/1.45 system-ui, sans-serif; color: var(--ink); background: #fff; box-sizing: border-box; max-width: 1320px;
@@ -147,7 +147,7 @@ _CSS_LAYOUT = """
 .bgblur-page .drop { display: flex; flex-wrap: wrap; gap: 8px 16px; align-items: center; margin: 16px 0; padding: 16px;
   border: 2px dashed var(--line); border-radius: 10px; }
 .bgblur-page.dragging .drop { border-color: var(--accent); background: #e8f0fe; }
-.bgblur-page .error:not(:empty) { color: var(--bad); background: #fdecef; border-left: 5px solid var(--bad); padding: 10px 14px; font-weight: 600; }
+.bgblur-page .error:not(:empty) { color: var(--bad); background: #fdecef; border-left: 5px solid var(--bad); padding: 10px 14px; margin-bottom: 14px; font-weight: 600; }
 .bgblur-page .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 .bgblur-page .row { display: flex; flex-wrap: wrap; gap: 8px; align-items: center; margin-top: 8px; }
 @media (min-width: 860px) {
@@ -156,13 +156,13 @@ _CSS_LAYOUT = """
 }
 """
 
-# %% ../../nbs/ui/markup.ipynb #f1ff9d69
+# %% ../../nbs/ui/markup.ipynb #379bdc1a
 _CSS_PARTS = """
 .bgblur-page button, .bgblur-page a.button, .bgblur-page select { font: inherit; color: var(--ink); background: #fff; text-decoration: none;
   border: 1px solid #77818b; border-radius: 8px; padding: 8px 14px; min-height: 40px; cursor: pointer; display: inline-block; }
 .bgblur-page button:hover:enabled, .bgblur-page a.button:hover { background: #eef2f6; }
-.bgblur-page .main, .bgblur-page [aria-pressed="true"] { background: var(--accent); border-color: var(--accent); color: #fff; font-weight: 600; }
-.bgblur-page .main:hover:enabled, .bgblur-page a.main:hover, .bgblur-page [aria-pressed="true"]:hover:enabled { background: #084298; }
+.bgblur-page button.main, .bgblur-page a.main, .bgblur-page [aria-pressed="true"] { background: var(--accent); border-color: var(--accent); color: #fff; font-weight: 600; }
+.bgblur-page button.main:hover:enabled, .bgblur-page a.main:hover, .bgblur-page [aria-pressed="true"]:hover:enabled { background: #084298; }
 .bgblur-page :disabled { cursor: default; }
 .bgblur-page button:disabled { background: #e5e8eb; border-color: #b9c0c7; color: #5a636c; }
 .bgblur-page :focus-visible, .bgblur-page .compare:focus-within, .bgblur-page .choices label:focus-within {
@@ -178,37 +178,39 @@ _CSS_PARTS = """
 .bgblur-page details { margin-top: 20px; border-top: 1px solid var(--line); padding-top: 12px; }
 .bgblur-page summary { cursor: pointer; padding: 4px 0; }
 .bgblur-page details button { margin-top: 18px; }
-.bgblur-page .actions { margin-top: 20px; display: flex; flex-wrap: wrap; gap: 10px; align-items: center; }
+.bgblur-page .actions { margin-top: 16px; padding: 10px 0; display: flex; flex-wrap: wrap; gap: 10px; align-items: center;
+  position: sticky; bottom: 0; background: #fff; border-top: 1px solid var(--line); }
+.bgblur-page fieldset * { scroll-margin-bottom: 120px; }
 .bgblur-page .actions > div { flex: 1 0 100%; }
 .bgblur-page progress { width: 100%; height: 14px; accent-color: var(--accent); }
 """
 
-# %% ../../nbs/ui/markup.ipynb #cf008d5f
+# %% ../../nbs/ui/markup.ipynb #23c9f1a3
 _CSS_STAGE = """
-.bgblur-page figure { margin: 0; }
+.bgblur-page figure { width: min(100%, 60vh*var(--ratio, 1.5)); margin: 0 auto; }
 .bgblur-page figcaption { display: flex; justify-content: space-between; gap: 12px; color: var(--soft); margin: 6px 0; }
-.bgblur-page .compare { position: relative; --at: 50%; background: #e5e8eb; border-radius: 6px; overflow: clip; width: fit-content; max-width: 100%; margin: 0 auto; }
-.bgblur-page .compare img { display: block; width: auto; height: auto; max-width: 100%; max-height: 70vh; min-width: 0; }
-.bgblur-page .compare img[data-part=before] { position: absolute; inset: 0; width: 100%; height: 100%; clip-path: inset(0 calc(100% - var(--at)) 0 0); }
+.bgblur-page .compare { position: relative; --at: 50%; background: #e5e8eb; border-radius: 6px; overflow: clip; aspect-ratio: var(--ratio, 1.5); }
+.bgblur-page .compare img { position: absolute; inset: 0; width: 100%; height: 100%; max-width: none; }
+.bgblur-page .compare img:not([src]) { visibility: hidden; }
+.bgblur-page .compare [data-part=before] { clip-path: inset(0 calc(100% - var(--at)) 0 0); }
 .bgblur-page .compare .line { position: absolute; top: 0; bottom: 0; left: var(--at); width: 3px; margin-left: -1.5px; background: #fff; box-shadow: 0 0 3px #000; }
 .bgblur-page .compare .line::before { content: "\\2194"; position: absolute; top: 50%; left: 50%; translate: -50% -50%; width: 34px; height: 34px;
   border-radius: 50%; background: #fff; box-shadow: 0 0 4px #000; display: grid; place-items: center; font-size: 20px; color: #1b1f24; }
 .bgblur-page .compare input { position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0; cursor: ew-resize; }
-.bgblur-page .tabs { display: flex; gap: 8px; margin-bottom: 10px; }
-.bgblur-page [data-part=media] { display: flex; justify-content: center; border-radius: 6px;
-  background: repeating-conic-gradient(#d5d9dd 0 25%, #fff 0 50%) 0 0 / 24px 24px; }
-.bgblur-page [data-part=media] > * { display: block; max-width: 100%; max-height: 70vh; }
+.bgblur-page .tabs { display: flex; gap: 8px; margin-bottom: 10px; justify-content: center; }
+.bgblur-page [data-part=media] { background: repeating-conic-gradient(#d5d9dd 0 25%, #fff 0 50%) 0 0 / 24px 24px; border-radius: 6px; overflow: clip; }
+.bgblur-page [data-part=media] > * { display: block; width: 100%; max-width: none; aspect-ratio: var(--ratio, auto); }
 .bgblur-page ul { list-style: none; margin: 0; padding: 0; }
 .bgblur-page li { display: flex; flex-wrap: wrap; gap: 6px 10px; align-items: center; padding: 8px 0; border-bottom: 1px solid var(--line); }
-.bgblur-page li .name { flex: 1 1 180px; text-align: left; overflow-wrap: anywhere; border-color: transparent; padding: 8px; }
+.bgblur-page li .name { flex: 1 1 140px; text-align: left; overflow-wrap: anywhere; border-color: transparent; padding: 8px; }
 .bgblur-page li .name[aria-current=true] { border-color: var(--accent); background: #e8f0fe; }
-.bgblur-page li .state { min-width: 6em; color: var(--soft); overflow-wrap: anywhere; }
+.bgblur-page li .state { min-width: 4em; color: var(--soft); overflow-wrap: anywhere; }
 .bgblur-page li .state.bad { color: var(--bad); flex-basis: 100%; order: 9; }
 """
 
-# %% ../../nbs/ui/markup.ipynb #b2e9f7cb
+# %% ../../nbs/ui/markup.ipynb #cd63881d
 #: its style sheet
 PAGE_CSS = _CSS_LAYOUT + _CSS_PARTS + _CSS_STAGE
 
-# %% ../../nbs/ui/markup.ipynb #f9044180
+# %% ../../nbs/ui/markup.ipynb #ed0a3994
 explain_module(__name__)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PageView']
 
-# %% ../../nbs/ui/page.ipynb #ec3d1a25
+# %% ../../nbs/ui/page.ipynb #12205853
 import json
 
 from ..core.docs import explain_module
@@ -14,7 +14,7 @@ from .markup import PAGE_CSS, PAGE_HTML
 
 with imports_of('notebooks'): import anywidget
 
-# %% ../../nbs/ui/page.ipynb #0ce77bff
+# %% ../../nbs/ui/page.ipynb #673fc74f
 _ASK = """
 function requests(model, silent) {
   const open = new Map();
@@ -37,7 +37,7 @@ function requests(model, silent) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #af64c8c6
+# %% ../../nbs/ui/page.ipynb #11c6fa22
 _PIECES = """
 const PIECE = 2**20;
 
@@ -60,10 +60,10 @@ async function fetchResult(ask, { size, type }) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #dfc3b600
+# %% ../../nbs/ui/page.ipynb #37e1ee7a
 _ROWS = """
 const ROW = `<button type="button" class="name"></button><span class="state"></span>
-  <a class="button" hidden>Download</a><button type="button" class="remove">Remove</button>`;
+  <a class="button" hidden>Download</a><button type="button" class="remove" title="Remove">✕</button>`;
 
 function addFiles(page, files) {
   for (const file of files) {
@@ -94,7 +94,7 @@ function removeItem(page, item) {
   URL.revokeObjectURL(item.url);
   item.row.remove();
   page.items.splice(page.items.indexOf(item), 1);
-  if (page.sent === item) { page.sent = page.seen = null; inTurn(page, () => page.ask({ do: 'forget' })); }
+  inTurn(page, () => forget(page, item));
   if (page.shown === item) page.shown = null;
   if (page.items.length && !page.shown) show(page, page.items[0], page.items[0].url ? 'result' : 'preview');
   page.part('choose').focus();
@@ -102,14 +102,14 @@ function removeItem(page, item) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #a7af13a3
+# %% ../../nbs/ui/page.ipynb #17459813
 _DRAW = """
 const isDue = (page, item) => !item.url || item.madeWith !== JSON.stringify(choices(page));
 
 function draw(page) {
   const { part, items, shown, running } = page, due = items.filter(item => isDue(page, item)).length;
   part('listed').hidden = !items.length;
-  part('stage').hidden = !shown;
+  part('stage').hidden = !shown || shown.failed && !shown.url;
   items.forEach(item => drawRow(page, item));
   part('tabs').hidden = !shown?.url;
   const view = shown?.url ? page.view : 'preview';
@@ -135,13 +135,19 @@ function drawResult(page, item) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #a93b421d
-_PREVIEW = """
+# %% ../../nbs/ui/page.ipynb #a40f755a
+_TURNS = """
 function inTurn(page, task) {
   page.last = page.last.then(task).catch(e => fail(page, e.message)).then(() => draw(page));
 }
 
 function fail(page, text) { page.part('error').textContent = text; }
+
+async function forget(page, item) {
+  if (page.sent !== item) return;
+  page.sent = page.seen = null;
+  await page.ask({ do: 'forget' });
+}
 
 async function openFile(page, item) {
   if (page.sent === item) return;
@@ -157,9 +163,16 @@ async function openFile(page, item) {
   } finally { page.part('wait').textContent = ''; }
 }
 
-function setImage(img, data) {
+"""
+
+# %% ../../nbs/ui/page.ipynb #9f12a6d0
+_PREVIEW = """
+function setImage(page, img, data) {
   const url = URL.createObjectURL(new Blob([data], { type: 'image/jpeg' }));
-  img.onload = () => URL.revokeObjectURL(url);
+  img.onload = () => {
+    URL.revokeObjectURL(url);
+    page.part('stage').style.setProperty('--ratio', img.naturalWidth/img.naturalHeight);
+  };
   img.src = url;
 }
 
@@ -170,7 +183,8 @@ async function preview(page) {
   if (page.seen !== item) await openFile(page, item);
   const { buffers } = await page.ask({ do: 'preview', settings: choices(page).settings });
   if (page.shown !== item) return;
-  ['before', 'after'].forEach((name, i) => setImage(page.part(name), buffers[i]));
+  ['before', 'after'].forEach((name, i) => setImage(page, page.part(name), buffers[i]));
+  page.drawn = item;
   fail(page, '');
 }
 
@@ -180,10 +194,16 @@ function refresh(page) {
   inTurn(page, () => preview(page));
 }
 
+function choose(page, item, view) {
+  Object.assign(page, { shown: item, view });
+  if (page.drawn === item) return;
+  for (const name of ['before', 'after']) page.part(name).removeAttribute('src');
+  page.drawn = null;
+}
+
 function show(page, item, view) {
   if (page.running && !item.url) return;
-  if (page.shown !== item) for (const name of ['before', 'after']) page.part(name).removeAttribute('src');
-  Object.assign(page, { shown: item, view });
+  choose(page, item, view);
   fail(page, item.failed ? item.state : '');
   if (item.url) drawResult(page, item);
   draw(page);
@@ -191,7 +211,7 @@ function show(page, item, view) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #9c8dc0e1
+# %% ../../nbs/ui/page.ipynb #30f111cf
 _WORK = """
 function timeLeft(seconds) {
   if (seconds === null) return '';
@@ -215,8 +235,7 @@ async function blurFile(page, item, chosen) {
   page.part('left').textContent = `${item.file.name}: starting`;
   draw(page);
   await openFile(page, item);
-  if (page.seen !== page.drawn) await preview(page);
-  page.drawn = item;
+  if (page.drawn !== item) await preview(page);
   if (page.isStopped) return item.state = 'cancelled';
   const { settings, suffixes, quality } = chosen;
   const reply = await page.ask({ do: 'blur', settings, suffixes, quality }, null, msg => tell(page, item, msg));
@@ -232,7 +251,7 @@ async function blurFile(page, item, chosen) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #34779d15
+# %% ../../nbs/ui/page.ipynb #1e5141a2
 _QUEUE = """
 async function blurAll(page) {
   const chosen = choices(page), tried = new Set();
@@ -241,7 +260,8 @@ async function blurAll(page) {
   let item;
   while (!page.isStopped && (item = page.items.find(x => !tried.has(x) && (!x.url || x.madeWith !== JSON.stringify(chosen))))) {
     tried.add(item);
-    Object.assign(page, { running: item, shown: item, view: 'preview' });
+    page.running = item;
+    choose(page, item, 'preview');
     try { await blurFile(page, item, chosen); }
     catch (e) {
       Object.assign(item, { state: e.message, failed: true });
@@ -250,7 +270,7 @@ async function blurAll(page) {
   }
   page.running = null;
   draw(page);
-  page.part(page.shown?.url ? 'download' : 'start').focus({ preventScroll: true });
+  page.part(page.shown?.url ? 'download' : 'start').focus();
 }
 
 function cancel(page) {
@@ -260,7 +280,7 @@ function cancel(page) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #754cf8fb
+# %% ../../nbs/ui/page.ipynb #cce1b383
 _CONTROLS = """
 const number = text => text === '' ? null : Number(text);
 
@@ -294,7 +314,7 @@ function chooseOwn(page, file) {
 }
 """
 
-# %% ../../nbs/ui/page.ipynb #42107a7d
+# %% ../../nbs/ui/page.ipynb #97e316dd
 _CONNECT = """
 function onDrop(page, root) {
   const stop = e => { e.preventDefault(); root.classList.toggle('dragging', e.type === 'dragover'); };
@@ -319,7 +339,6 @@ function connect(page, root) {
   page.form.onsubmit = e => e.preventDefault();
   part('divider').oninput = e => e.target.parentElement.style.setProperty('--at', `${e.target.value}%`);
   onDrop(page, root);
-  window.addEventListener('pagehide', () => page.ask({ do: 'cancel' }));
 }
 
 export default { render({ model, el }) {
@@ -335,11 +354,11 @@ export default { render({ model, el }) {
 } };
 """
 
-# %% ../../nbs/ui/page.ipynb #4c76f9c9
+# %% ../../nbs/ui/page.ipynb #c3e50fbc
 class PageView(anywidget.AnyWidget):
     "The page as the browser shows it. It sends requests as messages; `bgblur.app.App` answers them."
-    _esm = (f'const HTML = {json.dumps(PAGE_HTML)};' + _ASK + _PIECES + _ROWS + _DRAW + _PREVIEW + _WORK + _QUEUE + _CONTROLS + _CONNECT)
+    _esm = (f'const HTML = {json.dumps(PAGE_HTML)};' + _ASK + _PIECES + _ROWS + _DRAW + _TURNS + _PREVIEW + _WORK + _QUEUE + _CONTROLS + _CONNECT)
     _css = PAGE_CSS
 
-# %% ../../nbs/ui/page.ipynb #e7ab4599
+# %% ../../nbs/ui/page.ipynb #9c787cdd
 explain_module(__name__)
