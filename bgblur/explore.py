@@ -81,16 +81,16 @@ def make_view(self:Explorer):
 @patch
 def open(self:Explorer):
     "Read the window from the chosen start on, and show it. Raises `BgblurError` if there is no frame."
-    self.window = window = self.clip.window(self.start.value)
-    self.renderer,self.b,self.rendered = Renderer(window),None,None
-    self.normal = self.renderer.render(self._normal_blurrer, *self.stage_keys(self.defaults()))
+    window = self.clip.window(self.start.value)
     self.newest.cancel()
+    self.window,self.renderer,self.b,self.rendered = window,Renderer(window),None,None
+    self.normal = self.renderer.render(self._normal_blurrer, *self.stage_keys(self.defaults()))
     self.sent.clear()
     for layer in ('frame', 'other'): self.player.forget(layer)
     self.player.n,self.player.rate = len(window),window.rate
     self.player.strip = self.player.baseline = self.player.runs = []
-    self.frame.max = max(1, len(window) - 1)
     self.frame.value = min(self.frame.value, len(window) - 1)
+    self.frame.max = len(window) - 1
     for i,img in enumerate(window.frames): self.player.put('frame', i, jpeg(img, 90))
     self.update()
     self.show_thumbnails()
@@ -175,12 +175,11 @@ def show_frame(self:Explorer,
 @patch
 def _steps(self:Explorer):
     "Compute all frames, and yield functions that show them."
+    n = len(self.window)
     for layer,rendering in (('result', self.rendering), ('other', self.b)):
-        if not rendering: continue
-        for i in range(len(self.window)):
-            if (layer, i) in self.sent: continue
-            yield partial(self._send, layer, i, rendering.results[i])
-        if layer == 'result' and len(self.window) > 1: yield self._strip_of(rendering)
+        for i in range(n if rendering else 0):
+            if (layer, i) not in self.sent: yield partial(self._send, layer, i, rendering.results[i])
+        if layer == 'result' and n > 1: yield self._strip_of(rendering)
 
 @patch
 def _send(self:Explorer, layer, i, r):
@@ -283,7 +282,7 @@ def layout(self:Explorer):    # an ipywidget
                 ('Swap A and B', 'Exchange the present settings with those of B'))]
     for b,f in zip(self.ab, (self.keep_b, self.swap)): b.on_click(partial(self.attempt, f))
     start = [row(self.start)] if 'start' in self.view else []
-    left = w.VBox([self.player, *start, w.HBox([*self.ab, self.text], layout={'flex_flow': 'row wrap'})])
+    left = w.VBox([self.player, self.message, *start, w.HBox([*self.ab, self.text], layout={'flex_flow': 'row wrap'})])
     right = w.VBox([self.column, *self.save_row()])
     return side_by_side(*(x.add_class('bgblur-panel') for x in (left, right)))
 

@@ -108,14 +108,14 @@ def test_recording_keeps_frames_and_times(tmp_path, frames):
 
 @pytest.mark.parametrize('kill, code', [(signal.SIGINT, 0), (signal.SIGTERM, 128 + signal.SIGTERM)])
 def test_a_signal_completes_the_recording(started, tmp_path, kill, code):
-    process = started(BIN/'bgblur', 'live', '--source', CLIP, '--to', 'none', '--record', tmp_path/'a.mkv')
+    process = started(BIN/'bgblur', 'live', '--source', CLIP, '--to', 'none', '--record', tmp_path/'a.mp4')
     assert [process.stderr.readline() for _ in range(2)] == ['bgblur: recording\n', 'bgblur: waiting for testclip.mp4\n']
     until(lambda: any(p.stat().st_size > 1000 for p in tmp_path.glob('.*/new')), 'nothing was written')
-    assert not (tmp_path/'a.mkv').exists()
+    assert not (tmp_path/'a.mp4').exists()
     process.send_signal(kill)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == code and f'saved {tmp_path}/a.mkv' in err, err
-    assert [p.name for p in tmp_path.iterdir()] == ['a.mkv'] and len(times(tmp_path/'a.mkv')) > 0
+    assert process.returncode == code and f'saved {tmp_path}/a.mp4' in err, err
+    assert [p.name for p in tmp_path.iterdir()] == ['a.mp4'] and len(times(tmp_path/'a.mp4')) > 0
 
 
 # -- the last choices

@@ -1,6 +1,6 @@
 """Take screenshots of the explorer in JupyterLab, of the page, and of the live view: python tools/screenshots.py [NAME ...]
 
-This writes explorer.jpg, app-420.jpg, app-900.jpg, app-1400.jpg, live-widget.jpg and live-window.jpg to nbs/images, or only the named ones, such as
+This writes explorer-420.jpg, explorer-900.jpg, explorer-1400.jpg, app-420.jpg, app-900.jpg, app-1400.jpg, live-widget.jpg and live-window.jpg to nbs/images, or only the named ones, such as
 `app`. It needs Debian's chromium, xvfb and xdotool.
 """
 import os
@@ -27,19 +27,23 @@ def save(name, png, width=900):
 
 
 def in_lab():
-    "Take a screenshot of the explorer in JupyterLab."
-    with tempfile.TemporaryDirectory() as tmp, lab(notebooks(Path(tmp))) as (_, url), chromium(1240, 1420) as page:
-        run_explorer(page, url)
-        page.evaluate("() => jupyterapp.commands.execute('application:toggle-left-area')")
-        box, _ = explorer(page)
-        box.locator('select').nth(1).select_option('refined')      # the first one is the quality
-        move(box, 'frame', times=25)
-        move(box, 'strength', times=5)
-        box.get_by_role('button', name='Python').click()
-        page.wait_for_timeout(2000)
-        page.evaluate(SHOW_CELL, 'ex = explore(clip)')
-        page.wait_for_timeout(1000)
-        save('explorer', page.screenshot())
+    "Take screenshots of the explorer in JupyterLab at three widths."
+    with tempfile.TemporaryDirectory() as tmp, lab(notebooks(Path(tmp))) as (_, url):
+        # the cell around the explorer takes the rest
+        for width, around, height in ((420, 116, 1080), (900, 180, 1050), (1400, 180, 1050)):
+            with chromium(width + around, height) as page:
+                run_explorer(page, url)
+                box, _ = explorer(page)
+                box.get_by_role('radio', name='Lens blur').check(force=True)
+                move(box, 'strength', times=3)
+                box.get_by_text('Advanced').click()
+                move(box, 'hold', 'Home', 1)      # the strip shows both settings
+                box.locator('.bgblur-right').evaluate('e => e.scrollTo(0, 0)')
+                box.get_by_role('button', name='Keep as B').scroll_into_view_if_needed()
+                page.wait_for_timeout(5000)
+                page.evaluate(SHOW_CELL, 'from bgblur')
+                page.wait_for_timeout(1000)
+                save(f'explorer-{width}', box.screenshot(), 1000)
 
 
 def as_page():

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import typer
 
+from .keys import BACKGROUNDS
 from .memory import load_choices, save_choices
 from .microphone import microphones
 from .pipewire import PipeWireCamera
@@ -26,7 +27,7 @@ from ..core.docs import explain_module
 from ..core.errors import BgblurError, print_traceback
 from ..core.settings import DEFAULT_QUALITY, Settings
 from ..io.files import check_destination
-from ..live import BACKGROUNDS, Live
+from ..live import Live
 from ..video import blurrer_from
 
 # %% ../../nbs/camera/command.ipynb #a631a474
@@ -35,7 +36,8 @@ def _size(text):
     if text is None: return None
     w,_,h = text.lower().partition('x')
     if not (w.isdecimal() and h.isdecimal() and 16 <= int(w) <= 7680 and 16 <= int(h) <= 7680):
-        raise typer.BadParameter(f"must look like 1280x720, with 16 to 7680 pixels, got '{text}'.", param_hint='--size')
+        problem = f"must look like 1280x720, with 16 to 7680 pixels, got '{text}'."
+        raise typer.BadParameter(problem, param_hint='--size')
     return int(w),int(h)
 
 def live_source(
@@ -45,13 +47,17 @@ def live_source(
     source,      # a video file that stands in for a camera, or None
     once,        # play the file only once?
 ):               # `Source`
-    "Return the source of the frames. Raise typer's error for options that contradict each other."
-    if once and not source: raise typer.BadParameter('needs a file to play. Add --source FILE.', param_hint='--once')
+    "Return the source of the frames. Raise typer's error for options that don't fit together."
+    if once and not source:
+        raise typer.BadParameter('needs a file to play. Add --source FILE.',
+                                 param_hint='--once')
     if source and camera:
-        raise typer.BadParameter('cannot be combined with --source, which plays a file.', param_hint='--camera')
-    if source: return FileSource(source, _size(size), rate, loop=not once)
-    camera = camera or '0'
-    return Camera(int(camera) if camera.isdecimal() else camera, _size(size) or (1280, 720), rate or 30)
+        raise typer.BadParameter('cannot be combined with --source, which plays a file.',
+                                 param_hint='--camera')
+    size,camera = _size(size),camera or '0'
+    if source: return FileSource(source, size, rate, loop=not once)
+    if camera.isdecimal(): camera = int(camera)
+    return Camera(camera, size or (1280, 720), rate or 30)
 
 def live_sinks(
     to,          # 'window', 'virtual', 'both', 'pipewire' or 'none'
@@ -70,10 +76,10 @@ def live_saver(
     overwrite,     # may the recording replace a file?
     background,    # name, colour or file, see `Settings`
 ) -> Saver:
-    "Return the saver for these options. Raise `VideoError` if the recording cannot be written."
-    read = [Path(p) for p in (source, background) if p and os.path.isfile(p)] or [Path(os.devnull)]
+    "Return the saver for these options. Raise `VideoError` if it cannot write the recording."
+    files = [Path(p) for p in (source, background) if p and os.path.isfile(p)]
     if record:
-        for path in read: check_destination(path, record, RECORDINGS, overwrite)
+        for path in files or [Path(os.devnull)]: check_destination(path, record, RECORDINGS, overwrite)
     return Saver(record, microphone, overwrite)
 
 # %% ../../nbs/camera/command.ipynb #cf9bdd95
@@ -82,16 +88,19 @@ def choices(
     settings:Settings,  # from the options
     preview, mirror,    # as in `LiveView`
 ) -> tuple:             # settings, view, and whether the choices of this run may be kept
-    "Return what to start with. If the last choices cannot be used, print a sentence and ignore them."
+    "Return what to start with. Last choices that cannot be used are ignored, with a sentence."
     view = LiveView(preview, mirror)
     try: last = load_choices() if ctx else {}
     except BgblurError as e:
-        typer.echo(f'bgblur: the last choices are ignored. {e} Correct or delete this file.', err=True)
+        typer.echo(f'bgblur: the last choices are ignored. {e} Correct or delete this file.',
+                   err=True)
         return settings,view,False
-    sources = {name: ctx.get_parameter_source(name) for name in last}
-    last = {name: value for name,value in last.items() if not sources[name] or sources[name].name == 'DEFAULT'}
-    new = [replace(c, **{k: v for k,v in last.items() if k in vars(c)}) for c in (settings, view)]
-    return *new,bool(ctx)
+    def was_given(name):
+        source = ctx.get_parameter_source(name)      # None for a value without an option
+        return source and source.name != 'DEFAULT'
+    last = {name: value for name,value in last.items() if not was_given(name)}
+    def updated(c): return replace(c, **{k: v for k,v in last.items() if k in vars(c)})
+    return updated(settings),updated(view),bool(ctx)
 
 def keep_choices(
     live:Live,          # that has ended
@@ -121,7 +130,8 @@ def _status_printer():
         if ' fps, ' in line:
             if terminal: typer.echo(f'\r{line:70}', nl=False, err=True)
         elif line != last and terminal:
-            typer.secho(f'\r{line:70}', err=True, fg='red' if isinstance(line, Alert) else None)
+            colour = 'red' if isinstance(line, Alert) else None
+            typer.secho(f'\r{line:70}', err=True, fg=colour)
         elif line != last: typer.echo(f'bgblur: {line}', err=True)
         last = line
     return print_status
@@ -140,8 +150,10 @@ def run_live(
     quiet,              # print only errors?
     **kwargs            # as for `Live`
 ) -> Live:              # that has ended
-    "Run a live video, and print its report and failures. Raise `BgblurError` if it cannot start, or fails for good."
-    blurrer = blurrer_from(replace(settings, background='blur', wrap=None), trust, DEFAULT_QUALITY['live'])
+    "Run a live video and print its report. Raise `BgblurError` as `Live.run` does."
+    # the loop makes the background
+    parts = replace(settings, background='blur', wrap=None)
+    blurrer = blurrer_from(parts, trust, DEFAULT_QUALITY['live'])
     names = tuple(dict.fromkeys([settings.background, *BACKGROUNDS]))
     live = Live(blurrer=blurrer, settings=settings, backgrounds=names,
                 on_status=None if quiet else _status_printer(), **kwargs)
@@ -149,8 +161,8 @@ def run_live(
     if not quiet: typer.echo(f'\n{report}' if sys.stderr.isatty() else report)
     if report.n_failed:
         print_traceback(live.blurrer.last_error)
-        typer.echo(f'bgblur: the model or the background failed on {report.n_failed} frames. They were hidden. '
-                   f'{report.error}', err=True)
+        typer.echo(f'bgblur: the model or the background failed on {report.n_failed} frames. '
+                   f'They were hidden. {report.error}', err=True)
     return live
 
 # %% ../../nbs/camera/command.ipynb #f3edb8b2

@@ -33,18 +33,20 @@ def save_choices(
     view:LiveView,          # and how it was shown
     path=None,              # file to write; None: `memory_path`
 ):
-    "Write the choices worth keeping. Raise `BgblurError` if that fails, or another kind of file is there."
+    "Write the choices worth keeping. Raise `BgblurError` if that fails."
     path,background = Path(path or memory_path()),settings.background
     if os.path.isfile(background): background = os.path.abspath(background)
     kept = {name: vars(settings)[name] for name in KEPT if name in SETTINGS}
     try: path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as e: raise BgblurError(f'The folder {path.parent} cannot be created: {e.strerror}.') from e
-    save_preset(path, Settings(**kept | {'background': background}), replace(view, preview='result'))
+    except OSError as e:
+        raise BgblurError(f'The folder {path.parent} cannot be created: {e.strerror}.') from e
+    settings = Settings(**kept | {'background': background})
+    save_preset(path, settings, replace(view, preview='result'))
 
 def load_choices(
     path=None,              # file to read; None: `memory_path`
 ) -> dict:                  # names and values that differ from their defaults
-    "Return the last choices, if there are any. Raise `BgblurError` if the file or its background cannot be used."
+    "Return the last choices. Raise `BgblurError` if file or background cannot be used."
     path = Path(path or memory_path())
     if not path.exists(): return {}
     found = [c.changed() for c in load_preset(path, (Settings, LiveView))]

@@ -38,9 +38,11 @@ def _address(name, driver):
 # %% ../../nbs/camera/microphone.ipynb #fac4acf3
 def _find_alsa():
     "Tell PyAV's copy of ALSA where the configuration and the plugins of this computer are."
-    if Path('/usr/share/alsa/alsa.conf').is_file(): os.environ.setdefault('ALSA_CONFIG_DIR', '/usr/share/alsa')
-    plugins = next((p for lib in ('lib64', 'lib', 'lib/*') for p in Path('/usr').glob(f'{lib}/alsa-lib')), None)
-    if plugins: os.environ.setdefault('ALSA_PLUGIN_DIR', str(plugins))
+    config = Path('/usr/share/alsa')
+    if (config/'alsa.conf').is_file(): os.environ.setdefault('ALSA_CONFIG_DIR', str(config))
+    for lib in ('lib64', 'lib', 'lib/*'):
+        for plugins in Path('/usr').glob(f'{lib}/alsa-lib'):
+            os.environ.setdefault('ALSA_PLUGIN_DIR', str(plugins))
 
 @contextmanager
 def _quiet():
@@ -61,12 +63,13 @@ def microphones() -> dict:      # name, as `Microphone` takes it -> description
     if (driver := _DRIVERS.get(sys.platform)) not in av.formats_available: return {}
     if driver == 'alsa': _find_alsa()
     with _quiet(): found = av.device.enumerate_input_devices(driver)
-    found = sorted((d for d in found if 'audio' in (d.media_types or ['audio'])), key=lambda d: not d.is_default)
-    return {d.name: d.description for d in found if driver != 'alsa' or d.name in _NAMES or ':' in d.name}
+    found = [d for d in found if 'audio' in (d.media_types or ['audio'])]
+    if driver == 'alsa': found = [d for d in found if d.name in _NAMES or ':' in d.name]
+    return {d.name: d.description for d in sorted(found, key=lambda d: not d.is_default)}
 
 # %% ../../nbs/camera/microphone.ipynb #e46bfb26
 def open_microphone(
-    name='default',      # as `microphones` lists it; 'default': the one that the system chooses
+    name='default',      # as `microphones` lists it; 'default': the system's choice
 ):                       # PyAV's input container
     "Open a microphone. Raise `BgblurError` if that fails."
     driver = _driver()
@@ -75,7 +78,8 @@ def open_microphone(
         with _quiet(): return av.open(_address(name, driver), format=driver)
     except (av.error.FFmpegError, OSError, ValueError) as e:
         found = ', '.join(microphones()) or 'none'
-        raise BgblurError(f'Found no microphone {name!r}, or it is in use (microphones found: {found}).') from e
+        raise BgblurError(f'Found no microphone {name!r}, or it is in use '
+                          f'(microphones found: {found}).') from e
 
 # %% ../../nbs/camera/microphone.ipynb #8086ac96
 class SoundClock:
@@ -88,7 +92,8 @@ class SoundClock:
         arrival,              # when it arrived, in seconds on the `monotonic` clock
     ) -> list:                # of `(packet, seconds)`; empty while the clock still watches
         "Return the packets whose times are known now."
-        start,length = (float((t or 0)*packet.time_base) for t in (packet.pts, packet.duration))
+        ticks = packet.pts,packet.duration
+        start,length = (float((n or 0)*packet.time_base) for n in ticks)
         if self.shift is None and abs(start - time()) < 3600: self.shift = monotonic() - time()
         if self.shift is None:
             self.held.append((packet, start, arrival - start - length))
@@ -110,7 +115,7 @@ class Microphone:
         self.stream,self.thread = self.container.streams.audio[0],None
 
     def start(self,
-        take,        # function that gets each packet, and when it was captured on the `monotonic` clock
+        take,        # function of a packet, and when it was captured on the `monotonic` clock
     ):
         "Start the thread."
         self.thread = Thread(target=self._run, args=[take], daemon=True)
@@ -123,11 +128,12 @@ class Microphone:
                 if self.done.is_set(): break
                 if packet.size:
                     for timed in clock(packet, monotonic()): take(*timed)
-        except (av.error.FFmpegError, OSError) as e: self.error = f'the microphone {self.name!r} was lost: {e.strerror}'
+        except (av.error.FFmpegError, OSError) as e:
+            self.error = f'the microphone {self.name!r} was lost: {e.strerror}'
         finally: self.container.close()
 
     def stop(self,
-        timeout=2,   # seconds to wait for the thread: a device that was pulled out may block it
+        timeout=2,   # seconds to wait for the thread, which a lost device may block
     ):
         "End the thread and release the microphone."
         self.done.set()

@@ -42,15 +42,17 @@ def dated_path(
     "Return a path with date and time in its name, at which there is no file."
     name = f'bgblur-{when or datetime.now():%Y-%m-%d-%H%M%S}'
     names = (f"{name}{f'-{n}' if n > 1 else ''}{suffix}" for n in count(1))
-    return next(p for p in (Path(folder).absolute()/n for n in names) if not os.path.lexists(p))
+    paths = (Path(folder).absolute()/n for n in names)
+    return next(p for p in paths if not os.path.lexists(p))
 
 def save_snapshot(
     img,             # BGR uint8 `(H,W,3)`
     folder='.',      # folder to write into
-) -> Path:
-    "Write a PNG with date and time in its name, and return its path. Raise `VideoError` if that fails."
+) -> Path:          # the file
+    "Write a PNG with date and time in its name. Raise `VideoError` if that fails."
     path = dated_path(folder, '.png')
-    with atomic_file(path, overwrite=False) as part: part.write_bytes(encode_image(img, '.png'))
+    png = encode_image(img, '.png')
+    with atomic_file(path, overwrite=False) as part: part.write_bytes(png)
     return path
 
 # %% ../../nbs/camera/recorder.ipynb #32c6757c
@@ -61,8 +63,9 @@ class _FromCamera:
         return codec.encoder,codec.options(codec.crf[self.encoding.quality], None, False),None
 
     def _copy_others(self, out):
-        microphone = self.reader.microphone
-        if microphone: self.tracks[microphone.stream] = ConvertedSound(out, microphone.stream, self.audio_codec)
+        if not self.reader.microphone: return
+        stream = self.reader.microphone.stream
+        self.tracks[stream] = ConvertedSound(out, stream, self.audio_codec)
 
 class _Mp4(_FromCamera, VideoWriter): pass
 class _Mov(_FromCamera, MovWriter): pass
@@ -94,26 +97,29 @@ class Recording:
     notes: tuple = ()   # sentences about what is missing
 
     def __str__(self):
+        frames = f"{self.n_frames} frame{'s'*(self.n_frames != 1)}"
         sound = 'with sound' if self.has_sound else 'without sound'
-        what = f"{self.path}: {self.n_frames} frame{'s'*(self.n_frames != 1)}, {self.seconds:.1f} s, {sound}"
-        return ''.join([what, *(f'; {note}' for note in self.notes)])
+        return '; '.join([f'{self.path}: {frames}, {self.seconds:.1f} s, {sound}', *self.notes])
 
 class Recorder:
     "Writes frames, and the sound of a microphone, to a file that appears when it is complete."
     max_waiting = 30        # frames in the queue
     def __init__(self,
         path,               # file to write, with an ending of `RECORDINGS`
-        rate=30,            # frames per second that the camera states; each frame keeps its own time
+        rate=30,            # frames per second of the camera; each frame has its own time
         microphone=None,    # `Microphone` that was not started; None: without sound
         overwrite=False,    # replace an existing file?
     ):
         "Raise `VideoError` if the file cannot be written."
         self.path = check_destination(Path(os.devnull), Path(path), RECORDINGS, overwrite)
-        self.microphone,self.rate,self.error = microphone,Fraction(rate).limit_denominator(1000),None
-        self.size,self.start,self.end,self.n_frames,self.n_left_out,self.n_waiting = None,None,None,0,0,0
+        self.microphone,self.error = microphone,None
+        self.size = self.start = self.end = None
+        self.n_frames = self.n_left_out = self.n_waiting = 0
         self.stack,self.queue = ExitStack(),SimpleQueue()
         part = self.stack.enter_context(atomic_file(self.path, overwrite))
-        source = SimpleNamespace(aspect=None, rate=self.rate, last_end=None, n_undecodable=0, microphone=microphone)
+        rate = Fraction(rate).limit_denominator(1000)
+        source = SimpleNamespace(aspect=None, rate=rate, last_end=None, n_undecodable=0,
+                                 microphone=microphone)
         self.writer = RECORDINGS[self.path.suffix.lower()](part, source, Encoding())
         self.thread = Thread(target=self._run, daemon=True)
         self.thread.start()
@@ -121,12 +127,18 @@ class Recorder:
 
 # %% ../../nbs/camera/recorder.ipynb #93d0f33e
 @patch
+def _check(self:Recorder):
+    "Raise `BgblurError` if the thread has failed."
+    e = self.error
+    if e: raise BgblurError(f'Cannot record to {self.path}: {as_sentence(e)}') from e
+
+@patch
 def write(self:Recorder,
     img,         # BGR uint8 `(H,W,3)`
     seconds,     # when it was captured, on the `monotonic` clock
 ):
     "Record a frame. Raise `BgblurError` if an earlier one could not be written."
-    if self.error: raise BgblurError(f'Cannot record to {self.path}: {as_sentence(self.error)}') from self.error
+    self._check()
     if self.start is None: self.start,self.size = seconds,img.shape[1::-1]
     if self.n_waiting >= self.max_waiting: self.n_left_out += 1
     else:
@@ -135,7 +147,8 @@ def write(self:Recorder,
 
 @patch
 def _take_sound(self:Recorder, packet, seconds):
-    if self.start is not None and seconds >= self.start: self.queue.put(partial(self._write_sound, packet, seconds))
+    if self.start is None or seconds < self.start: return
+    self.queue.put(partial(self._write_sound, packet, seconds))
 
 @patch(as_prop=True)
 def seconds(self:Recorder): return 0. if self.end is None else self.end - self.start
@@ -170,15 +183,18 @@ def _notes(self:Recorder):
 
 @patch
 def close(self:Recorder) -> Recording:
-    "Finish the file. Raise `BgblurError` if it cannot be written, or nothing was recorded. Then there is no file."
+    "Finish the file. If that fails or nothing was recorded, leave no file and raise `BgblurError`."
     with self.stack:
         if self.microphone: self.microphone.stop()
         self.queue.put(None)
         self.thread.join()
-        if self.error: raise BgblurError(f'Cannot record to {self.path}: {as_sentence(self.error)}') from self.error
-        if not self.n_frames: raise BgblurError(f'Nothing was recorded to {self.path}, because no frame came.')
+        self._check()
+        if not self.n_frames:
+            raise BgblurError(f'Nothing was recorded to {self.path}, because no frame came.')
+        # an encoder that was never used has no frame size
         has_sound = any(t.stream.codec_context.frame_size for t in self.writer.tracks.values())
-    return Recording(self.path.absolute(), self.n_frames, self.seconds, has_sound, self._notes())
+    path = self.path.absolute()
+    return Recording(path, self.n_frames, self.seconds, has_sound, self._notes())
 
 # %% ../../nbs/camera/recorder.ipynb #2e8e165b
 class Saver:
@@ -193,7 +209,8 @@ class Saver:
         self.path = record and Path(record)
         self.microphone,self.overwrite,self.opener = microphone,overwrite,opener
         self.suffix = self.path.suffix if record else '.mp4'
-        self.folder = (self.path.parent if record else Path(folder)).absolute()      # it may be removed later
+        # absolute, because the folder may be removed later
+        self.folder = (self.path.parent if record else Path(folder)).absolute()
         self.recorder,self.lock = None,Lock()
 
     def snapshot(self,
@@ -219,7 +236,8 @@ def start(self:Saver,
     with self.lock:
         path = self.path or dated_path(self.folder, self.suffix)
         microphone,problem = self._open_microphone()
-        try: self.recorder = Recorder(path, rate, microphone, self.overwrite and path == self.path)
+        overwrite = self.overwrite and path == self.path
+        try: self.recorder = Recorder(path, rate, microphone, overwrite)
         except BgblurError:
             if microphone: microphone.stop()
             raise
@@ -230,7 +248,7 @@ def start(self:Saver,
 def write(self:Saver,
     img, seconds,    # as for `Recorder.write`
 ):
-    "Record a frame if a recording runs. If that fails, end the recording and raise `BgblurError`."
+    "Record a frame if a recording runs. If that fails, end it and raise `BgblurError`."
     recorder = self.recorder
     try: recorder and recorder.write(img, seconds)
     except BgblurError:

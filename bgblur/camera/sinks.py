@@ -16,6 +16,7 @@ from textwrap import wrap
 from time import monotonic
 
 import cv2, numpy as np
+from fastcore.basics import patch
 
 from ..background import resize_to_fill
 from ..core.docs import explain_module, with_params
@@ -108,7 +109,8 @@ class LiveView(Choices):
 def _as_grey(alpha, shape):
     "Return alpha as a grey image, BGR uint8; black if the person was not found."
     if alpha is None: return np.zeros(shape, np.uint8)
-    return cv2.cvtColor(cv2.convertScaleAbs(cv2.resize(alpha, shape[1::-1]), alpha=255), cv2.COLOR_GRAY2BGR)
+    grey = cv2.convertScaleAbs(cv2.resize(alpha, shape[1::-1]), alpha=255)
+    return cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
 
 def preview(
     view:LiveView,     # what to show
@@ -155,7 +157,8 @@ def letterbox(
     k = min(width/w, height/h)
     w,h = max(1, round(w*k)),max(1, round(h*k))
     out,x,y = np.zeros((height, width, 3), np.uint8),(width - w)//2,(height - h)//2
-    out[y:y+h, x:x+w] = cv2.resize(img, (w, h), interpolation=cv2.INTER_AREA if k < 1 else cv2.INTER_LINEAR)
+    how = cv2.INTER_AREA if k < 1 else cv2.INTER_LINEAR
+    out[y:y+h, x:x+w] = cv2.resize(img, (w, h), interpolation=how)
     return out,(x, y, w, h)
 
 # %% ../../nbs/camera/sinks.ipynb #52f494f1
@@ -182,11 +185,6 @@ class Window(Sink):
         except cv2.error: return None      # the user has just closed it
         return size if min(size) > 15 else None
 
-    def _on_mouse(self, event, x, y, *_):
-        left,top,w,h = self.area
-        x,y = (x + .5 - left)/w,(y + .5 - top)/h
-        if event == cv2.EVENT_LBUTTONDOWN and 0 <= x <= 1 and 0 <= y <= 1: self.clicked.append((x, y))
-
     def show(self, img, text):
         img,self.area = letterbox(img, self._size() or img.shape[1::-1])
         cv2.imshow(self.name, draw_text(img, text) if text else img)
@@ -196,13 +194,22 @@ class Window(Sink):
         if cv2.getWindowProperty(self.name, cv2.WND_PROP_VISIBLE) < 1 or key == 27: return 'q'
         return chr(key) if key != 255 else ''
 
-    def clicks(self):
-        found,self.clicked = self.clicked,[]
-        return found
-
     def close(self):
         try: cv2.destroyWindow(self.name)
         except cv2.error: pass      # already closed, or never opened
+
+# %% ../../nbs/camera/sinks.ipynb #6844bc08
+@patch
+def _on_mouse(self:Window, event, x, y, *_):
+    left,top,w,h = self.area
+    x,y = (x + .5 - left)/w,(y + .5 - top)/h
+    is_inside = 0 <= x <= 1 and 0 <= y <= 1
+    if event == cv2.EVENT_LBUTTONDOWN and is_inside: self.clicked.append((x, y))
+
+@patch
+def clicks(self:Window):
+    found,self.clicked = self.clicked,[]
+    return found
 
 # %% ../../nbs/camera/sinks.ipynb #397efdae
 def _open_virtual(width, height, fps, device):

@@ -224,7 +224,9 @@ def _set(self:BlurrerControls, values):
         if k not in self.current():
             raise BgblurError(f"Unknown setting '{k}'. Choose one of {', '.join(self.current())}.")
         c = self.current()[k]
-        widen(c, v)
+        if k not in self.view: widen(c, v)
+        elif isinstance(v, Real) and not c.min <= v <= c.max:
+            raise BgblurError(f'{k} must be from {c.min} to {c.max}, got {v}.')
         try: c.value = v
         except TraitError as e: raise BgblurError(f"Cannot set '{k}' to {v!r}: {e}") from e
 

@@ -135,7 +135,8 @@ function makeCanvas(model) {
   canvas.style.cssText = 'display: block; max-width: 100%; cursor: pointer';
   canvas.setAttribute('role', 'img');
   canvas.setAttribute('aria-label', 'live video; click on a person to follow them');
-  canvas.onclick = e => model.send({ kind: 'click', x: e.offsetX/canvas.clientWidth, y: e.offsetY/canvas.clientHeight });
+  canvas.onclick = e => model.send({ kind: 'click', x: e.offsetX/canvas.clientWidth,
+                                     y: e.offsetY/canvas.clientHeight });
   return canvas;
 }
 
@@ -207,7 +208,7 @@ class NotebookSink(Sink):
 # %% ../../nbs/ui/live.ipynb #70a3a3f6
 @patch
 def _on_message(self:NotebookSink, view, content, buffers):
-    "Handle a message from the browser: an image was drawn, a frame comes from its camera, or a click."
+    "Handle a message from the browser: an image was drawn, a frame from its camera, or a click."
     self.message_time = monotonic()
     if content['kind'] == 'frame' and self.frames:
         if content['latency'] and self.sent_time: self.delay = max(0., content['latency'] - self.python_ms)
@@ -279,18 +280,21 @@ class LiveWidget:
 @patch
 def _make_controls(self:LiveWidget, settings, view, backgrounds):
     known = settings.background in backgrounds
-    self.strength = w.FloatSlider(settings.strength, min=1, max=245, step=5, description='strength', readout_format='.0f')
-    self.edge = w.FloatSlider(settings.edge, min=-50, max=50, step=1, description='edge', readout_format='.0f')
-    self.background = w.Dropdown(options=backgrounds, value=settings.background if known else backgrounds[0],
-                                 description='background')
-    self.other = w.Text(value='' if known else settings.background, description='or', continuous_update=False,
-                        placeholder='a colour or a file')
-    self.people = w.Dropdown(options=[('all people', 'all'), ('the main person', 'main')], value=settings.people,
-                             description='sharp')
+    def slider(name, lo, hi, step):
+        value = vars(settings)[name]
+        return w.FloatSlider(value, min=lo, max=hi, step=step, description=name, readout_format='.0f')
+    self.strength,self.edge = slider('strength', 1, 245, 5),slider('edge', -50, 50, 1)
+    background,other = (settings.background, '') if known else (backgrounds[0], settings.background)
+    self.background = w.Dropdown(options=backgrounds, value=background, description='background')
+    self.other = w.Text(value=other, description='or', continuous_update=False, placeholder='a colour or a file')
+    people = [('all people', 'all'), ('the main person', 'main')]
+    self.people = w.Dropdown(options=people, value=settings.people, description='sharp')
     self.preview = w.Dropdown(value=view.preview, options=PREVIEWS, description='show')
     self.mirror = w.Checkbox(view.mirror, description='mirror my view')
-    self.controls = [self.strength, self.edge, self.background, self.other, self.people, self.preview, self.mirror]
-    self.camera = w.Dropdown(options=[("the browser's choice", '')], description='camera', layout={'display': 'none'})
+    self.controls = [self.strength, self.edge, self.background, self.other, self.people,
+                     self.preview, self.mirror]
+    self.camera = w.Dropdown(options=[("the browser's choice", '')], description='camera',
+                             layout={'display': 'none'})
 
 # %% ../../nbs/ui/live.ipynb #817f48fa
 @patch

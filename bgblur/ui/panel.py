@@ -156,7 +156,7 @@ def arrange(self:Panel):    # an ipywidget
     self.main,self.rest = w.VBox().add_class('bgblur-panel'),w.VBox().add_class('bgblur-panel')
     self.fill()
     self.advanced = w.Accordion([self.rest], titles=('Advanced',), selected_index=None)
-    return w.VBox([w.HTML(CSS), *self.tools(), self.message, self.main, self.advanced]).add_class('bgblur-panel')
+    return w.VBox([w.HTML(CSS), *self.tools(), self.main, self.advanced]).add_class('bgblur-panel')
 
 @patch
 def background_row(self:Panel):    # an ipywidget
@@ -182,7 +182,7 @@ def mark(self:Panel):
 def show_error(self:Panel,
     error='',       # sentence; '' removes the last one
 ):
-    "Show an error above the controls."
+    "Show an error."
     self.message.value = f'<div class="bgblur-error" role="alert">{escape(str(error))}</div>' if error else ''
 
 @patch

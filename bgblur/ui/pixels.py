@@ -68,7 +68,7 @@ _STYLE = """<style>
 .bgblur-bars .bar div { height: 14px; background: #888; }
 .bgblur-bars .best .bar div { background: #2e7d32; }
 .bgblur-near { display: inline-block; margin: 4px 8px 0 0; width: min(162px, 45%); }
-.bgblur-near img { display: block; width: 100%; }
+.bgblur-near img { display: block; width: 100%; border: 1px solid #8888; }
 </style>"""
 
 def _bars(probs, best):
@@ -93,7 +93,7 @@ class PixelExplorer:
         frame,              # BGR uint8 `(H,W,3)`
         around:int=4,       # pixels to show on each side of the chosen one
     ):
-        "Run the model and choose the middle pixel. Raises `BgblurError` for an invalid frame."
+        "Run the model and choose a pixel. Raises `BgblurError` for an invalid frame."
         check_frame(frame)
         self.around = around
         self.probs,self.vocab = class_probabilities(model, frame)
@@ -104,7 +104,7 @@ class PixelExplorer:
         self.canvas.label = f'Frame, and {over} right of the line. Arrow keys move the cross.'
         layout = {'flex_flow': 'row wrap', 'grid_gap': '12px'}
         self.widget = w.HBox([self.canvas, self.text], layout=layout)
-        self.at(self.frame.shape[1]//2, self.frame.shape[0]//2)
+        self.at(self.frame.shape[1]//3, self.frame.shape[0]//2)    # beside the divider
         self.canvas.observe(lambda c: self.at(*c.new), 'cursor')
         self.canvas.observe(self._show_hover, 'hover')
 

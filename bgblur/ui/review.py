@@ -200,7 +200,7 @@ const HINT = 'The right button erases. Ctrl and the wheel zoom, and so do + and 
 export default { render({ model, el }) {
   const title = make('div', { className: 'title', ariaHidden: 'true' });
   const root = make('div', { className: 'bgblur-review' }, title, makeButtons(model));
-  root.dataset.lmSuppressShortcuts = '';
+  keepLetters(root);
   const update = () => { title.textContent = model.get('status'); };
   model.on('change:status', update);
   update();
