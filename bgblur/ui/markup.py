@@ -132,6 +132,7 @@ _MENUS = [
             {'good': 'Good', 'small': 'Small file', 'best': 'Best'},
             'How sharp the video file is. Better makes it larger.')]
 
+# %% ../../nbs/ui/markup.ipynb #88d7c7bf
 _ADVANCED = f"""
 <details><summary>Advanced</summary>{''.join(_MENUS)}
   <button type="button" data-part="reset">Reset all settings</button>
