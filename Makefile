@@ -16,6 +16,12 @@ demo: $(VENV)/base
 test: $(VENV)/dev browser
 	$(BIN)/python -m pytest tests -rs
 
+# Build the source distribution and the wheel in dist/, and check them
+dist: $(VENV)/dev
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+
 # Build the documentation site in _site/ from the notebooks and the pages in docs/
 docs: $(VENV)/docs
 	$(BIN)/python tools/docs/build.py
