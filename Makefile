@@ -43,10 +43,9 @@ fuzz: $(VENV)/dev
 lab: $(VENV)/dev
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/nbs/index.ipynb $(ARGS)
 
-# Serve the explorer as a web page to this computer only: make app PORT=8866
-PORT ?= 8866
+# Open the web page for images and videos, on this computer only: make app ARGS='--port 9000'
 app: $(VENV)/notebooks
-	$(BIN)/python tools/app.py $(PORT)
+	$(BIN)/bgblur app $(ARGS)
 
 # Train on your own images, and measure on other people: ARGS='FOLDER -o output/mine --people FOLDER'
 train: $(VENV)/learner

@@ -24,7 +24,7 @@ setup(
     license='Apache-2.0',
     license_files=['LICENSE', 'NOTICE'],
     packages=find_packages(include=['bgblur', 'bgblur.*']),
-    package_data={'bgblur': ['weights/*']},
+    package_data={'bgblur': ['weights/*', 'page/*.ipynb', 'page/voila/templates/bgblur/*']},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg['requirements'].split(),
     extras_require=extras,

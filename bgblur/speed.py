@@ -28,8 +28,9 @@ from fastcore.basics import patch
 from tqdm import tqdm
 
 from .core.docs import explain_module
-from .pipeline import Blurrer, prefetch
+from .pipeline import Blurrer
 from .core.errors import BgblurError
+from .core.prefetch import prefetch
 from .io.normalize import to_bgr, to_yuv
 from .io.reader import VideoReader
 from .io.writer import VideoWriter

@@ -91,7 +91,7 @@ def _merge(reader, facts):
     reader.is_transparent = any(f['is_transparent'] for f in facts)
     reader.notes = [*dict.fromkeys(note for f in facts for note in f['notes'])]
     return SimpleNamespace(n_failed=sum(f['n_failed'] for f in facts), n_with_person=sum(f['n_with_person'] for f in facts),
-                           last_error=next(filter(None, (f['last_error'] for f in facts)), ''))
+                           last_error=next(filter(None, (f['last_error'] for f in facts)), ''), tracker=None)
 
 def join_clip(
     src,                    # video file
@@ -164,6 +164,7 @@ def start_split(
     notes = []
     try:
         if is_url(pair.src) or is_url(pair.dst): raise CannotSplit('its parts need a folder that all workers see')
+        if settings.person: raise CannotSplit('the chosen person must be followed from the beginning')
         with as_video_error(f"The folder '{pair.dst.parent}' cannot be created"):
             pair.dst.parent.mkdir(parents=True, exist_ok=True)
         plan = plan_parts(pair.src, pair.dst, seconds, encoding_for(pair.dst, encoding, settings),

@@ -156,6 +156,11 @@ def _no_person_note(blurrer):
     "Yield a note if no frame shows a person; a model that failed is reported elsewhere."
     if blurrer.n_with_person == 0 and not blurrer.n_failed: yield 'no person was found, so every frame is blurred as a whole'
 
+def _person_note(blurrer):
+    "Yield a note if the chosen person was lost for a while."
+    if blurrer.tracker and (n := blurrer.tracker.n_lost):
+        yield f"the chosen person was not found in {n} frame{'s'*(n > 1)}, which are blurred as a whole"
+
 def _transparency_note(reader, transparent):
     "Yield a note if the source has transparent parts and the result has none."
     if reader.is_transparent and not transparent:
@@ -163,7 +168,7 @@ def _transparency_note(reader, transparent):
 
 def _make_report(dst, n, seconds, audio, reader, writer, blurrer, stills, transparent, matte=None):
     notes = [*reader.notes, *reader.normalizer.notes.values(), *writer.notes]
-    if dst: notes += [*_transparency_note(reader, transparent), *_no_person_note(blurrer)]
+    if dst: notes += [*_transparency_note(reader, transparent), *_no_person_note(blurrer), *_person_note(blurrer)]
     elif not (blurrer.n_with_person or blurrer.n_failed): notes.append('no person was found, so the matte is black')
     return Report(dst, n, seconds, audio, blurrer.n_failed, str(blurrer.last_error or ''),
                   stills.paths, reader.n_undecodable, reader.missing, notes, reader.path, matte)
@@ -208,6 +213,21 @@ def _write(reader, writer, matte_writer, blurrer, transparent, progress, each):
         if w: w.close()
     return n,audio
 
+# %% ../nbs/04_video.ipynb #51db8bdd
+def _start_tracker(blurrer, start):
+    "Set the second at which the clip starts. Raises `VideoError` if the person is chosen before it."
+    tracker = blurrer.tracker
+    if tracker is None: return
+    if 0 < tracker.place.time < start:
+        raise VideoError(f'The person is chosen at {tracker.place.time:g} s, but the clip starts at {float(start):g} s.')
+    tracker.start = float(start)
+
+def _check_person(blurrer, src, time=np.inf):
+    "Raise `VideoError` if the chosen person should be there at `time`, and nobody is."
+    tracker = blurrer.tracker
+    if tracker and tracker.problem and time + tracker.start > tracker.place.time + .5:
+        raise VideoError(f'{src}: {tracker.problem}. Choose another point or time.')
+
 # %% ../nbs/04_video.ipynb #002b62e1
 def blur_video(
     src,                    # video file, images such as `frame_%06d.png`, or '-' for standard input
@@ -234,11 +254,15 @@ def blur_video(
     saved = Stills(Path(stills_dir) if stills_dir else _stills_folder(dst, stills), stills, overwrite, '.png' if transparent else '.jpg')
     with _opencv_threads(default_threads()), VideoReader(src, start, end, rate) as reader, saved, \
          open_writers(reader, dst, matte, transparent, overwrite, encoding) as (writer, matte_writer):
+        _start_tracker(blurrer, reader.start)
         def each(n, img, frame):
+            _check_person(blurrer, src, frame.time)
             if stills and n % stills == 0: saved.add(n, _as_still(img, frame, reader.aspect))
         # without result and stills, only alpha is needed
         blends = None if dst is None and not stills else transparent
-        try: n,audio = _write(reader, writer, matte_writer, blurrer, blends, progress, each)
+        try:
+            n,audio = _write(reader, writer, matte_writer, blurrer, blends, progress, each)
+            _check_person(blurrer, src)
         except BrokenPipeError: raise
         except (av.error.FFmpegError, OSError) as e: raise VideoError(f'{dst or matte} cannot be written: {e.strerror}.') from e
     return _make_report(dst, n, perf_counter() - began, audio, reader, writer, blurrer, saved, transparent, matte)
@@ -302,12 +326,15 @@ def blur_image(
     "Blur the background of an image. Raises `VideoError`; then nothing is written."
     src,began = check_source(src),perf_counter()
     still,blurrer = _load_image(src),as_blurrer(blurrer, 'best')
+    if blurrer.tracker and blurrer.tracker.place.time:
+        raise VideoError(f'An image has no times: leave out the time in {str(blurrer.person)!r}.')
     blurrer.reset()
     dst,matte = _check_image_names(src, dst, transparent, matte, overwrite)
     if matte and not isinstance(blurrer, Blurrer): raise VideoError(f'A matte needs a `Blurrer`, got {blurrer!r:.80}.')
     files,note,kind = {},'',dst.suffix.lower() if dst else ''
     if dst: new,note = _new_image(still.img, blurrer, transparent, kind)
     else: blurrer.alpha(still.img)
+    _check_person(blurrer, src)
     if matte: files[matte] = encode_image(grey_alpha(blurrer.last.alpha, as_frame(still.img)), '.png')
     if dst: files[dst] = encode_image(new, kind, still.exif, still.dpi)
     _write_files(files, overwrite)
@@ -327,7 +354,7 @@ def blurrer_from(
     s,q = settings,as_quality(settings.quality or quality)
     background = None if s.background == 'none' else background_from(s.background, s.strength)
     segmenter = load_segmenter(s.model, trust=trust, device=s.device, profile=s.profile)
-    return Blurrer(segmenter, Matte(people=s.people, feather=s.edge, **q.matte), background, wrap=s.wrap, quality=q)
+    return Blurrer(segmenter, Matte(people=s.people, feather=s.edge, **q.matte), background, wrap=s.wrap, quality=q, person=s.person)
 
 def encoding_for(
     dst,               # file to write, or whatever else `blur_video` accepts

@@ -1,4 +1,4 @@
-"Open JupyterLab or the page of `make app` in Debian's Chromium, for the tests and tools/screenshots.py."
+"Open JupyterLab or the page of `bgblur app` in Debian's Chromium, for the tests and tools/screenshots.py."
 import os
 import shutil
 import signal
@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
+import nbformat
 import numpy as np
 from playwright.sync_api import sync_playwright
 
@@ -42,10 +43,16 @@ def server(command, path='/', output=subprocess.DEVNULL, **env):
         process.wait()
 
 
+EXPLORE = """from bgblur import explore
+ex = explore({clip!r}).set(start=4., frame=30)
+ex"""
+
+
 def notebooks(folder):
-    "Copy what 05_explore.ipynb needs to `folder`, so that it can run there. Return `folder`."
-    for name in ('nbs', 'sample_data', 'bgblur', 'settings.ini'):
-        (shutil.copytree if (ROOT/name).is_dir() else shutil.copy)(ROOT/name, folder/name)
+    "Write a notebook with an explorer to `folder`. Return `folder`."
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(EXPLORE.format(clip=str(ROOT/'sample_data'/'testclip.mp4')))])
+    nb.metadata['kernelspec'] = {'name': 'python3', 'display_name': 'python3', 'language': 'python'}
+    nbformat.write(nb, folder/'explore.ipynb')
     return folder
 
 
@@ -60,8 +67,8 @@ def lab(folder, **env):
 
 
 def app(**kwargs):
-    "Start the page of `make app`. Return a context as `server` does."
-    return server([sys.executable, ROOT/'tools'/'app.py', ''], '/?token=for-the-test', JUPYTER_TOKEN='for-the-test', **kwargs)
+    "Start the page of `bgblur app`. Return a context as `server` does."
+    return server([Path(sys.executable).parent/'bgblur', 'app', '--no-browser', '--port='], '/?token=for-the-test', JUPYTER_TOKEN='for-the-test', **kwargs)
 
 
 @contextmanager
@@ -83,19 +90,24 @@ SHOW_CELL = '''start => {
 
 
 def run_explorer(page, url):
-    "Open 05_explore.ipynb in JupyterLab, run all of it, and scroll to the explorer."
-    page.goto(f'{url}/tree/nbs/05_explore.ipynb')
+    "Run the notebook of `notebooks` in JupyterLab, and wait for the explorer. Return a list that collects errors of the console."
+    errors = []
+    page.on('console', lambda m: errors.append(m.text) if m.type == 'error' else None)
+    page.on('pageerror', lambda e: errors.append(str(e)))
+    page.goto(f'{url}/tree/explore.ipynb')
     page.wait_for_function('() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === "idle"', timeout=240_000)
+    page.evaluate('() => jupyterapp.shell.collapseLeft()')
+    errors.clear()      # of JupyterLab's start
     page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
-    page.evaluate(SHOW_CELL, 'ex = explore(clip)')
-    page.locator('.widget-hslider', has_text='frame').first.wait_for(timeout=180_000)
-    page.wait_for_timeout(1000)    # until the last images have arrived
+    page.locator('.bgblur-player .run').first.wait_for(timeout=180_000)     # the strip comes last
+    page.evaluate(SHOW_CELL, 'from bgblur')
+    return errors
 
 
 def explorer(page):
     "Return the explorer on the page, and its canvas."
-    box = page.locator('.widget-hslider', has_text='frame').first.locator('xpath=ancestor::div[contains(@class, "widget-vbox")][2]')
-    return box, box.locator('canvas')
+    box = page.locator('.bgblur-side').first
+    return box, box.locator('canvas.picture')
 
 
 def halves(canvas):
@@ -112,7 +124,17 @@ def move(box, name, key='PageUp', times=4):
     for _ in range(times): handle.press(key)
 
 
-def upload(page, path):
-    "Upload a file to the page of `make app`."
-    with page.expect_file_chooser() as chooser: page.get_by_role('button', name='Image or video').click()
-    chooser.value.set_files(path)
+def open_page(page, url):
+    "Open the page of `bgblur app`. Return a list that collects the errors of its console."
+    errors = []
+    page.on('console', lambda m: errors.append(m.text) if m.type == 'error' else None)
+    page.on('pageerror', lambda e: errors.append(str(e)))
+    page.goto(url)
+    page.get_by_role('button', name='Choose images or videos').wait_for(timeout=180_000)
+    return errors
+
+
+def upload(page, *paths):
+    "Choose files on the page of `bgblur app`."
+    with page.expect_file_chooser() as chooser: page.get_by_role('button', name='Choose images or videos').click()
+    chooser.value.set_files([str(p) for p in paths])

@@ -34,6 +34,12 @@ def soak(request):
     return request.config.getoption('--soak')
 
 
+@pytest.fixture(autouse=True)
+def no_last_choices(tmp_path_factory, monkeypatch):
+    "Let `bgblur live` keep its choices in an empty folder, not in that of the user or of another test."
+    monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path_factory.mktemp('config')))
+
+
 def run(*args, **kwargs):
     "Run a process and return it, with its output as text."
     return subprocess.run([str(a) for a in args], capture_output=True, text=True, **kwargs)

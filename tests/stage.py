@@ -89,4 +89,4 @@ def live_widget(page, n):
     "Return the canvas of the `n`th widget, and the box around it."
     canvas = page.locator('canvas.bgblur-live').nth(n)
     canvas.wait_for(timeout=180_000)
-    return canvas, canvas.locator('xpath=ancestor::div[contains(@class, "widget-vbox")][1]')
+    return canvas, canvas.locator('xpath=ancestor::div[contains(@class, "bgblur-live-widget")][1]')

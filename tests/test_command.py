@@ -314,7 +314,7 @@ def test_models_are_listed():
 def help_of(*command): return bgblur(*command, '--help', env=os.environ | {'COLUMNS': '80'})
 
 
-COMMANDS = [[], ['video'], ['image'], ['live'], ['bench'], ['models']]
+COMMANDS = [[], ['video'], ['image'], ['live'], ['app'], ['bench'], ['models']]
 
 
 @pytest.mark.parametrize('command', COMMANDS, ids=lambda c: ' '.join(c) or 'bgblur')
@@ -365,10 +365,10 @@ def planned(monkeypatch):
     "Return a function that runs a command without its work. It returns its `Blurrer` and `Encoding`."
     seen = {}
     def stop(*args, encoding=None, **kwargs):
-        seen.update(blurrer=next(a for a in args if isinstance(a, Blurrer)), encoding=encoding)
+        seen.update(blurrer=next(a for a in (*args, *kwargs.values()) if isinstance(a, Blurrer)), encoding=encoding)
         raise typer.Exit
     # bgblur.live is also a function, so monkeypatch cannot find the module by its name
-    for module, name in (('video', 'blur_video'), ('video', 'blur_image'), ('live', 'Live')):
+    for module, name in (('video', 'blur_video'), ('video', 'blur_image'), ('camera.command', 'Live')):
         monkeypatch.setattr(import_module(f'bgblur.{module}'), name, stop)
     def run(command, *args):
         seen.clear()

@@ -32,10 +32,11 @@ from bgblur.core.masks import fill_holes, remove_small_components
 from bgblur.matte import Matte
 from bgblur.pipeline import Blurrer
 from bgblur.predict import load_segmenter
-from bgblur.ui import controls, show
+from bgblur.ui import choices, controls, show
+from bgblur.ui.window import Clip
 
-# `bgblur.explore` and `bgblur.live` are functions; here we need the modules
-explore, live = import_module('bgblur.explore'), import_module('bgblur.live')
+# `bgblur.live` is a function; here we need the module
+live = import_module('bgblur.live')
 
 # tools/fuzz.py sets the number; a run starts with the inputs that failed in the one before
 EXAMPLES = int(os.environ.get('FUZZ_EXAMPLES', 0))
@@ -755,10 +756,9 @@ def test_functions_of_explore(pair, threshold, softness, quality):
     for x in pair:
         back = cv2.imdecode(np.frombuffer(pure(show.jpeg, x, quality), np.uint8), cv2.IMREAD_COLOR)
         is_image(back, img.shape)
-    is_alpha(pure(explore.hard_mask, img, alpha, None, threshold, softness), img.shape)
-    is_alpha(pure(explore.plain_probability, img, alpha), img.shape)
-    is_alpha(pure(controls.histogram, alpha), (60, 200))
-    (one, other) = pure(lambda x: explore.open_frames([x, x]), img)
+    is_alpha(pure(choices.hard_mask, img, alpha, None, threshold, softness), img.shape)
+    is_alpha(pure(choices.plain_probability, img, alpha), img.shape)
+    (one, other) = pure(lambda x: Clip([x, x]).window().frames, img)
     is_image(one, other.shape[:2])
     assert min(one.shape[:2]) <= 360
 
@@ -766,8 +766,8 @@ def test_functions_of_explore(pair, threshold, softness, quality):
 @often
 @given(bad_images)
 def test_explore_refuses_bad_frames(image):
-    if isinstance(image(), (np.ndarray, type(None), int, float, list)): refuses(explore.open_frames, image())
-    refuses(explore.open_frames, [image()])
+    if isinstance(image(), (np.ndarray, type(None), int, float, list)): refuses(lambda x: Clip(x).window(), image())
+    refuses(lambda x: Clip(x).window(), [image()])
 
 
 @often
@@ -785,10 +785,10 @@ def test_text_on_images(img, lines):
 
 
 @fuzz
-@given(same_size(Image, Image), st.one_of(st.none(), made(Alpha, shapes)), st.sampled_from(sinks.PREVIEWS))
-def test_preview(pair, alpha, kind):
+@given(same_size(Image, Image), st.one_of(st.none(), made(Alpha, shapes)), st.sampled_from(sinks.PREVIEWS), st.booleans())
+def test_preview(pair, alpha, kind, mirror):
     (h, w) = pair[0].shape
-    is_image(pure(sinks.preview, kind, *pair, alpha), (h, 2*w if kind == 'original' else w))
+    is_image(pure(sinks.preview, sinks.LiveView(kind, mirror), *pair, alpha), (h, 2*w if kind == 'original' else w))
 
 
 @fuzz
@@ -807,7 +807,7 @@ def test_summary(rows, most):
 
 
 @fuzz
-@given(st.lists(st.sampled_from('+-=bponhq ä'), max_size=40), st.floats(1, 1001), st.lists(st.text(max_size=3), min_size=1, max_size=3))
+@given(st.lists(st.sampled_from('+-=wtabcpomnhq ä'), max_size=40), st.floats(1, 1001), st.lists(st.text(max_size=3), min_size=1, max_size=3))
 def test_keys(keys, strength, names):
     s, view = live.Settings(strength=strength), live.LiveView()
     for k in keys: s, view = live.apply_changes(s, view, live.key_changes(k, s, view, names))

@@ -415,7 +415,7 @@ def test_debug_with_expected_errors_and_without_any(tmp_path):
     plain, shown = (bgblur('video', 'missing.mp4', *debug, cwd=tmp_path) for debug in ([], ['--debug']))
     one_sentence(plain, 'no file')
     assert shown.returncode == 2 and shown.stderr.startswith('Traceback') and shown.stderr.endswith(plain.stderr)
-    for command in ('video', 'image', 'live', 'bench', 'models'): assert '--debug' in CliRunner().invoke(app, [command, '--help']).output
+    for command in ('video', 'image', 'live', 'app', 'bench', 'models'): assert '--debug' in CliRunner().invoke(app, [command, '--help']).output
     assert bgblur('models', '--debug').stderr == ''
     # --debug does not change typer's own errors
     usage = bgblur('vidoe', '--debug')

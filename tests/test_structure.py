@@ -8,10 +8,11 @@ from conftest import ROOT
 
 # lowest layer first: a module imports only modules that come before it in this list
 LAYERS = '''
-core.docs core.errors core.quality core.settings core.presets core.options core.command core.checks core.frame core.masks core.onnxfile core.profiles core.download core.metrics core.net core.attention
-core.motion core.opinion
+core.docs core.errors core.quality core.place core.settings core.presets core.options core.command core.checks core.frame core.masks core.onnxfile core.profiles core.download core.metrics core.net core.attention
+core.motion core.opinion core.person core.prefetch
 io.files io.normalize io.colour io.image io.sequence io.animation io.matroska io.reader io.tracks io.encoder io.writer io.parts io.outputs io.remote io.sources io.watch io.journal io.report io.workers io.cluster ui.show ui.progress predict blur matte background pipeline video split batch
-ui.canvas ui.controls ui.pixels explore app ui.label learner speed camera.sources camera.sinks ui.live live cli __main__
+ui.canvas ui.layout ui.strip ui.modes ui.player ui.picker ui.controls ui.window ui.choices ui.panel ui.pixels ui.markup ui.page ui.server explore app
+ui.label ui.review learner speed camera.sources camera.sinks camera.pipewire camera.statistics camera.microphone camera.recorder camera.memory camera.keys ui.live live camera.command cli __main__
 '''.split()
 MODULES = {'.'.join(p.relative_to(ROOT/'bgblur').with_suffix('').parts): p for p in sorted((ROOT/'bgblur').rglob('*.py'))
            if p.name not in ('__init__.py', '_modidx.py')}

@@ -263,8 +263,8 @@ def use_as_background(src, folder, net, clip):
 
 
 def open_for_explorer(src, folder, net, clip):
-    from bgblur.explore import open_frames
-    for img in open_frames(src):
+    from bgblur.ui.window import Clip
+    for img in Clip(src).window().frames:
         if img.dtype != np.uint8 or img.ndim != 3 or not img.size: raise BrokenPromise(f'a frame of {img.dtype} {img.shape}')
     return ()
 

@@ -19,7 +19,7 @@ COMMANDS = {
     'video': (['video', 'clip.mp4', '-o', 'blurred.mp4', '-q'], 'blurred.mp4'),
     'image': (['image', 'rocket.jpg', '-o', 'image.jpg', '-q'], 'image.jpg'),
     'video, no background': (['video', 'clip.mp4', '-b', 'none', '-o', 'cutout.mov', '-q'], 'cutout.mov'),
-    'live': (['live', '--source', 'clip.mp4', '--to', 'none', '--seconds', '3', '-q'], None),
+    'live': (['live', '--source', 'clip.mp4', '--to', 'none', '--seconds', '3', '-q', '--no-remember'], None),
     'models': (['models'], None),
     'help': (['--help'], None),
 }

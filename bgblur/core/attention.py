@@ -92,6 +92,7 @@ class Attention:
         "Raises `BgblurError` if `skip` is not a number from 0 to 255."
         check_number(skip, 0, 255, 'skip')
         self.segmenter,self.crop,self.skip,self.people,self.side,self.opinion = segmenter,crop,skip,people,side,opinion
+        self.share = SHARE[people]      # smallest component that the crop must contain, see `crop_for`
         # a state belongs to the whole frame, and to the frame right before
         if segmenter.is_recurrent: self.crop,self.skip = False,0
         self.reset()
@@ -151,7 +152,7 @@ def _run_whole(self:Attention, frame, time):
     p, = self._run_on([frame], self.whole)
     self.full_at = time
     both = p if self.crop_p is None else np.maximum(p, self.crop_p)
-    self.box = crop_for(self._kept(both), self.box or self.whole, SHARE[self.people])
+    self.box = crop_for(self._kept(both), self.box or self.whole, self.share)
     return p
 
 @patch

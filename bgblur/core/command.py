@@ -18,8 +18,9 @@ from typing import Annotated, Optional
 import typer
 
 from .docs import explain_module
-from .errors import as_sentence, print_traceback
+from .errors import BgblurError, as_sentence, print_traceback
 from .options import flag, typed
+from .place import as_seconds
 
 # %% ../../nbs/core/command.ipynb #51226c83
 # text, because a Path would change an address such as https://example.org/a.mp4
@@ -38,11 +39,8 @@ def parse_time(
     text,       # such as 90, 1:30 or 0:01:30.5
 ) -> float:     # seconds
     "Return a time in seconds. Raises typer's error if it is not a time."
-    if not re.fullmatch(r'(\d+:){0,2}\d+(\.\d+)?', text):
-        raise typer.BadParameter(f"must be seconds or hh:mm:ss, such as 90 or 1:30, got '{text}'.")
-    seconds = 0
-    for part in text.split(':'): seconds = 60*seconds + float(part)
-    return seconds
+    try: return as_seconds(text)
+    except BgblurError as e: raise typer.BadParameter(str(e)) from e
 
 def _time_option(name, help, default):
     return typed(Optional[float], name, parser=parse_time, metavar='TIME', help=help, default=default)

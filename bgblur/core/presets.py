@@ -28,26 +28,28 @@ def to_toml(
     return '\n\n'.join('\n'.join(table(c)) for c in choices) + '\n'
 
 # %% ../../nbs/core/presets.ipynb #c0df1da6
-_KINDS = {kind.__name__.lower(): kind for kind in (Settings, Encoding)}
-
-def _read_toml(path):
-    "Return the tables of a preset. Raises `BgblurError` if it is not one."
+def _read_toml(path, kinds):
+    "Return the tables of a preset, one for each of `kinds` at most. Raises `BgblurError` if it is not one."
+    names = [kind.__name__.lower() for kind in kinds]
     try: text = Path(path).read_text(encoding='utf-8')
     except OSError as e: raise BgblurError(f'The preset {path} cannot be read: {e.strerror}.') from e
     except ValueError as e: raise BgblurError(f'{path} is not a preset: it is not text.') from e
     try: tables = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as e: raise BgblurError(f'{path} is not a preset: {e}.') from e
     for name,table in tables.items():
-        if name not in _KINDS or not isinstance(table, dict):
-            raise BgblurError(f"{path} is not a preset: it contains '{name:.80}'. Write all lines below {' or '.join(f'[{k}]' for k in _KINDS)}.")
+        if name not in names or not isinstance(table, dict):
+            raise BgblurError(f"{path} is not a preset: it contains '{name:.80}'. "
+                              f"Write all lines below {' or '.join(f'[{k}]' for k in names)}.")
     return tables
 
 def load_preset(
     path,           # a `.toml` file
-) -> tuple:         # a `Settings` and an `Encoding`; what is missing takes its default
-    "Return the choices in a preset. Raises `BgblurError` for a file that is not a preset, an unknown name or a bad value."
-    tables = _read_toml(path)
-    try: return tuple(settings_from(tables.get(name, {}), kind) for name,kind in _KINDS.items())
+    kinds=(Settings, Encoding),     # the classes whose values it may contain
+) -> tuple:         # one object for each of `kinds`; what is missing takes its default
+    """Return the choices in a preset.
+    Raises `BgblurError` for a file that is not a preset, an unknown name or a bad value."""
+    tables = _read_toml(path, kinds)
+    try: return tuple(settings_from(tables.get(kind.__name__.lower(), {}), kind) for kind in kinds)
     except BgblurError as e: raise BgblurError(f'The preset {path}: {e}') from e
 
 # %% ../../nbs/core/presets.ipynb #88836bd0
@@ -58,7 +60,7 @@ def save_preset(
     "Write choices to a preset. Raises `BgblurError` if that fails, or if another kind of file is there."
     path = Path(path)
     if os.path.lexists(path):
-        try: _read_toml(path)
+        try: _read_toml(path, {Settings, Encoding, *map(type, choices)})
         except BgblurError as e: raise BgblurError(f'{path} exists and is not a preset: choose another name.') from e
     part = path.with_name(f'{path.name[:100]}.{os.getpid()}.part')
     try:

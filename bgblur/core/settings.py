@@ -16,6 +16,7 @@ from fastcore.basics import patch
 
 from .docs import explain_module, with_params
 from .errors import BgblurError
+from .place import as_place
 from .quality import QUALITIES
 
 # %% ../../nbs/core/settings.ipynb #e119aa3c
@@ -29,10 +30,11 @@ def setting(
     short='',      # short form of the option, such as '-b'
     metavar=None,  # placeholder for the value in `--help`
     of='',         # what the value belongs to, if other classes have a field of this name
+    check=None,    # function that raises `BgblurError` for a text that is not allowed; None: any text is
 ):
     "Return a dataclass field with help text and range in its metadata."
     return field(default=default, metadata=dict(help=help, lo=lo, hi=hi, choices=choices, unset=unset,
-                                                short=short, metavar=metavar, of=of))
+                                                short=short, metavar=metavar, of=of, check=check))
 
 # %% ../../nbs/core/settings.ipynb #41b19dcf
 def _allowed(f):
@@ -62,7 +64,9 @@ def checked(
     elif is_text and value in m['choices']: return value
     elif m['hi'] is not None:
         if (number := _number(value, m)) is not None: return number
-    elif is_text and not m['choices']: return os.fspath(value)
+    elif is_text and not m['choices']:
+        if m['check']: m['check'](os.fspath(value))
+        return os.fspath(value)
     raise BgblurError(f"{f.name} must be {_allowed(f)}{', or None'*(f.default is None)}, got {value!r:.80}.")
 
 # %% ../../nbs/core/settings.ipynb #be8210f5
@@ -88,6 +92,8 @@ class Settings(Choices):
     wrap:float|None = setting(None, "Let light of a new background fall on the person's edge.", 0, 1,
                               unset='0.3 for an image or video, else 0', metavar='N')
     people:str = setting('all', "Keep 'all' people sharp, or only the 'main' person.", choices=('all', 'main'))
+    person:str|None = setting(None, 'Keep only the person at X,Y sharp (pixels or %), from TIME on.',
+                              unset='all', metavar='X,Y[@TIME]', check=as_place)
     edge:float = setting(0, 'Widen (below 0: narrow) the person, in pixels of a frame 360 pixels high.', -50, 50, metavar='N')
     quality:str|None = setting(None, "Set the quality of the matte: 'fast', 'good' or 'best'.", choices=tuple(QUALITIES),
                                unset='fast live, good for a video, best for an image', of='matte')
@@ -188,6 +194,7 @@ def to_python(self:Settings) -> str:
     if self.background != 'none' and ('background' in c or 'strength' in c):
         args.append(f'background=background_from({self.background!r}, {_short(self.strength)})')
     if 'wrap' in c: args.append(f'wrap={_short(self.wrap)}')
+    if 'person' in c: args.append(f'person={self.person!r}')
     if 'quality' in c: args.append(f'quality={self.quality!r}')
     code = f"blurrer = Blurrer({', '.join(args)})"
     names = [name for name in ('Blurrer', 'Matte', 'as_quality', 'background_from', 'load_segmenter') if f'{name}(' in code]

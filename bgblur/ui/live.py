@@ -6,6 +6,7 @@
 __all__ = ['BrowserView', 'NotebookSink', 'BrowserCamera', 'LiveWidget']
 
 # %% ../../nbs/ui/live.ipynb #9a3809ae
+from dataclasses import replace
 from html import escape
 from threading import Event, Thread
 from time import monotonic
@@ -15,12 +16,13 @@ from fastcore.basics import patch
 
 from ..core.docs import explain_module
 from ..io.image import read_image
-from ..camera.sinks import LiveView, PREVIEWS, Sink, placeholder
+from ..camera.sinks import Alert, LiveView, PREVIEWS, Sink, placeholder
 from ..core.settings import DEFAULT_QUALITY, Settings
 from ..camera.sources import LatestFrame, Source
 from .canvas import with_image
-from ..pipeline import Blurrer
+from ..matte import Matte
 from ..core.errors import BgblurError, imports_of
+from ..video import blurrer_from
 
 with imports_of('notebooks'):
     import anywidget, ipywidgets as w, traitlets
@@ -127,10 +129,19 @@ function browserCamera(model) {
 
 # %% ../../nbs/ui/live.ipynb #69c496dd
 _VIEW_JS = """
-export default { render({ model, el }) {
-  const canvas = document.createElement('canvas'), ctx = canvas.getContext('2d'), camera = browserCamera(model);
+function makeCanvas(model) {
+  const canvas = document.createElement('canvas');
   canvas.className = 'bgblur-live';
-  canvas.style.cssText = 'display: block; max-width: 100%';
+  canvas.style.cssText = 'display: block; max-width: 100%; cursor: pointer';
+  canvas.setAttribute('role', 'img');
+  canvas.setAttribute('aria-label', 'live video; click on a person to follow them');
+  canvas.onclick = e => model.send({ kind: 'click', x: e.offsetX/canvas.clientWidth,
+                                     y: e.offsetY/canvas.clientHeight });
+  return canvas;
+}
+
+export default { render({ model, el }) {
+  const canvas = makeCanvas(model), ctx = canvas.getContext('2d'), camera = browserCamera(model);
   el.append(canvas);
   let drawn = 0, removed = false;
 
@@ -171,6 +182,7 @@ class NotebookSink(Sink):
         self.view.on_msg(self._on_message)
         self.answered.set()
         self.image_id,self.sent_time,self.message_time,self.jpeg = 0,0.,monotonic(),b''
+        self.clicked = []
         # for `BrowserCamera`: frames from the browser, and the one that the next image answers
         self.frames,self.frame_id,self.frame_time,self.python_ms = None,0,0.,0.
 
@@ -185,6 +197,10 @@ class NotebookSink(Sink):
         if answers: self.python_ms = 1000*(self.sent_time - self.frame_time)
         self.view.send({'id': self.image_id, 'answers': answers}, buffers=[self.jpeg])
 
+    def clicks(self):
+        found,self.clicked = self.clicked,[]
+        return found
+
     def watched(self):
         "Return whether the browser has answered in the last ten seconds: if not, the page is closed. `BrowserCamera` stops by itself."
         return bool(self.frames) or monotonic() - self.message_time < 10
@@ -192,7 +208,7 @@ class NotebookSink(Sink):
 # %% ../../nbs/ui/live.ipynb #70a3a3f6
 @patch
 def _on_message(self:NotebookSink, view, content, buffers):
-    "Handle a message from the browser: an image was drawn, or a frame comes from its camera."
+    "Handle a message from the browser: an image was drawn, a frame from its camera, or a click."
     self.message_time = monotonic()
     if content['kind'] == 'frame' and self.frames:
         if content['latency'] and self.sent_time: self.delay = max(0., content['latency'] - self.python_ms)
@@ -200,6 +216,7 @@ def _on_message(self:NotebookSink, view, content, buffers):
     elif content['kind'] == 'drawn' and content['id'] == self.image_id:
         self.delay = 1000*(self.message_time - self.sent_time)
         self.answered.set()
+    elif content['kind'] == 'click': self.clicked.append((content['x'], content['y']))
 
 # %% ../../nbs/ui/live.ipynb #61193b36
 class BrowserCamera(Source):
@@ -218,7 +235,8 @@ class BrowserCamera(Source):
 
     def read(self):     # `(frame, seconds)`: BGR uint8 `(H,W,3)`, and when it arrived here; None if none came for half a second
         "Return the newest frame that the browser sent."
-        self.sink.view.capture,self.status = True,self.sink.view.camera_error
+        problem,self.sink.view.capture = self.sink.view.camera_error,True
+        self.status = problem if problem.startswith('waiting') else problem and Alert(problem)
         if not (item := self.sink.frames.take(.5)): return None
         self.sink.frame_id,data,self.sink.frame_time = item
         try: return read_image(data, self.name),self.sink.frame_time
@@ -231,64 +249,129 @@ class LiveWidget:
     "Live video in a notebook, with controls. `start` and `stop` also work from Python."
     running = None      # the widget that runs now
     def __init__(self,
-        source,                  # such as `Camera`; or a function from a `NotebookSink` to a source, such as `BrowserCamera`
-        new_loop,                # makes a loop with `run`, `change` and `stop`: `bgblur.live.Live`, or a function with its parameters
-        blurrer=None,            # with the model and matte to use; None: one of the settings' quality
-        settings=Settings(),     # initial strength, up to 245, and background, by name; quality None: 'fast'
+        source,                  # such as `Camera`; or a function from a `NotebookSink` to a source
+        new_loop,                # makes a loop: `bgblur.live.Live`, or a function with its parameters
+        blurrer=None,            # with the model and matte to use; None: as in `settings`
+        settings=Settings(),     # initial values, strength up to 245; quality None: 'fast'
         view=LiveView(),         # initial preview
         backgrounds=('blur', 'lens', 'grey', 'green'),    # to choose from; others can be typed
+        saver=None,              # `Saver` of snapshots and recordings; None: for the current folder
     ):
-        self.sink,self.new_loop = NotebookSink(),new_loop
-        self.blurrer = blurrer or Blurrer(quality=settings.quality or DEFAULT_QUALITY['live'])
-        self.source = source(self.sink) if callable(source) else source
-        self.live,self.thread,self.error = None,None,''
+        self.sink,self.new_loop,self.saver = NotebookSink(),new_loop,saver
+        parts = replace(settings, background='blur', wrap=None)      # the loop makes the background
+        self.blurrer = blurrer or blurrer_from(parts, quality=DEFAULT_QUALITY['live'])
+        if blurrer and isinstance(blurrer.matte, Matte):
+            settings = replace(settings, people=blurrer.matte.people, edge=blurrer.matte.feather)
+        self.source,self.first = source(self.sink) if callable(source) else source,settings
+        self.live,self.thread,self.error,self.hold = None,None,'',0.
         self._make_controls(settings, view, backgrounds)
-        for c in (self.strength, self.background, self.other, self.preview): c.observe(self._on_change, 'value')
-        self.button.observe(self._on_button, 'value')
-        self.camera.observe(self._on_camera, 'value')
-        self.sink.view.observe(self._list_cameras, 'cameras')
-        self.widget = w.VBox([self.sink.view, w.HBox([self.button, self.text]), self.strength,
-                              self.background, self.other, self.preview, self.camera])
+        self._make_buttons()
+        self._connect()
+        # controls beside the image where there is room, else below it
+        row = {'layout': w.Layout(flex_flow='row wrap')}
+        buttons = w.HBox([self.button, self.snapshot, self.record, self.nobody], **row)
+        room = w.Layout(flex='1 1 400px', min_width='0', max_width='660px')
+        left = w.VBox([self.sink.view, buttons, self.text], layout=room)
+        right = w.VBox([*self.controls, self.camera], layout=w.Layout(flex='0 0 310px'))
+        self.widget = w.HBox([left, right], **row)
+        self.widget.add_class('bgblur-live-widget')
 
 # %% ../../nbs/ui/live.ipynb #227701f6
 @patch
 def _make_controls(self:LiveWidget, settings, view, backgrounds):
     known = settings.background in backgrounds
-    self.strength = w.FloatSlider(settings.strength, min=1, max=245, step=5, description='strength')
-    self.background = w.Dropdown(options=backgrounds, value=settings.background if known else backgrounds[0], description='background')
-    self.other = w.Text(value='' if known else settings.background, description='or', continuous_update=False,
-                        placeholder='a colour or a file')
+    def slider(name, lo, hi, step):
+        value = vars(settings)[name]
+        return w.FloatSlider(value, min=lo, max=hi, step=step, description=name, readout_format='.0f')
+    self.strength,self.edge = slider('strength', 1, 245, 5),slider('edge', -50, 50, 1)
+    background,other = (settings.background, '') if known else (backgrounds[0], settings.background)
+    self.background = w.Dropdown(options=backgrounds, value=background, description='background')
+    self.other = w.Text(value=other, description='or', continuous_update=False, placeholder='a colour or a file')
+    people = [('all people', 'all'), ('the main person', 'main')]
+    self.people = w.Dropdown(options=people, value=settings.people, description='sharp')
     self.preview = w.Dropdown(value=view.preview, options=PREVIEWS, description='show')
+    self.mirror = w.Checkbox(view.mirror, description='mirror my view')
+    self.controls = [self.strength, self.edge, self.background, self.other, self.people,
+                     self.preview, self.mirror]
+    self.camera = w.Dropdown(options=[("the browser's choice", '')], description='camera',
+                             layout={'display': 'none'})
+
+# %% ../../nbs/ui/live.ipynb #817f48fa
+@patch
+def _make_buttons(self:LiveWidget):
     self.button = w.ToggleButton(value=False, description='Start', icon='video-camera')
-    self.camera = w.Dropdown(options=[("the browser's choice", '')], description='camera', layout={'display': 'none'})
+    self.snapshot = w.Button(description='Snapshot', icon='camera')
+    self.record = w.Button(description='Record', icon='circle')
+    self.nobody = w.Button(description='Follow nobody', icon='users')
     self.text = w.HTML()
+    self._update_buttons()
+
+@patch
+def _update_buttons(self:LiveWidget):
+    "Show which buttons can be used now, and whether a recording runs."
+    live = self.live
+    self.snapshot.disabled = self.record.disabled = not live
+    self.nobody.disabled = not (live and live.settings.person)
+    self.record.description = 'Stop recording' if live and live.saver.recorder else 'Record'
+
+@patch
+def _connect(self:LiveWidget):
+    "Let controls and buttons do something."
+    for c in self.controls: c.observe(self._on_change, 'value')
+    self.button.observe(self._on_button, 'value')
+    self.camera.observe(self._on_camera, 'value')
+    self.sink.view.observe(self._list_cameras, 'cameras')
+    for button,key in ((self.snapshot, 's'), (self.record, 'r'), (self.nobody, 'c')):
+        button.on_click(lambda _, key=key: self._on_key(key))
+
+@patch
+def _on_key(self:LiveWidget, key):
+    if self.live: self.live.press(key)
+    self._update_buttons()
 
 # %% ../../nbs/ui/live.ipynb #02969840
 @patch
 def settings(self:LiveWidget) -> Settings:
     "Return the settings that the controls show."
-    return Settings(strength=self.strength.value, background=self.other.value.strip() or self.background.value)
+    return replace(self.first, strength=self.strength.value, edge=self.edge.value, people=self.people.value,
+                   background=self.other.value.strip() or self.background.value)
 
 @patch
 def view(self:LiveWidget) -> LiveView:
     "Return the view that the controls show."
-    return LiveView(self.preview.value)
+    return LiveView(self.preview.value, self.mirror.value)
+
+# %% ../../nbs/ui/live.ipynb #fd18e2ab
+def _as_html(line):
+    "Return a line as HTML, an `Alert` in red."
+    if not isinstance(line, Alert): return escape(line)
+    return f'<div role="alert" style="color: var(--jp-error-color1, #c62828)">{escape(line)}</div>'
 
 @patch
 def _show_error(self:LiveWidget, error):
     self.error = error
-    self.text.value = escape(error)
+    self.text.value = _as_html(Alert(error)) if error else ''
 
 @patch
 def _show_status(self:LiveWidget, line):
-    if not self.error: self.text.value = escape(line)
+    is_routine = ' fps, ' in line
+    if self.error or is_routine and monotonic() < self.hold: return
+    if not is_routine: self.hold = monotonic() + 4
+    self.text.value = _as_html(line)
+    self._update_buttons()
 
 # %% ../../nbs/ui/live.ipynb #59950000
 @patch
+def _apply(self:LiveWidget):
+    "Hand the values of the controls to the loop."
+    s,v = self.settings(),self.view()
+    self.live.change(strength=s.strength, background=s.background, edge=s.edge, people=s.people,
+                     preview=v.preview, mirror=v.mirror)
+
+@patch
 def _on_change(self:LiveWidget, _):
-    s = self.settings()
     try:
-        if self.live: self.live.change(strength=s.strength, background=s.background, preview=self.preview.value)
+        if self.live: self._apply()
         self._show_error('')
     except BgblurError as e: self._show_error(str(e))
 
@@ -312,13 +395,17 @@ def start(self:LiveWidget):
     "Start, and stop the widget that is running. Errors are shown beside the button."
     if self.live: return self
     if LiveWidget.running: LiveWidget.running.stop()
-    try: self.live = self.new_loop(self.source, [self.sink], self.blurrer, self.settings(), view=self.view(), on_status=self._show_status)
+    try:
+        self.live = self.new_loop(self.source, [self.sink], self.blurrer, self.settings(), view=self.view(),
+                                  on_status=self._show_status, saver=self.saver)
+        self._apply()      # a control may have moved since the blurrer was made
     except BgblurError as e:
-        self.button.value = False
+        self.live,self.button.value = None,False
         self._show_error(str(e))
         return self
     LiveWidget.running,self.button.value,self.button.description = self,True,'Stop'
     self._show_error('')
+    self._update_buttons()
     self.thread = Thread(target=self._run, daemon=True)
     self.thread.start()
     return self
@@ -328,6 +415,7 @@ def _run(self:LiveWidget):
     try: self.report = self.live.run()
     except Exception as e: self._show_error(str(e) or type(e).__name__)      # an error in a thread would go unseen
     self.live,self.button.value,self.button.description = None,False,'Start'
+    self._update_buttons()
 
 @patch
 def stop(self:LiveWidget):
