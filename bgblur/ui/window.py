@@ -220,7 +220,7 @@ def blend(
 @patch
 def answer(self:Rendering,
     i,          # index of the frame in the window
-    before=3,   # how many frames before it are computed again
+    before=2,   # how many frames before it are computed again
 ):              # `Result`; close to the exact one of `results`, and equal to it if that is already known
     "Return the result for one frame quickly."
     if i < len(self.results.made): return self.results.made[i]
@@ -232,7 +232,7 @@ def answer(self:Rendering,
 def _quick_alpha(self:Rendering, i, before):
     known,start = self.earlier.made if self.earlier else [],i - before
     memory = known[start - 1][1] if 0 < start <= len(known) else None
-    if not memory: start = max(0, start - before)
+    if not memory: start = max(0, i - 6)
     found = find_alpha(self.quick, self.segmented, len(self.window), start, memory)
     return next(islice(found, i - start, None))
 
@@ -265,9 +265,12 @@ class Renderer:
     ) -> Rendering:
         "Return the rendering for some settings. Raises what `make` raises."
         key = model_key,matte_key
-        earlier = next((a for k,a in reversed(self.alphas.items()) if k[0] == model_key), None)
+        same_model = [a for k,a in self.alphas.items() if k[0] == model_key]
+        earlier = max(same_model, key=lambda a: len(a.made), default=None)
         r = Rendering(self.window, make, self.segmented.get(model_key), self.alphas.get(key), earlier)
         for kept,k,new in ((self.segmented, model_key, r.segmented), (self.alphas, key, r.alphas)):
+            # a slider that moves leaves many of which nothing was computed
+            for unused in [x for x,lazy in kept.items() if not lazy.made]: del kept[unused]
             kept[k] = new
             kept.move_to_end(k)
             if len(kept) > self.keep: kept.popitem(last=False)
