@@ -45,7 +45,9 @@ class Window:
     times: list          # their times in the clip, in seconds
     rate: float          # frames per second
 
-    def __post_init__(self): self.inputs = [as_frame(f) for f in self.frames]    # these remember their small versions
+    def __post_init__(self):
+        self.inputs = [as_frame(f) for f in self.frames]    # these remember their small versions
+
     def __len__(self): return len(self.frames)
 
 # %% ../../nbs/ui/window.ipynb #9a1a53b8
@@ -60,7 +62,8 @@ class Clip:
         self.path = check_source(source) if isinstance(source, (str, Path)) else None
         self.is_video = self.path is not None and self.path.suffix.lower() not in IMAGES
         if self.is_video:
-            with VideoReader(self.path) as reader: self.rate,self.length = float(reader.rate),reader.n_frames or 0
+            with VideoReader(self.path) as reader:
+                self.rate,self.length = float(reader.rate),reader.n_frames or 0
             return
         if self.path: source = [read_image(self.path, self.path.name)]
         self.frames = list(source) if isinstance(source, (list, tuple)) else [source]
@@ -88,7 +91,8 @@ def window(self:Clip,
     else:
         first = round(start*self.rate)
         found = [(preview(f), i/self.rate) for i,f in enumerate(self.frames)][first:first + self.n]
-    if not found: raise BgblurError('The source contains no frames. Choose an image, or a video with at least one frame.')
+    if not found:
+        raise BgblurError('The source contains no frames. Choose an image, or a video with at least one frame.')
     return Window(*map(list, zip(*found)), self.rate)
 
 # %% ../../nbs/ui/window.ipynb #77867025
@@ -156,7 +160,8 @@ class SharingMatte(Matte):
 
     def _moment(self, frame, p): return self.moments.get(id(frame)) or super()._moment(frame, p)
 
-    def memory(self): return None if self.alpha is None else (self.alpha.copy(), self.kept, self.time, list(self.past))
+    def memory(self):
+        if self.alpha is not None: return self.alpha.copy(),self.kept,self.time,list(self.past)
 
     def remember(self,
         memory,         # what `memory` returned, also that of a matte with other settings
