@@ -6,7 +6,7 @@
 __all__ = ['REACH', 'BINS', 'CHOSEN', 'OTHER', 'person_at', 'colour_codes', 'colour_histogram', 'likeness', 'colour_odds',
            'PersonTracker', 'without_islands', 'is_below', 'only_chosen']
 
-# %% ../../nbs/core/person.ipynb #b60009e4
+# %% ../../nbs/core/person.ipynb #e07839f9
 import cv2, numpy as np
 from fastcore.basics import patch
 
@@ -16,7 +16,7 @@ from .masks import resize_prob
 from .motion import local_change, optical_flow, warp
 from .place import as_place
 
-# %% ../../nbs/core/person.ipynb #6cba69b6
+# %% ../../nbs/core/person.ipynb #52ed8162
 REACH = .05     # how far from a person a click counts, as a share of the frame's longer side
 
 def person_at(
@@ -32,7 +32,7 @@ def person_at(
     if distances[i] > 1 + REACH*max(people.shape): return None
     return labels == labels[ys[i], xs[i]]
 
-# %% ../../nbs/core/person.ipynb #f466762f
+# %% ../../nbs/core/person.ipynb #cb665882
 BINS = 16
 
 def colour_codes(
@@ -60,7 +60,7 @@ def likeness(
     "Return how similar two histograms are (Bhattacharyya coefficient)."
     return float(np.sqrt(a*b).sum())
 
-# %% ../../nbs/core/person.ipynb #e5203cea
+# %% ../../nbs/core/person.ipynb #9c2025d7
 def colour_odds(
     codes,          # int32 `(h,w)`, see `colour_codes`
     people,         # where people are, bool `(h,w)`
@@ -73,7 +73,7 @@ def colour_odds(
     inside = np.float32(people)
     return around(odds*inside)/np.maximum(around(inside), 1)
 
-# %% ../../nbs/core/person.ipynb #606f4e40
+# %% ../../nbs/core/person.ipynb #d1031407
 CHOSEN,OTHER = 1,2
 
 class PersonTracker:
@@ -105,7 +105,7 @@ class PersonTracker:
 
     def __repr__(self): return f'PersonTracker({str(self.place)!r})'
 
-# %% ../../nbs/core/person.ipynb #290b03bb
+# %% ../../nbs/core/person.ipynb #bfe9b9a5
 @patch
 def _carried(self:PersonTracker, grey):
     "Return where both labels have moved to, and where that is reliable, in [0,1]."
@@ -124,7 +124,7 @@ def _odds(self:PersonTracker, people, codes, carried):
         odds = odds + 2*colour_odds(codes, people, self.colours[CHOSEN], self.colours[OTHER])
     return cv2.GaussianBlur(odds, (0, 0), 1)
 
-# %% ../../nbs/core/person.ipynb #6c80e29e
+# %% ../../nbs/core/person.ipynb #05fb6760
 def _grown(mask, k=5):
     "Return a mask widened by a square of side `k`."
     return cv2.dilate(mask.view(np.uint8), np.ones((k, k), np.uint8)).view(bool)
@@ -151,7 +151,7 @@ def without_islands(
                 out[island] = CHOSEN + OTHER - label
     return out
 
-# %% ../../nbs/core/person.ipynb #4a75bdda
+# %% ../../nbs/core/person.ipynb #499d1766
 @patch
 def _recognised(self:PersonTracker, part, codes):
     "Return the label of a whole component, by its colours."
@@ -181,7 +181,7 @@ def _is_own_piece(self:PersonTracker, part, codes, mine):
     is_alike = (self.colours[CHOSEN][codes[part]] > 5e-4).mean() > .8
     return is_alike and (mine[_grown(part, self._reach())] > .5).any()
 
-# %% ../../nbs/core/person.ipynb #bc9a371c
+# %% ../../nbs/core/person.ipynb #42177034
 @patch
 def _without_phantoms(self:PersonTracker, labels, own, others):
     "Remove others from the components `own`, unless they came from somewhere."
@@ -218,7 +218,7 @@ def _by_component(self:PersonTracker, labels, codes, mine, others):
     if is_here: self._without_phantoms(labels, own, others)
     return labels
 
-# %% ../../nbs/core/person.ipynb #e31ef4e4
+# %% ../../nbs/core/person.ipynb #84b8dec8
 @patch
 def _is_new_scene(self:PersonTracker, grey):
     "Tell whether the last labels are useless here: after a cut, a pause, or a change of size."
@@ -248,7 +248,7 @@ def _followed(self:PersonTracker, people, grey, codes):
         self.is_hidden = bool((self.labels[near] == OTHER).any())
     return labels
 
-# %% ../../nbs/core/person.ipynb #b08e358e
+# %% ../../nbs/core/person.ipynb #7a57d686
 @patch
 def _learn(self:PersonTracker, labels, codes):
     "Update the colours from components with only one label."
@@ -261,7 +261,7 @@ def _learn(self:PersonTracker, labels, codes):
         new = colour_histogram(codes, where)
         self.colours[label] = .95*self.colours.get(label, new) + .05*new
 
-# %% ../../nbs/core/person.ipynb #09334b1d
+# %% ../../nbs/core/person.ipynb #9a54782b
 @patch
 def _chosen(self:PersonTracker, people, size):
     "Return the labels of the first frame; None if the time has not come, or nobody is there."
@@ -286,7 +286,7 @@ def only_chosen(
                    for k in (CHOSEN, OTHER))
     return p*cv2.resize(np.float32(mine < others), p.shape[::-1])
 
-# %% ../../nbs/core/person.ipynb #e095cf31
+# %% ../../nbs/core/person.ipynb #315786bb
 @patch
 def _restricted(self:PersonTracker, frame, p):
     "Return `p` without the others, and remember where everybody is."
@@ -301,7 +301,7 @@ def _restricted(self:PersonTracker, frame, p):
     self.labels,self.grey,self.seen = labels,grey,self.time
     return only_chosen(p, labels)
 
-# %% ../../nbs/core/person.ipynb #efd61cac
+# %% ../../nbs/core/person.ipynb #1177738c
 @patch
 def __call__(self:PersonTracker,
     frame,          # `Frame`
@@ -315,7 +315,7 @@ def __call__(self:PersonTracker,
     self.n_lost += self.state == 'lost'
     return self.last[1]
 
-# %% ../../nbs/core/person.ipynb #70998ff4
+# %% ../../nbs/core/person.ipynb #2037f020
 @patch(as_prop=True)
 def problem(self:PersonTracker) -> str:
     "Why nobody has been chosen so far, as part of a sentence; empty if somebody has."
@@ -326,5 +326,5 @@ def problem(self:PersonTracker) -> str:
     when = f' at {place.time:g} s'*bool(place.time)
     return f'nobody stands at {where}{when}'
 
-# %% ../../nbs/core/person.ipynb #f72fc36d
+# %% ../../nbs/core/person.ipynb #0e8609a2
 explain_module(__name__)
