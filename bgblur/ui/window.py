@@ -23,9 +23,10 @@ from ..core.docs import explain_module
 from ..core.errors import BgblurError
 from ..core.frame import as_frame, resize_area
 from ..io.files import check_source
-from ..io.image import IMAGES, read_image
+from ..io.image import read_image
 from ..io.normalize import to_bgr
 from ..io.reader import VideoReader
+from ..io.sources import kind_of
 from ..matte import Matte
 from ..pipeline import Blurrer
 from . import strip
@@ -61,7 +62,7 @@ class Clip:
         "Raises `BgblurError` if the source cannot be read."
         self.source,self.n,self.rate,self.length = source,n,25.,0
         self.path = check_source(source) if isinstance(source, (str, Path)) else None
-        self.is_video = self.path is not None and self.path.suffix.lower() not in IMAGES
+        self.is_video = self.path is not None and kind_of(self.path) != 'image'
         if self.is_video:
             with VideoReader(self.path) as reader:
                 self.rate,self.length = float(reader.rate),reader.n_frames or 0
