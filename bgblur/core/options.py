@@ -30,7 +30,13 @@ class _PlainHelp:
     def collect_usage_pieces(self, ctx): return [re.sub('[{}]', '', piece) for piece in super().collect_usage_pieces(ctx)]
 
 class PlainGroup(_PlainHelp, typer.core.TyperGroup): "A group of commands with a plain `--help`."
-class PlainCommand(_PlainHelp, typer.core.TyperCommand): "A command with a plain `--help`."
+class PlainCommand(_PlainHelp, typer.core.TyperCommand):
+    "A command with a plain `--help`, and plain sentences about wrong values."
+    def parse_args(self, ctx, args):
+        try: return super().parse_args(ctx, args)
+        except typer.BadParameter as e:
+            e.message = e.message.removeprefix('Value error, ')
+            raise
 
 def examples(
     lines:dict,     # command lines without `bgblur`, and what each does
