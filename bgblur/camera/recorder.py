@@ -7,6 +7,7 @@ __all__ = ['RECORDINGS', 'dated_path', 'save_snapshot', 'Recording', 'Recorder',
 
 # %% ../../nbs/camera/recorder.ipynb #ef5f1439
 import os
+import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,7 +28,7 @@ from ..core.docs import explain_module
 from ..core.errors import BgblurError, as_sentence
 from ..core.settings import Encoding
 from ..io.encoder import choose_codec
-from ..io.files import atomic_file, check_destination
+from ..io.files import as_video_error, atomic_file, check_destination
 from ..io.image import encode_image
 from ..io.tracks import ConvertedSound
 from ..io.writer import MkvWriter, MovWriter, VideoWriter, WebmWriter
@@ -104,6 +105,7 @@ class Recording:
 class Recorder:
     "Writes frames, and the sound of a microphone, to a file that appears when it is complete."
     max_waiting = 30        # frames in the queue
+    reserve = 100e6         # bytes on the disk that are left free, because a file on a full disk is lost
     def __init__(self,
         path,               # file to write, with an ending of `RECORDINGS`
         rate=30,            # frames per second of the camera; each frame has its own time
@@ -113,6 +115,7 @@ class Recorder:
         "Raise `VideoError` if the file cannot be written."
         self.path = check_destination(Path(os.devnull), Path(path), RECORDINGS, overwrite)
         self.microphone,self.error = microphone,None
+        self._check_space()
         self.size = self.start = self.end = None
         self.n_frames = self.n_left_out = self.n_waiting = 0
         self.stack,self.queue = ExitStack(),SimpleQueue()
@@ -130,16 +133,30 @@ class Recorder:
 def _check(self:Recorder):
     "Raise `BgblurError` if the thread has failed."
     e = self.error
-    if e: raise BgblurError(f'Cannot record to {self.path}: {as_sentence(e)}') from e
+    if not e: return
+    why = f'{e.strerror or e}.' if isinstance(e, OSError) else as_sentence(e)
+    raise BgblurError(f'Cannot record to {self.path}: {why}') from e
+
+@patch
+def _check_space(self:Recorder):
+    "Raise `BgblurError` if there may soon be too little space to complete the file."
+    folder = self.path.absolute().parent
+    with as_video_error(f'{folder} cannot be used'): free = shutil.disk_usage(folder).free
+    if free > self.reserve: return
+    raise BgblurError(f'Only {free/1e6:.0f} MB are free in {folder}, and a recording needs '
+                      f'{self.reserve/1e6:.0f} MB at least.')
 
 @patch
 def write(self:Recorder,
     img,         # BGR uint8 `(H,W,3)`
     seconds,     # when it was captured, on the `monotonic` clock
 ):
-    "Record a frame. Raise `BgblurError` if an earlier one could not be written."
+    "Record a frame. Raise `BgblurError` if an earlier one could not be written, or the disk is nearly full."
     self._check()
-    if self.start is None: self.start,self.size = seconds,img.shape[1::-1]
+    if self.start is None: self.start,self.size,self.checked = seconds,img.shape[1::-1],seconds
+    if seconds - self.checked > 1:
+        self.checked = seconds
+        self._check_space()
     if self.n_waiting >= self.max_waiting: self.n_left_out += 1
     else:
         self.n_waiting += 1
@@ -248,12 +265,12 @@ def start(self:Saver,
 def write(self:Saver,
     img, seconds,    # as for `Recorder.write`
 ):
-    "Record a frame if a recording runs. If that fails, end it and raise `BgblurError`."
+    "Record a frame if a recording runs. If that fails, end it, save what can be saved, and raise `BgblurError`."
     recorder = self.recorder
     try: recorder and recorder.write(img, seconds)
-    except BgblurError:
-        self.stop()
-        raise
+    except BgblurError as e:
+        saved = self.stop()      # raises if the file is lost
+        raise BgblurError(f'The recording has ended. {e} Saved {saved}.') from e
 
 @patch
 def stop(self:Saver):      # `Recording`; None if nothing was running
