@@ -154,7 +154,7 @@ def write(self:Recorder,
     "Record a frame. Raise `BgblurError` if an earlier one could not be written, or the disk is nearly full."
     self._check()
     if self.start is None: self.start,self.size,self.checked = seconds,img.shape[1::-1],seconds
-    if seconds - self.checked > 1:
+    if seconds - self.checked >= 1:
         self.checked = seconds
         self._check_space()
     if self.n_waiting >= self.max_waiting: self.n_left_out += 1
