@@ -6,9 +6,11 @@
 __all__ = ['MODEL', 'Explorer', 'explore']
 
 # %% ../nbs/05_explore.ipynb #21854fdf
+from dataclasses import replace
 from functools import partial
 from html import escape
 from pathlib import Path
+from weakref import WeakSet
 
 import cv2, numpy as np
 from fastcore.basics import patch
@@ -38,6 +40,7 @@ with imports_of('notebooks'):
 class Explorer(Panel):
     """A few seconds of a clip, blurred, and a control for each setting. `set`, `values`, `result`, `alpha` and `strip`
     also work without a notebook. The quality starts with 'best' for an image, otherwise with 'good'."""
+    others = WeakSet()      # explorers made before
     def __init__(self,
         source,             # a frame, a list of frames, or the path of an image or video
         blurrer=None,       # `Blurrer` whose segmenter and settings to start with; None: `Blurrer()`
@@ -55,6 +58,8 @@ class Explorer(Panel):
         self.make_view()
         self.widget = self.layout()
         self.open()
+        for other in self.others: other.free()
+        self.others.add(self)
 
     def changed(self):
         super().changed()
@@ -110,6 +115,24 @@ def stage_keys(self:Explorer,
     "Return a key for the settings that change the probability, and one for those that change alpha."
     matte = 'matte',*self.controls['matte', values['matte']]
     return tuple(tuple(values.get(k) for k in names) for names in (MODEL, matte))
+
+# %% ../nbs/05_explore.ipynb #309d1487
+@patch
+def _is_working(self:Explorer):
+    "Tell whether frames are missing in the browser, or another rendering is compared."
+    n_sent = sum(layer == 'result' for layer,_ in self.sent)
+    return self.player.has_view and (self.b or n_sent < len(self.window))
+
+@patch
+def free(self:Explorer):
+    "Free the memory of what can be computed again, unless the explorer is at work."
+    if self._is_working(): return
+    self.newest.cancel()
+    self.window = replace(self.window)      # a copy does not have the small versions of the frames
+    self.renderer = Renderer(self.window)
+    self.normal = self.renderer.render(self._normal_blurrer, *self.stage_keys(self.defaults()))
+    try: self.rendering = self.renderer.render(self.blurrer, *self.stage_keys(self.settings()))
+    except Exception: pass      # wrong settings: the last rendering stays
 
 # %% ../nbs/05_explore.ipynb #9524c08a
 @patch

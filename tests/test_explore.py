@@ -183,3 +183,14 @@ def test_a_window_of_a_long_clip_has_its_real_times(tmp_path, frames):
     assert .98 <= explorer.window.times[0] <= 1.04
     np.testing.assert_allclose(explorer.window.times[1:], [p/50 for p in pts if p/50 > explorer.window.times[0] + .001][:59], atol=.001)
     assert explorer.result.shape == (180, 320, 3)
+
+
+def test_a_new_explorer_frees_the_memory_of_the_one_before(frames):
+    "Jupyter keeps all widgets. The older explorer works on, and computes its results again."
+    old = Explorer(frames[:6])
+    expected, strip = old.result, old.strip()
+    assert old.rendering.results.made
+    new = Explorer(frames[:6])
+    assert not any(made.made for made in (old.rendering.results, old.rendering.alphas, old.rendering.segmented, old.normal.alphas))
+    assert (old.result == expected).all() and old.strip() == strip
+    assert (old.set(strength=31).result != expected).any() and (new.result == expected).all()
