@@ -105,6 +105,17 @@ def _normal_blurrer(self:Explorer, segmenter):
     "Return a `Blurrer` with the default settings, to compare with."
     return Blurrer(segmenter or self.segmenter, quality=DEFAULT_QUALITY[self.command])
 
+# %% ../nbs/05_explore.ipynb #26c83713
+@patch
+def preview_blurrer(self:Explorer,
+    segmenter=None,     # as for `blurrer`
+) -> Blurrer:
+    "Return what `blurrer` returns, for the shown frames instead of the source. Raises what `blurrer` raises."
+    blurrer,(w,h) = self.blurrer(segmenter),self.clip.size
+    place = as_place(blurrer.person)
+    if place and not place.percent: blurrer.person = Place(100*place.x/w, 100*place.y/h, True, place.time)
+    return blurrer
+
 # %% ../nbs/05_explore.ipynb #1a816ef6
 MODEL = 'quality', 'crop', 'skip', 'person', 'people', 'side'     # settings that change the probability
 
@@ -131,7 +142,7 @@ def free(self:Explorer):
     self.window = replace(self.window)      # a copy does not have the small versions of the frames
     self.renderer = Renderer(self.window)
     self.normal = self.renderer.render(self._normal_blurrer, *self.stage_keys(self.defaults()))
-    try: self.rendering = self.renderer.render(self.blurrer, *self.stage_keys(self.settings()))
+    try: self.rendering = self.renderer.render(self.preview_blurrer, *self.stage_keys(self.settings()))
     except Exception: pass      # wrong settings: the last rendering stays
 
 # %% ../nbs/05_explore.ipynb #9524c08a
@@ -143,7 +154,7 @@ def update(self:Explorer):
     self.newest.cancel()
     self.rendered,self.error = settings,''
     self.show_error()
-    try: self.rendering = self.renderer.render(self.blurrer, *self.stage_keys(settings))
+    try: self.rendering = self.renderer.render(self.preview_blurrer, *self.stage_keys(settings))
     except Exception as e: return self.fail(e)
     self.sent = {k for k in self.sent if k[0] == 'other'}
     for layer in ('result', 'alpha'): self.player.forget(layer)
@@ -174,7 +185,7 @@ def _answer(self:Explorer, i):
     "Return a quick result for a frame."
     last_needed = min(len(self.window) - 1, i + self.rendering.quick.matte.lookahead)
     if last_needed < len(self.rendering.segmented.made): return self.rendering.answer(i)
-    blurrer = self.blurrer()
+    blurrer = self.preview_blurrer()
     blurrer(self.window.frames[i], self.window.times[i])
     return blurrer.last
 
