@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 RESULT := output/testclip-blurred
 MEDIAPIPE := .venv-mediapipe
 
-.PHONY: demo test smoke soak fuzz lab app train readme bench bench-quality outdated image clean libraries browser
+.PHONY: help demo test docs smoke soak fuzz lab app train readme bench bench-quality outdated image clean libraries browser
 
 demo: $(VENV)/base
 	@mkdir -p output
@@ -15,6 +15,16 @@ demo: $(VENV)/base
 
 test: $(VENV)/dev browser
 	$(BIN)/python -m pytest tests -rs
+
+# Build the source distribution and the wheel in dist/, and check them
+dist: $(VENV)/dev
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+
+# Build the documentation site in _site/ from the notebooks and the pages in docs/
+docs: $(VENV)/docs
+	$(BIN)/python tools/docs/build.py
 
 # Run the commands that a new user runs first
 smoke: $(VENV)/base
@@ -71,15 +81,15 @@ image:
 	docker build -t bgblur-worker .
 
 clean:
-	rm -rf output build *.egg-info .pytest_cache
+	rm -rf output build dist _site *.egg-info .pytest_cache
 
-# The environment in four sizes. Each needs a single call of pip, because a second call would undo its pins.
+# The environment in five sizes. Each needs a single call of pip, because a second call would undo its pins.
 $(VENV)/base: settings.ini setup.py | libraries
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -q -e .
 	@touch $@
 
-$(VENV)/notebooks $(VENV)/learner: settings.ini setup.py | libraries
+$(VENV)/notebooks $(VENV)/learner $(VENV)/docs: settings.ini setup.py | libraries
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -q -e '.[$(@F)]'
 	@touch $@ $(VENV)/base
@@ -87,7 +97,7 @@ $(VENV)/notebooks $(VENV)/learner: settings.ini setup.py | libraries
 $(VENV)/dev: settings.ini setup.py | libraries
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -q -e '.[dev]'
-	@touch $@ $(VENV)/base $(VENV)/notebooks $(VENV)/learner
+	@touch $@ $(VENV)/base $(VENV)/notebooks $(VENV)/learner $(VENV)/docs
 
 # OpenCV needs two system libraries, and the browser tests need a browser. On Debian, root installs them here.
 APT = apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install

@@ -8,7 +8,7 @@ config = ConfigParser()
 config.read('settings.ini', encoding='utf-8')
 cfg = config['DEFAULT']
 
-extras = {name: cfg[f'{name}_requirements'].split() for name in ('learner', 'notebooks', 'live', 'heic', 'models', 'batch')}
+extras = {name: cfg[f'{name}_requirements'].split() for name in ('learner', 'notebooks', 'live', 'heic', 'models', 'batch', 'docs')}
 extras['dev'] = [package for packages in extras.values() for package in packages] + cfg['test_requirements'].split()
 
 setup(

@@ -43,7 +43,8 @@ def display_name(
     name:str,       # file name that a browser sent
 ) -> str:           # at most 80 characters before and after the dot
     "Return a file name without folders and without characters that cannot be printed."
-    stem,dot,suffix = ''.join(c for c in re.split(r'[\\/]', name)[-1] if c.isprintable()).rpartition('.')
+    last = re.split(r'[\\/]', name)[-1]
+    stem,dot,suffix = ''.join(c for c in last if c.isprintable()).rpartition('.')
     return f"{stem[:80] or 'upload'}.{suffix[:80]}" if dot else suffix[:80] or 'upload'
 
 # %% ../nbs/app.ipynb #e0e8b6a9
@@ -57,7 +58,8 @@ class Upload:
         "Raises `BgblurError` if the file is too large."
         self.name,self.size,self.n = display_name(name),int(size),0
         if self.size > max_mb*1e6:
-            raise BgblurError(f'{self.name} has {self.size/1e6:.0f} MB. Choose a file of at most {max_mb} MB.')
+            raise BgblurError(f'{self.name} has {self.size/1e6:.0f} MB. '
+                              f'Choose a file of at most {max_mb} MB.')
         self.folder = tempfile.TemporaryDirectory(prefix='bgblur-')
         self.path = Path(self.folder.name)/'upload'
         self.path.touch(0o600)
@@ -69,7 +71,8 @@ class Upload:
         except BgblurError as e:
             text = str(e).replace(f'{self.folder.name}{os.sep}', '')
             raise BgblurError(re.sub(r'\bupload\b', lambda m: self.name, text)) from e
-        except OSError as e: raise BgblurError(f'{self.name} cannot be stored in a temporary folder: {e.strerror}.') from e
+        except OSError as e:
+            raise BgblurError(f'{self.name} cannot be stored in a temporary folder: {e.strerror}.') from e
 
     def remove(self): self.folder.cleanup()
 
@@ -77,16 +80,17 @@ class Upload:
 def add(self:Upload,
     data:bytes,     # the next piece
 ):
-    "Append a piece. Raises `BgblurError` if more arrives than was announced, or the disk is full."
+    "Append a piece. Raises `BgblurError` if more arrives than announced, or the disk is full."
     self.n += len(data)
-    if self.n > self.size: raise BgblurError(f'{self.name} has changed since it was chosen. Choose it again.')
+    if self.n > self.size:
+        raise BgblurError(f'{self.name} has changed since it was chosen. Choose it again.')
     with self.named(), open(self.path, 'ab') as f: f.write(data)
 
 # %% ../nbs/app.ipynb #1b69474e
 def first_frame(
     upload,         # a complete `Upload`
 ) -> tuple:         # 'image' or 'clip', and its first frame, BGR uint8 `(H,W,3)`
-    "Return what an upload is. Raises `BgblurError` if it is neither an image nor a video that can be read."
+    "Return what an upload is. Raises `BgblurError` for all that is not an image or a video."
     with upload.named():
         kind = kind_of(upload.path)
         if kind == 'image': return kind,read_image(upload.path)
@@ -94,8 +98,10 @@ def first_frame(
             with VideoReader(upload.path) as reader: found = next(reader.frames(), None)
         except BgblurError as e:
             if kind: raise
-            raise BgblurError(f'{upload.name} is not an image or video that bgblur can read. Choose another file.') from e
-        if found is None: raise BgblurError(f'{upload.name} has no frame that can be decoded. Choose another file.')
+            raise BgblurError(f'{upload.name} is not an image or video that bgblur can read. '
+                              'Choose another file.') from e
+        if found is None:
+            raise BgblurError(f'{upload.name} has no frame that can be decoded. Choose another file.')
         return 'clip',to_bgr(found)
 
 # %% ../nbs/app.ipynb #83ab9bb3
@@ -126,7 +132,7 @@ class Preview:
     def probability(self,
         settings:Settings,  # look
     ) -> np.ndarray:        # float32 `(h,w)` in [0,1]
-        "Return the prediction of the model, which runs only if accuracy or people have changed."
+        "Return the prediction of the model. It runs only if accuracy or people have changed."
         key = settings.quality,settings.people
         if key not in self.found:
             blurrer = blurrer_from(replace(settings, background='blur'), quality=self.quality)
@@ -143,10 +149,11 @@ def __call__(self:Preview,
     "Return the new frame. Raises `BgblurError` if the background cannot be read."
     s,model = settings,_Remembered(self.probability(settings))
     quality = as_quality(s.quality or self.quality)
-    background = None if s.background == 'none' else background_from(s.background, s.strength)
-    blurrer = Blurrer(model, Matte(people=s.people, feather=s.edge, **quality.matte), background, crop=False, skip=0,
-                      wrap=s.wrap, strict=True, quality=quality)
-    return _over_checks(blurrer.cutout(self.frame)) if s.background == 'none' else blurrer(self.frame)
+    matte,is_cutout = Matte(people=s.people, feather=s.edge, **quality.matte),s.background == 'none'
+    background = None if is_cutout else background_from(s.background, s.strength)
+    blurrer = Blurrer(model, matte, background, crop=False, skip=0, wrap=s.wrap, strict=True,
+                      quality=quality)
+    return _over_checks(blurrer.cutout(self.frame)) if is_cutout else blurrer(self.frame)
 
 # %% ../nbs/app.ipynb #accc1820
 _ALLOWED = 'background', 'strength', 'edge', 'people', 'quality', 'wrap'
@@ -155,16 +162,21 @@ def settings_of(
     values:dict,    # what the page sent
     own=None,       # path of the background that the user uploaded; None: none
 ) -> Settings:
-    "Return the settings that the page chose. Raises `BgblurError` for all that it cannot choose."
-    if unknown := {*values} - {*_ALLOWED}: raise BgblurError(f'The page cannot set {min(unknown)!r:.80}.')
+    "Return the settings that the page chose. Raises `BgblurError` for all others."
+    if unknown := {*values} - {*_ALLOWED}:
+        raise BgblurError(f'The page cannot set {min(unknown)!r:.80}.')
     background = values.get('background', 'blur')
-    if background == 'own' and not own: raise BgblurError('Choose an image or a video for the background first.')
-    if background not in ('blur', 'lens', 'none', 'own') and not re.fullmatch('#[0-9a-f]{6}', str(background)):
+    if background == 'own' and not own:
+        raise BgblurError('Choose an image or a video for the background first.')
+    is_colour = re.fullmatch('#[0-9a-f]{6}', str(background))
+    if background not in ('blur', 'lens', 'none', 'own') and not is_colour:
         raise BgblurError(f'{background!r:.80} is not a background of this page.')
-    return settings_from(values | {'background': str(own) if background == 'own' else background})
+    if background == 'own': background = str(own)
+    return settings_from(values | {'background': background})
 
 # %% ../nbs/app.ipynb #bdb2ec14
-_SUFFIXES = {'image': ('.jpg', '.jpeg', '.png', '.webp'), 'clip': ('.mp4', '.webm', '.mov', '.gif')}
+_SUFFIXES = {'image': ('.jpg', '.jpeg', '.png', '.webp'),
+             'clip': ('.mp4', '.webm', '.mov', '.gif')}
 
 def result_name(
     name:str,           # of the upload
@@ -172,22 +184,23 @@ def result_name(
     background,         # as in `Settings`
     wanted='',          # ending that the user chose; '': automatic
 ) -> str:
-    "Return the name of the result. Raises `BgblurError` if its format is not offered or cannot store transparency."
+    "Return the name of the result. Raises `BgblurError` if its format cannot be used."
     allowed = [s for s in _SUFFIXES[kind] if s in output_suffixes(kind, background)]
     suffix = Path(name).suffix.lower()
     if kind == 'clip': suffix = '.webm' if background == 'none' else '.mp4'
     elif suffix not in allowed: suffix = allowed[0]
     if wanted and wanted not in allowed:
-        raise BgblurError(f"A {wanted.strip('.').upper():.9} cannot store transparency. Choose Automatic or another kind of file.")
+        raise BgblurError(f"A {wanted.strip('.').upper():.9} cannot store transparency. "
+                          'Choose Automatic or another kind of file.')
     return default_name(Path(name), [wanted or suffix], background).name
 
 # %% ../nbs/app.ipynb #455d0b11
 class Cancelled(Exception): "The user has cancelled the work."
 
 class ProgressBar:
-    "Takes the place of a progress bar in `blur_video`: it reports to the page, and stops the work if the user wants that."
+    "Takes the place of a progress bar in `blur_video`. It reports to the page, and can stop the work."
     def __init__(self,
-        told,           # function that gets `share` in [0,1], `left` in seconds or None, and `frames`
+        told,           # function of `share` in [0,1], `left` in seconds or None, and `frames`
         is_cancelled,   # `threading.Event`
         reader,         # the `VideoReader` of the clip
     ):
@@ -204,7 +217,8 @@ class ProgressBar:
         if now - self.last < .3: return
         self.last = now
         share = min(1, self.n/self.total) if self.total else 0
-        self.told(share=share, left=(now - self.began)*(1/share - 1) if share else None, frames=self.n)
+        left = (now - self.began)*(1/share - 1) if share else None
+        self.told(share=share, left=left, frames=self.n)
 
 # %% ../nbs/app.ipynb #60503bb4
 class App:
@@ -215,9 +229,11 @@ class App:
         max_mb=2000,    # largest upload, in megabytes
     ):
         self.max_mb,self.view,self.uploads = max_mb,PageView(),{}
-        self.kind = self.make_preview = self.thread = self.result = None     # `result` is a path
+        # `result` is a path
+        self.kind = self.make_preview = self.thread = self.result = None
         self.is_cancelled = Event()
-        self.view.on_msg(lambda view, content, buffers: self.handle(content, buffers, view.send))
+        def answer(view, content, buffers): self.handle(content, buffers, view.send)
+        self.view.on_msg(answer)
 
     def _repr_mimebundle_(self, **kwargs): return self.view._repr_mimebundle_(**kwargs)
 
@@ -232,9 +248,11 @@ def handle(self:App,
     def reply(facts, buffers=()): send({'id': content.get('id'), **facts}, [*buffers])
     try:
         name = what.pop('do', '')
-        if name not in self.requests: raise BgblurError(f'The page cannot ask for {name!r:.80}.')
+        if name not in self.requests:
+            raise BgblurError(f'The page cannot ask for {name!r:.80}.')
         what.pop('id', None)
-        if self._is_busy() and name not in ('cancel', 'fetch'): raise BgblurError('bgblur is still working. Wait, or cancel.')
+        if self._is_busy() and name not in ('cancel', 'fetch'):
+            raise BgblurError('bgblur is still working. Wait, or cancel.')
         getattr(self, name)(reply, bytes(buffers[0]) if buffers else b'', **what)
     except Exception as e: reply({'error': _sentence(e)})
 
@@ -242,10 +260,11 @@ def handle(self:App,
 def _is_busy(self:App): return self.thread is not None and self.thread.is_alive()
 
 def _sentence(e):
-    "Return an error as a sentence. For an unexpected one, the terminal of the server shows the traceback."
+    "Return an error as a sentence. The terminal shows the traceback of an unexpected one."
     if isinstance(e, (BgblurError, MemoryError)): return as_sentence(e)
     traceback.print_exception(e, file=sys.__stderr__)
-    return f'Unexpected error ({type(e).__name__}). Please report what the terminal of `bgblur app` shows.'
+    what = type(e).__name__
+    return f'Unexpected error ({what}). Please report what the terminal of `bgblur app` shows.'
 
 # %% ../nbs/app.ipynb #5117ad71
 @patch
@@ -256,12 +275,14 @@ def receive(self:App,
     at,             # place of this piece in the file, in bytes
 ):
     "Take a piece of a file. The first piece replaces the file before."
-    if role not in ('file', 'background'): raise BgblurError(f'The page cannot send {role!r:.80}.')
+    if role not in ('file', 'background'):
+        raise BgblurError(f'The page cannot send {role!r:.80}.')
     if at == 0:
         self._remove(role)
         self.uploads[role] = Upload(name, size, self.max_mb)
     upload = self._uploaded(role)
-    if at != upload.n: raise BgblurError(f'A part of {upload.name} is missing. Choose it again.')
+    if at != upload.n:
+        raise BgblurError(f'A part of {upload.name} is missing. Choose it again.')
     upload.add(data)
     if role == 'background' and upload.n == upload.size: self._check_background(upload)
     reply({})
@@ -306,7 +327,8 @@ def preview(self:App,
 ):
     "Send the first frame and the new one, as JPEGs."
     if not self.make_preview: raise BgblurError('Choose a file first.')
-    reply({}, [jpeg(self.make_preview.frame, 90), jpeg(self.make_preview(self._settings(settings)), 90)])
+    new = self.make_preview(self._settings(settings))
+    reply({}, [jpeg(self.make_preview.frame, 90), jpeg(new, 90)])
 
 @patch
 def forget(self:App, reply, data):     # as for `receive`
@@ -327,7 +349,8 @@ def blur(self:App,
     upload,s = self._uploaded('file'),self._settings(settings)
     name = result_name(upload.name, self.kind, s.background, suffixes[self.kind])
     self.is_cancelled.clear()
-    self.thread = Thread(target=self._work, args=(reply, upload, name, s, Encoding(quality=quality)), daemon=True)
+    args = reply,upload,name,s,Encoding(quality=quality)
+    self.thread = Thread(target=self._work, args=args, daemon=True)
     self.thread.start()
 
 @patch
@@ -340,14 +363,15 @@ def _work(self:App, reply, upload, name, settings, encoding):
         answer = {'name': name, 'size': size, 'type': _TYPES[dst.suffix], 'notes': notes}
     except Cancelled: answer = {'cancelled': True}
     except Exception as e:
-        if 'cannot schedule new futures' in str(e): return     # the kernel ends, so nobody waits for an answer
+        # the kernel ends, so nobody waits for an answer
+        if 'cannot schedule new futures' in str(e): return
         answer = {'error': _sentence(e)}
     if 'error' in answer: self._remove('file')
     self.thread = None
     reply(answer)
 
-_TYPES = {'.jpg': 'image/jpeg', '.jpeg': 'image/jpeg', '.png': 'image/png', '.webp': 'image/webp', '.gif': 'image/gif',
-          '.mp4': 'video/mp4', '.webm': 'video/webm', '.mov': 'video/quicktime'}
+_TYPES = {'.jpg': 'image/jpeg', '.jpeg': 'image/jpeg', '.png': 'image/png', '.webp': 'image/webp',
+          '.gif': 'image/gif', '.mp4': 'video/mp4', '.webm': 'video/webm', '.mov': 'video/quicktime'}
 
 # %% ../nbs/app.ipynb #1bf12bc5
 @patch
@@ -358,14 +382,17 @@ def _blur_to(self:App, dst, reply, upload, settings, encoding):
     if self.kind == 'image':
         blurrer = blurrer_from(settings, quality=DEFAULT_QUALITY['image'])
         report = blur_image(upload.path, dst, blurrer, **args).report
-        notes = [*report.notes, *['no person was found, so the whole image is hidden']*(not blurrer.n_with_person)]
+        notes = [*report.notes]
+        if not blurrer.n_with_person: notes.append('no person was found, so the whole image is hidden')
     else:
         blurrer = blurrer_from(settings, quality=DEFAULT_QUALITY['video'])
-        report = blur_video(upload.path, dst, blurrer, progress=partial(ProgressBar, told, self.is_cancelled),
+        progress = partial(ProgressBar, told, self.is_cancelled)
+        report = blur_video(upload.path, dst, blurrer, progress=progress,
                             encoding=encoding_for(dst, encoding, settings), **args)
         notes = report.notes
     if self.is_cancelled.is_set(): raise Cancelled
-    return ' '.join(f'{text[0].upper()}{text[1:].rstrip(".")}.' for text in [*report.problems(upload.name), *notes])
+    texts = [*report.problems(upload.name), *notes]
+    return ' '.join(f'{text[0].upper()}{text[1:].rstrip(".")}.' for text in texts)
 
 # %% ../nbs/app.ipynb #455b92dc
 @patch
@@ -380,7 +407,8 @@ def fetch(self:App,
     at, n,          # place in the result and number of bytes
 ):
     "Send a piece of the result. The last piece deletes the upload and the result."
-    if not (self.result and self.result.exists()): raise BgblurError('The result is no longer here. Blur the file again.')
+    if not (self.result and self.result.exists()):
+        raise BgblurError('The result is no longer here. Blur the file again.')
     with self.result.open('rb') as f:
         f.seek(at)
         piece = f.read(min(n, 2**20))

@@ -50,8 +50,9 @@ class Explorer(Panel):
         "Raises `BgblurError` if the source has no frames."
         self.clip = Clip(source)
         self.player,self.text,self.newest = Player(mode='before/after', width=720),w.HTML(),Newest()
-        # `last`: `Result` that was shown last; `b`: another rendering to compare with; `rendered`: settings of the image
-        self.last = self.b = self.rendered = None
+        # `last`: `Result` that was shown last; `b`: another rendering to compare with
+        self.last = self.b = None
+        self.rendered = None                 # settings of the image that is shown
         self.sent,self.error = {*()},''      # `sent`: layer and index of exact images in the player
         is_video = self.clip.is_video or self.clip.length > 1
         super().__init__(blurrer, backgrounds, mattes, 'video' if is_video else 'image')
@@ -74,8 +75,9 @@ class Explorer(Panel):
 def make_view(self:Explorer):
     "Make the controls that choose the frame, and connect them with the player."
     self.frame = w.IntSlider(max=self.clip.n - 1, description='frame')
-    self.start = w.FloatSlider(max=round(self.clip.last_start, 1), step=.1, description='start', continuous_update=False,
-                               tooltip='Choose the second of the clip at which the frames begin.')
+    tip = 'Choose the second of the clip at which the frames begin.'
+    self.start = w.FloatSlider(max=round(self.clip.last_start, 1), step=.1, description='start',
+                               tooltip=tip, continuous_update=False)
     self.view = ({'start': self.start} if self.clip.last_start else {}) | {'frame': self.frame}
     link((self.frame, 'value'), (self.player, 'index'))
     self.frame.observe(lambda change: self.show_frame(), 'value')
@@ -202,7 +204,8 @@ def show_frame(self:Explorer,
         # meanwhile, the exact one may have come
         if ('result', i) not in self.sent: self.put(i, r)
     self.last = r
-    self.text.value = escape(f'{sum(r.ms.values()):.0f} ms: ' + ', '.join(f'{k} {v:.0f}' for k,v in r.ms.items()))
+    stages = ', '.join(f'{k} {v:.0f}' for k,v in r.ms.items())
+    self.text.value = f'{sum(r.ms.values()):.0f} ms: {stages}'
     if r.error: self.fail(str(r.error))
 
 # %% ../nbs/05_explore.ipynb #831ec9e1
@@ -316,20 +319,22 @@ def layout(self:Explorer):    # an ipywidget
                 ('Swap A and B', 'Exchange the present settings with those of B'))]
     for b,f in zip(self.ab, (self.keep_b, self.swap)): b.on_click(partial(self.attempt, f))
     start = [row(self.start)] if 'start' in self.view else []
-    left = w.VBox([self.player, self.message, *start, w.HBox([*self.ab, self.text], layout={'flex_flow': 'row wrap'})])
+    below = w.HBox([*self.ab, self.text], layout={'flex_flow': 'row wrap'})
+    left = w.VBox([self.player, self.message, *start, below])
     right = w.VBox([self.column, *self.save_row()])
     return side_by_side(*(x.add_class('bgblur-panel') for x in (left, right)))
 
 @patch
 def save_row(self:Explorer) -> list:     # ipywidgets
-    "Return the buttons that copy the settings, the field for a file name, and the text area for what *Render* returns."
+    "Return the buttons that copy the settings, the field for a file name, and the text that *Render* shows."
     src = self.clip.path or Path('frame.png')
     suffix = src.suffix if src.suffix.lower() in (*FORMATS, *IMAGES) else '.mp4'
     self.copy = [copy_button(f'Copy {name}', f) for name,f in
                  (('Python', self.to_python), ('command', self.to_command), ('preset', self.to_preset))]
     self.name = w.Text(value=f'{src.stem}-explored{suffix}', description='save as')
     self.out = w.HTML()
-    self.render_button = w.Button(description='Render', tooltip='Apply the settings to the whole source and write this file')
+    tip = 'Apply the settings to the whole source and write this file'
+    self.render_button = w.Button(description='Render', tooltip=tip)
     self.render_button.on_click(lambda button: self._show_render())
     wrap = {'flex_flow': 'row wrap'}
     return [w.HBox(self.copy, layout=wrap), w.HBox([self.name, self.render_button], layout=wrap), self.out]
@@ -344,9 +349,11 @@ def render(self:Explorer,
     "Apply the settings to the whole source. Raises `BgblurError`, and then writes nothing."
     transparent = self.background_text() == 'none'
     if self.clip.is_video:
-        return blur_video(self.clip.path, dst, self.blurrer(), overwrite=overwrite, progress=progress, transparent=transparent)
+        return blur_video(self.clip.path, dst, self.blurrer(), overwrite=overwrite, progress=progress,
+                          transparent=transparent)
     if self.clip.path: return blur_image(self.clip.path, dst, self.blurrer(), overwrite, transparent)
-    if self.command == 'video': raise BgblurError('A list of frames cannot be rendered. Explore the video file itself.')
+    if self.command == 'video':
+        raise BgblurError('A list of frames cannot be rendered. Explore the video file itself.')
     dst = check_destination(Path(dst).parent, dst, IMAGES, overwrite)
     blurrer,frame = self.blurrer(),self.clip.frames[0]
     data = encode_image(blurrer.cutout(frame) if transparent else blurrer(frame), dst.suffix.lower())
@@ -357,8 +364,11 @@ def render(self:Explorer,
 def _show_render(self:Explorer):
     "Render to the named file, and show where it is or what failed."
     self.out.value = 'Rendering ...'
-    try: self.out.value = escape(f'Written: {getattr(r := self.render(self.name.value), "path", r)}')
-    except Exception as e: self.out.value = f'<div class="bgblur-error" role="alert">{escape(as_sentence(e))}</div>'
+    try:
+        self.render(self.name.value)
+        self.out.value = escape(f'{self.name.value} is written.')
+    except Exception as e:
+        self.out.value = f'<div class="bgblur-error" role="alert">{escape(as_sentence(e))}</div>'
 
 # %% ../nbs/05_explore.ipynb #87b6c5f5
 def explore(

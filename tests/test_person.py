@@ -170,7 +170,7 @@ def test_stranger_comes_while_the_person_is_away():
     assert found[a:a + s] == [(set(), 'lost')]*s
     assert found[-1] == ({'red'}, 'followed') and not any('blue' in sharp for sharp, _ in found)
     b.reset()
-    assert states(b, [scene((RED, 40), (BLUE, 200))]*2) == [({'red'}, 'followed')]*2
+    assert states(b, [scene((BLUE, 40), (RED, 200))]*2) == [({'blue'}, 'followed')]*2    # a new clip, a new choice
 
 
 def test_scene_cut():

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['REACH', 'BINS', 'CHOSEN', 'OTHER', 'person_at', 'colour_codes', 'colour_histogram', 'likeness', 'colour_odds',
-           'PersonTracker', 'without_islands', 'is_below', 'correlation', 'only_chosen']
+           'PersonTracker', 'without_islands', 'is_below', 'only_chosen']
 
-# %% ../../nbs/core/person.ipynb #4c072311
+# %% ../../nbs/core/person.ipynb #e07839f9
 import cv2, numpy as np
 from fastcore.basics import patch
 
@@ -16,22 +16,23 @@ from .masks import resize_prob
 from .motion import local_change, optical_flow, warp
 from .place import as_place
 
-# %% ../../nbs/core/person.ipynb #6a4673f5
-REACH = .05      # how far from a person a click still counts, as a share of the frame's longer side
+# %% ../../nbs/core/person.ipynb #52ed8162
+REACH = .05     # how far from a person a click counts, as a share of the frame's longer side
 
 def person_at(
     people,         # where people are, bool `(h,w)`
     x, y,           # a point, in pixels of `people`
-) -> np.ndarray:    # bool `(h,w)`: the component at the point, or the nearest one close to it; None: nobody is there
+) -> np.ndarray:    # their component, bool `(h,w)`; None: nobody is close
     "Return who stands at a point."
     labels = cv2.connectedComponents(people.view(np.uint8))[1]
     ys,xs = np.nonzero(labels)
     if not len(ys): return None
     distances = np.hypot(xs - x, ys - y)
     i = distances.argmin()
-    return labels == labels[ys[i], xs[i]] if distances[i] <= 1 + REACH*max(people.shape) else None
+    if distances[i] > 1 + REACH*max(people.shape): return None
+    return labels == labels[ys[i], xs[i]]
 
-# %% ../../nbs/core/person.ipynb #06db4574
+# %% ../../nbs/core/person.ipynb #cb665882
 BINS = 16
 
 def colour_codes(
@@ -59,7 +60,7 @@ def likeness(
     "Return how similar two histograms are (Bhattacharyya coefficient)."
     return float(np.sqrt(a*b).sum())
 
-# %% ../../nbs/core/person.ipynb #12ca6428
+# %% ../../nbs/core/person.ipynb #9c2025d7
 def colour_odds(
     codes,          # int32 `(h,w)`, see `colour_codes`
     people,         # where people are, bool `(h,w)`
@@ -72,14 +73,13 @@ def colour_odds(
     inside = np.float32(people)
     return around(odds*inside)/np.maximum(around(inside), 1)
 
-# %% ../../nbs/core/person.ipynb #c676f0f6
+# %% ../../nbs/core/person.ipynb #d1031407
 CHOSEN,OTHER = 1,2
 
 class PersonTracker:
     "Restrict the person probability to one person, who was chosen at a point of the frame."
-    start = 0.       # second of the clip at time 0, for a clip that does not start at its beginning
+    start = 0.       # second of the file at time 0
     cut = 40.        # mean change of the whole frame that makes a cut, in grey levels
-    related = .6     # `correlation` with the last frame below which there is a cut, also between two dark rooms
     pause = 1.       # seconds without a frame after which the people may be elsewhere
     alike = .8       # `likeness` from which somebody counts as the same person
 
@@ -92,42 +92,47 @@ class PersonTracker:
 
     def reset(self):
         "Forget the frames so far, and choose the person again."
-        self.state = 'waiting'             # 'waiting' until the person is there, then 'followed' or 'lost'
-        self.time = self.seen = None       # of this frame and of the last one with labels, in seconds
-        self.labels = self.grey = None     # of the last frame, at its small size
-        self.colours = {}                  # label -> histogram
-        self.area = 0                      # of the chosen person when fully visible, in pixels of the labels
-        self.is_hidden = False             # was somebody in front of the chosen person when they vanished?
-        self.is_hiding = False             # is somebody hidden behind the chosen person?
-        self.inside = self.outside = 0     # pixels of others in the components of the chosen person, and elsewhere
-        self.last = None,None              # last probability, and what became of it
-        self.n_lost = 0                    # frames in which the person was not found after they were chosen
+        self.state = 'waiting'            # later 'followed' or 'lost'
+        self.time = self.seen = None      # of this frame, and of the labels, in seconds
+        self.labels = self.grey = None    # of the last frame, at its small size
+        self.colours = {}                 # label -> histogram
+        self.area = 0                     # of the chosen person when fully visible, in pixels
+        self.is_hidden = False            # did they vanish behind somebody?
+        self.is_hiding = False            # did somebody vanish behind them?
+        self.inside = self.outside = 0    # pixels of others: in the person's components, elsewhere
+        self.last = None,None             # last probability, and what became of it
+        self.n_lost = 0                   # frames in which the chosen person was not found
 
     def __repr__(self): return f'PersonTracker({str(self.place)!r})'
 
-# %% ../../nbs/core/person.ipynb #4926253a
+# %% ../../nbs/core/person.ipynb #bfe9b9a5
 @patch
 def _carried(self:PersonTracker, grey):
-    "Return where both labels have moved to, and where that is reliable: float32 `(h,w)` in [0,1]."
+    "Return where both labels have moved to, and where that is reliable, in [0,1]."
     flow = optical_flow(grey, self.grey)
     change = local_change(grey, warp(self.grey, flow))
     known = np.clip((24 - change)/np.float32(14), 0, 1)
-    return *(cv2.GaussianBlur(warp(np.float32(self.labels == k), flow), (0, 0), 1) for k in (CHOSEN, OTHER)),known
+    moved = [warp(np.float32(self.labels == k), flow) for k in (CHOSEN, OTHER)]
+    return *(cv2.GaussianBlur(m, (0, 0), 1) for m in moved),known
 
 @patch
 def _odds(self:PersonTracker, people, codes, carried):
-    "Return above 0 where the chosen person is, below 0 where others are, by last place and colour."
+    "Return values above 0 for the chosen person and below 0 for others."
     mine,others,known = carried
     odds = known*np.log((mine + .1)/(others + .1))
-    if OTHER in self.colours: odds = odds + 2*colour_odds(codes, people, self.colours[CHOSEN], self.colours[OTHER])
+    if len(self.colours) == 2:
+        odds = odds + 2*colour_odds(codes, people, self.colours[CHOSEN], self.colours[OTHER])
     return cv2.GaussianBlur(odds, (0, 0), 1)
 
-# %% ../../nbs/core/person.ipynb #3fc39cbd
+# %% ../../nbs/core/person.ipynb #05fb6760
+def _grown(mask, k=5):
+    "Return a mask widened by a square of side `k`."
+    return cv2.dilate(mask.view(np.uint8), np.ones((k, k), np.uint8)).view(bool)
+
 def _is_enclosed(island, people):
     "Tell whether an island lies within people and does not reach a border of the frame."
-    if any(side.any() for side in (island[0], island[-1], island[:, 0], island[:, -1])): return False
-    ring = cv2.dilate(island.view(np.uint8), np.ones((5, 5), np.uint8)).view(bool) & ~island
-    return people[ring].mean() > .9
+    if any(side.any() for side in (*island[[0, -1]], *island[:, [0, -1]].T)): return False
+    return people[_grown(island) & ~island].mean() > .9
 
 def without_islands(
     labels,         # uint8 `(h,w)`: 0, `CHOSEN` or `OTHER`
@@ -142,45 +147,49 @@ def without_islands(
         for i in range(1, n):
             island,own = islands == i,stats[i, cv2.CC_STAT_AREA]
             is_minority = 2*own < area[parts[island][0]]
-            if is_minority and (own < least*people.sum() or _is_enclosed(island, people)): out[island] = CHOSEN + OTHER - label
+            if is_minority and (own < least*people.sum() or _is_enclosed(island, people)):
+                out[island] = CHOSEN + OTHER - label
     return out
 
-# %% ../../nbs/core/person.ipynb #5369f1e7
+# %% ../../nbs/core/person.ipynb #499d1766
 @patch
 def _recognised(self:PersonTracker, part, codes):
     "Return the label of a whole component, by its colours."
     if part.sum() < .2*self.area: return OTHER
     h = colour_histogram(codes, part)
     other = likeness(h, self.colours[OTHER]) if OTHER in self.colours else 0
-    return CHOSEN if likeness(h, self.colours[CHOSEN]) > max(self.alike, other + .05) else OTHER
+    is_same = likeness(h, self.colours[CHOSEN]) > max(self.alike, other + .05)
+    return CHOSEN if is_same else OTHER
 
 def is_below(
     part,           # a component, bool `(h,w)`
     person,         # where a person is, bool `(h,w)`
 ) -> bool:
-    "Tell whether a component is the lower part of a person: right below them, and not wider than they are."
+    "Tell whether a component is the lower part of a person: right below them, and not wider."
     (x,y,w,h),(px,py,pw,ph) = (cv2.boundingRect(m.view(np.uint8)) for m in (part, person))
     gap,shared = y - (py + ph),min(x + w, px + pw) - max(x, px)
     return shared >= .8*w and y + h >= py + ph and gap <= .05*len(part)
 
 @patch
+def _reach(self:PersonTracker): return 2*round(.3*self.area**.5) + 1      # side of a square, in pixels
+
+@patch
 def _is_own_piece(self:PersonTracker, part, codes, mine):
-    "Tell whether a new component is a part of the chosen person: right below them, or small, close, and in their colours."
+    "Tell whether a component belongs to the person: below them, or small, close and alike."
     if part.sum() > 30 and is_below(part, mine > .5): return True
     if part.sum() > .15*self.area: return False
-    k = 2*round(.3*self.area**.5) + 1
-    near = cv2.dilate(part.view(np.uint8), np.ones((k, k), np.uint8)).view(bool)
-    return (mine[near] > .5).any() and (self.colours[CHOSEN][codes[part]] > 5e-4).mean() > .8
+    is_alike = (self.colours[CHOSEN][codes[part]] > 5e-4).mean() > .8
+    return is_alike and (mine[_grown(part, self._reach())] > .5).any()
 
-# %% ../../nbs/core/person.ipynb #7c363acb
+# %% ../../nbs/core/person.ipynb #42177034
 @patch
 def _without_phantoms(self:PersonTracker, labels, own, others):
-    "Give small pieces of others in the components `own` to the chosen person, unless somebody is hidden there."
+    "Remove others from the components `own`, unless they came from somewhere."
     least,is_other = .08*self.area,labels == OTHER
     inside,outside = np.count_nonzero(is_other & own),np.count_nonzero(is_other & ~own)
     # somebody who was there and is not elsewhere now is hidden behind the chosen person
     if inside < least <= self.inside: self.is_hiding = outside < self.outside + self.inside/2
-    # nobody appears next to the chosen person at once, except as a whole, when the model sees more than before
+    # others come in from elsewhere, or appear as a whole when the crop grows
     carried = others[own].sum()
     is_real = inside >= least and (carried >= least/2 or inside > .3*self.area)
     if is_real and carried >= least: self.is_hiding = False
@@ -192,7 +201,8 @@ def _without_phantoms(self:PersonTracker, labels, own, others):
 @patch
 def _by_component(self:PersonTracker, labels, codes, mine, others):
     "Change the labels of components that are one person."
-    n,parts = cv2.connectedComponents((labels > 0).view(np.uint8))
+    people = labels > 0
+    n,parts = cv2.connectedComponents(people.view(np.uint8))
     area = np.bincount(parts.ravel(), minlength=n)
     my,their = (np.bincount(parts.ravel(), m.ravel(), n)/area for m in (mine, others))
     is_tiny = area < .04*self.area
@@ -204,35 +214,29 @@ def _by_component(self:PersonTracker, labels, codes, mine, others):
             labels[part] = CHOSEN if self._is_own_piece(part, codes, mine) else OTHER
         elif my[i] + their[i] < .3: labels[part] = self._recognised(part, codes)
         elif is_here and my[i] < .05: labels[part] = OTHER
-    if is_here: self._without_phantoms(labels, np.isin(parts, np.flatnonzero((my >= .05) & ~is_tiny)), others)
+    own = ((my >= .05) & ~is_tiny)[parts] & people
+    if is_here: self._without_phantoms(labels, own, others)
     return labels
 
-# %% ../../nbs/core/person.ipynb #f097fbfc
-def correlation(
-    a, b,           # two grey images, uint8 `(h,w)`
-) -> float:         # 1: the same but for brightness and contrast; 0: unrelated; 1 if one of them has a single grey level
-    "Return how similar two images are (Pearson correlation)."
-    a,b = (np.float32(x) - x.mean() for x in (a, b))
-    norm = float(np.sqrt((a*a).sum()*(b*b).sum()))
-    return float((a*b).sum())/norm if norm else 1.
-
-# %% ../../nbs/core/person.ipynb #7d795efd
+# %% ../../nbs/core/person.ipynb #84b8dec8
 @patch
 def _is_new_scene(self:PersonTracker, grey):
-    "Tell whether the last labels say nothing about this frame: after a cut, a pause, or a change of size."
-    if grey.shape != self.grey.shape or not 0 <= self.time - self.seen < self.pause: return True
-    return cv2.mean(cv2.absdiff(grey, self.grey))[0] > self.cut or correlation(grey, self.grey) < self.related
+    "Tell whether the last labels are useless here: after a cut, a pause, or a change of size."
+    if grey.shape != self.grey.shape: return True
+    if not 0 <= self.time - self.seen < self.pause: return True
+    return cv2.mean(cv2.absdiff(grey, self.grey))[0] > self.cut
 
 @patch
 def _found_again(self:PersonTracker, people, codes):
-    "Return the labels of a frame by whole components, when the chosen person was not in the last one."
+    "Return labels by whole components: the chosen person was not in the last frame."
     n,parts = cv2.connectedComponents(people.view(np.uint8))
     return np.uint8([0, *(self._recognised(parts == i, codes) for i in range(1, n))])[parts]
 
 @patch
 def _followed(self:PersonTracker, people, grey, codes):
     "Return the labels of a frame, from those of the last one."
-    if self._is_new_scene(grey): self.labels,self.is_hidden = np.zeros(people.shape, np.uint8),False
+    if self._is_new_scene(grey):
+        self.labels,self.is_hidden = np.zeros(people.shape, np.uint8),False
     was_here = (self.labels == CHOSEN).any()
     if not (was_here or self.is_hidden): return self._found_again(people, codes)
     mine,others,_ = carried = self._carried(grey)
@@ -240,11 +244,11 @@ def _followed(self:PersonTracker, people, grey, codes):
     labels = np.where(people, np.where(odds > 0, CHOSEN, OTHER), 0).astype(np.uint8)
     labels = without_islands(self._by_component(labels, codes, mine, others))
     if was_here and not (labels == CHOSEN).any():
-        around = cv2.dilate((self.labels == CHOSEN).view(np.uint8), np.ones((5, 5), np.uint8)).view(bool)
-        self.is_hidden = bool((self.labels[around] == OTHER).any())
+        near = _grown(self.labels == CHOSEN, self._reach())
+        self.is_hidden = bool((self.labels[near] == OTHER).any())
     return labels
 
-# %% ../../nbs/core/person.ipynb #b57fd417
+# %% ../../nbs/core/person.ipynb #7a57d686
 @patch
 def _learn(self:PersonTracker, labels, codes):
     "Update the colours from components with only one label."
@@ -255,9 +259,9 @@ def _learn(self:PersonTracker, labels, codes):
         if (area := int(where.sum())) < 30: continue
         if label == CHOSEN: self.area = max(.99*self.area, area)
         new = colour_histogram(codes, where)
-        self.colours[label] = new if label not in self.colours else .95*self.colours[label] + .05*new
+        self.colours[label] = .95*self.colours.get(label, new) + .05*new
 
-# %% ../../nbs/core/person.ipynb #b4587338
+# %% ../../nbs/core/person.ipynb #9a54782b
 @patch
 def _chosen(self:PersonTracker, people, size):
     "Return the labels of the first frame; None if the time has not come, or nobody is there."
@@ -266,7 +270,8 @@ def _chosen(self:PersonTracker, people, size):
     person = person_at(people, x*w/size[0], y*h/size[1])
     if person is None: return None
     n,parts = cv2.connectedComponents(people.view(np.uint8))
-    labels = np.uint8([0, *(CHOSEN if is_below(parts == i, person) else OTHER for i in range(1, n))])[parts]
+    names = [CHOSEN if is_below(parts == i, person) else OTHER for i in range(1, n)]
+    labels = np.uint8([0, *names])[parts]
     labels[person] = CHOSEN
     return labels
 
@@ -277,45 +282,49 @@ def only_chosen(
     "Return `p` without the others."
     if not (labels == CHOSEN).any(): return np.zeros_like(p)
     if not (labels == OTHER).any(): return p
-    mine,others = (cv2.distanceTransform((labels != k).view(np.uint8), cv2.DIST_L2, 3) for k in (CHOSEN, OTHER))
+    mine,others = (cv2.distanceTransform((labels != k).view(np.uint8), cv2.DIST_L2, 3)
+                   for k in (CHOSEN, OTHER))
     return p*cv2.resize(np.float32(mine < others), p.shape[::-1])
 
-# %% ../../nbs/core/person.ipynb #d5b66f32
+# %% ../../nbs/core/person.ipynb #315786bb
 @patch
 def _restricted(self:PersonTracker, frame, p):
     "Return `p` without the others, and remember where everybody is."
     (h,w),size = frame.shape[:2],small_size(*frame.shape[:2])
     people,codes = resize_prob(p, size) > .5,colour_codes(frame.bgr(size))
     grey = cv2.GaussianBlur(frame.grey(size), (3, 3), 0)
-    labels = self._chosen(people, (w, h)) if self.labels is None else self._followed(people, grey, codes)
+    if self.labels is None: labels = self._chosen(people, (w, h))
+    else: labels = self._followed(people, grey, codes)
     if labels is None: return np.zeros_like(p)
     self._learn(labels, codes)
     self.state = 'followed' if (labels == CHOSEN).any() else 'lost'
     self.labels,self.grey,self.seen = labels,grey,self.time
     return only_chosen(p, labels)
 
-# %% ../../nbs/core/person.ipynb #11f95f2e
+# %% ../../nbs/core/person.ipynb #1177738c
 @patch
 def __call__(self:PersonTracker,
     frame,          # `Frame`
     p,              # person probability, float32 `(h,w)` in [0,1]
     time=None,      # of the frame, in seconds; None: 1/25 s after the last one
 ) -> np.ndarray:    # like `p`; the same object for the same `p`, which the matte needs
-    "Return the probability of the chosen person alone. It is 0 everywhere while they are not found."
+    "Return the probability of the chosen person alone: 0 everywhere while they are not found."
     self.time = time if time is not None else 0 if self.time is None else self.time + 1/25
-    if self.last[0] is not p or self.state == 'waiting': self.last = p,self._restricted(frame, p)
+    if self.last[0] is not p or self.state == 'waiting':
+        self.last = p,self._restricted(frame, p)
     self.n_lost += self.state == 'lost'
     return self.last[1]
 
-# %% ../../nbs/core/person.ipynb #9de8d82e
+# %% ../../nbs/core/person.ipynb #2037f020
 @patch(as_prop=True)
 def problem(self:PersonTracker) -> str:
-    "Why nobody has been chosen, as part of a sentence; empty if somebody has, or if there is still time."
+    "Why nobody has been chosen so far, as part of a sentence; empty if somebody has."
     place,now = self.place,self.start + (self.time or 0)
     if self.state != 'waiting': return ''
+    if now < place.time: return f'the clip ends before {place.time:g} s'
     where,_,_ = str(place).partition('@')
     when = f' at {place.time:g} s'*bool(place.time)
-    return f'nobody stands at {where}{when}' if now >= place.time else f'the clip ends before {place.time:g} s'
+    return f'nobody stands at {where}{when}'
 
-# %% ../../nbs/core/person.ipynb #7e19c839
+# %% ../../nbs/core/person.ipynb #0e8609a2
 explain_module(__name__)

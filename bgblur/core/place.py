@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['as_seconds', 'Place', 'as_place']
 
-# %% ../../nbs/core/place.ipynb #e28cb8cf
+# %% ../../nbs/core/place.ipynb #f7dc0f16
 import re
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from fastcore.basics import patch
 from .docs import explain_module
 from .errors import BgblurError, check_number
 
-# %% ../../nbs/core/place.ipynb #953b69da
+# %% ../../nbs/core/place.ipynb #b2454cf7
 def as_seconds(
     text:str,       # such as 90, 1:30 or 0:01:30.5
 ) -> float:         # seconds
@@ -25,7 +25,7 @@ def as_seconds(
     for part in text.split(':'): seconds = 60*seconds + float(part)
     return seconds
 
-# %% ../../nbs/core/place.ipynb #47eecc37
+# %% ../../nbs/core/place.ipynb #af432b9e
 @dataclass(frozen=True)
 class Place:
     "A point in the frame, and the moment from which it counts."
@@ -46,13 +46,14 @@ def pixels(self:Place,
     "Return the point in pixels of a frame."
     return (self.x*w/100, self.y*h/100) if self.percent else (self.x, self.y)
 
-# %% ../../nbs/core/place.ipynb #79f7d27c
+# %% ../../nbs/core/place.ipynb #7ebde11e
 _NUMBER = r'(\d+\.?\d*|\.\d+)'
 _FORM = re.compile(rf'{_NUMBER}(%?),{_NUMBER}(%?)(?:@(.+))?', re.ASCII)
 
 def _read(text):
     "Return the `Place` that `text` describes."
-    def wrong(why): return BgblurError(f'person must look like 320,180 or 50%,40%@1:30, got {text!r:.80}{why}.')
+    form = 'person must look like 320,180 or 50%,40%@1:30'
+    def wrong(why): return BgblurError(f'{form}, got {text!r:.80}{why}.')
     found = _FORM.fullmatch(text.replace(' ', ''))
     if not found: raise wrong('')
     x,unit,y,other,time = found.groups()
@@ -62,15 +63,16 @@ def _read(text):
     except BgblurError as e: raise wrong(': the time must be seconds or hh:mm:ss') from e
 
 def as_place(
-    person,                 # None, text such as '320,180' or '50%,40%@1:30', a `Place`, or a pair of shares in [0,1]
+    person,                 # text such as '50%,40%', a pair of shares in [0,1], a `Place`, or None
 ):                          # a `Place`, or None
     "Return where a person was chosen. Raises `BgblurError` for anything else."
     if person is None or isinstance(person, Place): return person
     if isinstance(person, str): return _read(person)
     if not (isinstance(person, (tuple, list)) and len(person) == 2):
-        raise BgblurError(f'person must be text such as 320,180, or a pair of shares of width and height, got {person!r:.80}.')
+        what = 'text such as 320,180, or a pair of shares of width and height'
+        raise BgblurError(f'person must be {what}, got {person!r:.80}.')
     for share in person: check_number(share, 0, 1, 'a share of width or height')
     return Place(*(100*float(share) for share in person), percent=True)
 
-# %% ../../nbs/core/place.ipynb #33924091
+# %% ../../nbs/core/place.ipynb #f3ac915a
 explain_module(__name__)

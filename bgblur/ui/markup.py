@@ -17,7 +17,8 @@ _FILES = """
 <section class="drop" data-part="drop" aria-label="Choose files">
   <button type="button" class="main" data-part="choose">Choose images or videos</button>
   <span class="hint">or drop them anywhere on this page</span>
-  <input type="file" data-part="files" accept="image/*,video/*,.heic,.avif,.mkv,.avi,.mts" multiple hidden>
+  <input type="file" data-part="files"
+    accept="image/*,video/*,.heic,.avif,.mkv,.avi,.mts" multiple hidden>
 </section>
 <p class="error" role="alert" data-part="error"></p>
 <p class="unseen" role="status" data-part="status"></p>
@@ -42,9 +43,12 @@ _STAGE = """
       <img data-part="after" alt="Preview: with the new background">
       <img data-part="before" alt="Preview: the original">
       <span class="line"></span>
-      <input type="range" min="0" max="100" value="50" data-part="divider" aria-label="Share of the original that is shown, in percent">
+      <input type="range" min="0" max="100" value="50" data-part="divider"
+        aria-label="Share of the original that is shown, in percent">
     </div>
-    <figcaption><span>original</span><span data-part="wait"></span><span>new background</span></figcaption>
+    <figcaption>
+      <span>original</span><span data-part="wait"></span><span>new background</span>
+    </figcaption>
   </figure>
   <figure data-part="result" hidden>
     <div data-part="media"></div>
@@ -59,33 +63,42 @@ _LOOK = """
 <fieldset>
   <legend>Background</legend>
   <p id="bgblur-background">What to show behind the person.</p>
-  <div class="choices" role="radiogroup" aria-label="Background" aria-describedby="bgblur-background">
+  <div class="choices" role="radiogroup" aria-label="Background"
+    aria-describedby="bgblur-background">
     <label><input type="radio" name="background" value="blur" checked>Blur</label>
     <label><input type="radio" name="background" value="lens">Blur like a camera lens</label>
     <label><input type="radio" name="background" value="colour">One colour</label>
     <label><input type="radio" name="background" value="own">My own image or video</label>
     <label><input type="radio" name="background" value="none">Nothing (transparent)</label>
   </div>
-  <label class="row" data-part="colour" hidden>Colour <input type="color" name="colour" value="#2f6f4f"></label>
+  <label class="row" data-part="colour" hidden>
+    Colour <input type="color" name="colour" value="#2f6f4f">
+  </label>
   <div class="row" data-part="own" hidden>
-    <button type="button" data-part="choose-own">Choose the background</button> <span data-part="own-name">No file chosen yet</span>
+    <button type="button" data-part="choose-own">Choose the background</button>
+    <span data-part="own-name">No file chosen yet</span>
     <input type="file" accept="image/*,video/*" data-part="own-file" hidden>
   </div>
 </fieldset>
 <div class="control" data-part="strength">
-  <label for="bgblur-strength">Strength</label><output for="bgblur-strength" data-part="strength-value"></output>
-  <input type="range" id="bgblur-strength" name="strength" min="5" max="181" value="61" step="4" aria-describedby="bgblur-strength-help">
+  <label for="bgblur-strength">Strength</label>
+  <output for="bgblur-strength" data-part="strength-value"></output>
+  <input type="range" id="bgblur-strength" name="strength"
+    min="5" max="181" value="61" step="4" aria-describedby="bgblur-strength-help">
   <p id="bgblur-strength-help">How strongly the background is blurred.</p>
 </div>
 <div class="control">
-  <label for="bgblur-edge">Edge</label><output for="bgblur-edge" data-part="edge-value"></output>
-  <input type="range" id="bgblur-edge" name="edge" min="-10" max="10" value="0" step="1" aria-describedby="bgblur-edge-help">
+  <label for="bgblur-edge">Edge</label>
+  <output for="bgblur-edge" data-part="edge-value"></output>
+  <input type="range" id="bgblur-edge" name="edge" min="-10" max="10" value="0" step="1"
+    aria-describedby="bgblur-edge-help">
   <p id="bgblur-edge-help">Moves the outline of the person inwards (left) or outwards (right).</p>
 </div>
 <div class="control">
   <label for="bgblur-people">People</label>
   <select id="bgblur-people" name="people" aria-describedby="bgblur-people-help">
-    <option value="all">Keep everybody sharp</option><option value="main">Keep only the main person sharp</option>
+    <option value="all">Keep everybody sharp</option>
+    <option value="main">Keep only the main person sharp</option>
   </select>
   <p id="bgblur-people-help">Who stays sharp if several people are in view.</p>
 </div>
@@ -93,24 +106,33 @@ _LOOK = """
 
 # %% ../../nbs/ui/markup.ipynb #679be338
 def _select(name, label, options, help):
-    "Return a menu with a label and a sentence. `options` are values and their texts; the first one is chosen."
-    inside = ''.join(f'<option value="{value}">{text}</option>' for value,text in options.items())
+    "Return a menu with a label and a sentence. `options` are values and texts; the first is chosen."
+    inside = ''.join(f'<option value="{v}">{text}</option>' for v,text in options.items())
     id = f'bgblur-{name}'
-    return (f'<div class="control"><label for="{id}">{label}</label><select id="{id}" name="{name}" aria-describedby="{id}-help">'
-            f'{inside}</select><p id="{id}-help">{help}</p></div>')
+    return (f'<div class="control"><label for="{id}">{label}</label>'
+            f'<select id="{id}" name="{name}" aria-describedby="{id}-help">{inside}</select>'
+            f'<p id="{id}-help">{help}</p></div>')
 
 _MENUS = [
-    _select('quality', 'Accuracy', {'': 'Automatic', 'fast': 'Fast', 'good': 'Good', 'best': 'Best'},
+    _select('quality', 'Accuracy',
+            {'': 'Automatic', 'fast': 'Fast', 'good': 'Good', 'best': 'Best'},
             'How carefully the person is cut out. More care takes longer.'),
-    _select('wrap', 'Light on the edge', {'': 'Automatic', '0': 'None', '0.2': 'Weak', '0.5': 'Medium', '0.9': 'Strong'},
+    _select('wrap', 'Light on the edge',
+            {'': 'Automatic', '0': 'None', '0.2': 'Weak', '0.5': 'Medium', '0.9': 'Strong'},
             'Lets light of a new background fall on the outline of the person.'),
-    _select('clip', 'Video file', {'': 'Automatic', '.mp4': 'MP4', '.webm': 'WebM', '.mov': 'MOV', '.gif': 'GIF, without sound'},
-            'Automatic writes MP4, which plays almost everywhere. With a transparent background it writes WebM.'),
-    _select('image', 'Image file', {'': 'Automatic', '.jpg': 'JPEG', '.png': 'PNG', '.webp': 'WebP'},
-            'Automatic keeps the kind of the original. With a transparent background it writes PNG.'),
-    _select('file-quality', 'Video quality', {'good': 'Good', 'small': 'Small file', 'best': 'Best'},
+    _select('clip', 'Video file',
+            {'': 'Automatic', '.mp4': 'MP4', '.webm': 'WebM', '.mov': 'MOV', '.gif': 'GIF, without sound'},
+            'Automatic writes MP4, which plays almost everywhere. '
+            'With a transparent background it writes WebM.'),
+    _select('image', 'Image file',
+            {'': 'Automatic', '.jpg': 'JPEG', '.png': 'PNG', '.webp': 'WebP'},
+            'Automatic keeps the kind of the original. '
+            'With a transparent background it writes PNG.'),
+    _select('file-quality', 'Video quality',
+            {'good': 'Good', 'small': 'Small file', 'best': 'Best'},
             'How sharp the video file is. Better makes it larger.')]
 
+# %% ../../nbs/ui/markup.ipynb #88d7c7bf
 _ADVANCED = f"""
 <details><summary>Advanced</summary>{''.join(_MENUS)}
   <button type="button" data-part="reset">Reset all settings</button>
@@ -130,26 +152,35 @@ _ACTIONS = """
 
 #: the page
 PAGE_HTML = (f'{_FILES}<div class="columns"><div class="left">{_STAGE}{_LIST}</div>'
-         f'<form class="right" aria-label="Settings"><fieldset class="plain" data-part="look">{_LOOK}{_ADVANCED}</fieldset>{_ACTIONS}</form></div>')
+         '<form class="right" aria-label="Settings">'
+         f'<fieldset class="plain" data-part="look">{_LOOK}{_ADVANCED}</fieldset>{_ACTIONS}</form></div>')
 
 # %% ../../nbs/ui/markup.ipynb #f0b4f214
 _CSS_LAYOUT = """
-.bgblur-page { --ink: #1b1f24; --soft: #4b5560; --line: #c3cad1; --accent: #0a58ca; --bad: #b00020;
-  font: 16px/1.45 system-ui, sans-serif; color: var(--ink); background: #fff; box-sizing: border-box; max-width: 1320px;
+.bgblur-page { --ink: #1b1f24; --soft: #4b5560; --line: #c3cad1; --accent: #0a58ca;
+  --bad: #b00020;
+  font: 16px/1.45 system-ui, sans-serif; color: var(--ink); background: #fff;
+  box-sizing: border-box; max-width: 1320px;
   margin: 0 auto; padding: 16px clamp(12px, 3vw, 32px) 48px; }
 .bgblur-page *, .bgblur-page *::before { box-sizing: border-box; }
 .bgblur-page [hidden] { display: none !important; }
 .bgblur-page h1 { font-size: 1.6rem; margin: 0; }
 .bgblur-page h2 { font-size: 1.1rem; margin: 16px 0 4px; }
 .bgblur-page p { margin: 4px 0; }
-.bgblur-page header p, .bgblur-page .control p, .bgblur-page fieldset p, .bgblur-page .hint { color: var(--soft); }
+.bgblur-page header p, .bgblur-page .control p, .bgblur-page fieldset p, .bgblur-page .hint {
+  color: var(--soft); }
 .bgblur-page .columns { display: grid; gap: 24px; grid-template-columns: minmax(0, 1fr); }
-.bgblur-page .drop { display: flex; flex-wrap: wrap; gap: 8px 16px; align-items: center; margin: 16px 0; padding: 16px;
+.bgblur-page .drop { display: flex; flex-wrap: wrap; gap: 8px 16px; align-items: center;
+  margin: 16px 0; padding: 16px;
   border: 2px dashed var(--line); border-radius: 10px; }
 .bgblur-page.dragging .drop { border-color: var(--accent); background: #e8f0fe; }
-.bgblur-page .error:not(:empty) { color: var(--bad); background: #fdecef; border-left: 5px solid var(--bad); padding: 10px 14px; margin-bottom: 14px; font-weight: 600; }
-.bgblur-page .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-.bgblur-page .row { display: flex; flex-wrap: wrap; gap: 8px; align-items: center; margin-top: 8px; }
+.bgblur-page .error:not(:empty) { color: var(--bad); background: #fdecef;
+  border-left: 5px solid var(--bad); padding: 10px 14px; margin-bottom: 14px;
+  font-weight: 600; }
+.bgblur-page .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden;
+  clip-path: inset(50%); }
+.bgblur-page .row { display: flex; flex-wrap: wrap; gap: 8px; align-items: center;
+  margin-top: 8px; }
 @media (min-width: 860px) {
   .bgblur-page .columns { grid-template-columns: minmax(0, 1fr) 340px; }
   .bgblur-page .left { position: sticky; top: 12px; align-self: start; }
@@ -158,27 +189,37 @@ _CSS_LAYOUT = """
 
 # %% ../../nbs/ui/markup.ipynb #379bdc1a
 _CSS_PARTS = """
-.bgblur-page button, .bgblur-page a.button, .bgblur-page select { font: inherit; color: var(--ink); background: #fff; text-decoration: none;
-  border: 1px solid #77818b; border-radius: 8px; padding: 8px 14px; min-height: 40px; cursor: pointer; display: inline-block; }
+.bgblur-page button, .bgblur-page a.button, .bgblur-page select { font: inherit;
+  color: var(--ink); background: #fff; text-decoration: none;
+  border: 1px solid #77818b; border-radius: 8px; padding: 8px 14px; min-height: 40px;
+  cursor: pointer; display: inline-block; }
 .bgblur-page button:hover:enabled, .bgblur-page a.button:hover { background: #eef2f6; }
-.bgblur-page button.main, .bgblur-page a.main, .bgblur-page [aria-pressed="true"] { background: var(--accent); border-color: var(--accent); color: #fff; font-weight: 600; }
-.bgblur-page button.main:hover:enabled, .bgblur-page a.main:hover, .bgblur-page [aria-pressed="true"]:hover:enabled { background: #084298; }
+.bgblur-page button.main, .bgblur-page a.main, .bgblur-page [aria-pressed="true"] {
+  background: var(--accent); border-color: var(--accent); color: #fff; font-weight: 600; }
+.bgblur-page button.main:hover:enabled, .bgblur-page a.main:hover,
+  .bgblur-page [aria-pressed="true"]:hover:enabled { background: #084298; }
 .bgblur-page :disabled { cursor: default; }
 .bgblur-page button:disabled { background: #e5e8eb; border-color: #b9c0c7; color: #5a636c; }
-.bgblur-page :focus-visible, .bgblur-page .compare:focus-within, .bgblur-page .choices label:focus-within {
+.bgblur-page :focus-visible, .bgblur-page .compare:focus-within,
+  .bgblur-page .choices label:focus-within {
   outline: 3px solid var(--accent); outline-offset: 2px; }
 .bgblur-page fieldset { border: 0; margin: 0; padding: 0; min-width: 0; }
-.bgblur-page legend, .bgblur-page .control label, .bgblur-page summary { font-weight: 600; padding: 0; }
+.bgblur-page legend, .bgblur-page .control label, .bgblur-page summary { font-weight: 600;
+  padding: 0; }
 .bgblur-page .choices { display: grid; gap: 6px; }
-.bgblur-page .choices label { display: flex; gap: 8px; align-items: center; padding: 7px 10px; border: 1px solid var(--line); border-radius: 8px; }
+.bgblur-page .choices label { display: flex; gap: 8px; align-items: center;
+  padding: 7px 10px; border: 1px solid var(--line); border-radius: 8px; }
 .bgblur-page .choices label:has(:checked) { border-color: var(--accent); background: #e8f0fe; }
-.bgblur-page .control { display: grid; grid-template-columns: 1fr auto; gap: 2px 8px; margin-top: 18px; }
+.bgblur-page .control { display: grid; grid-template-columns: 1fr auto; gap: 2px 8px;
+  margin-top: 18px; }
 .bgblur-page .control > :is(input, select, p) { grid-column: 1 / -1; width: 100%; margin: 0; }
 .bgblur-page input[type=range], .bgblur-page input[type=radio] { accent-color: var(--accent); }
-.bgblur-page details { margin-top: 20px; border-top: 1px solid var(--line); padding-top: 12px; }
+.bgblur-page details { margin-top: 20px; border-top: 1px solid var(--line);
+  padding-top: 12px; }
 .bgblur-page summary { cursor: pointer; padding: 4px 0; }
 .bgblur-page details button { margin-top: 18px; }
-.bgblur-page .actions { margin-top: 16px; padding: 10px 0; display: flex; flex-wrap: wrap; gap: 10px; align-items: center;
+.bgblur-page .actions { margin-top: 16px; padding: 10px 0; display: flex; flex-wrap: wrap;
+  gap: 10px; align-items: center;
   position: sticky; bottom: 0; background: #fff; border-top: 1px solid var(--line); }
 .bgblur-page fieldset * { scroll-margin-bottom: 120px; }
 .bgblur-page .actions > div { flex: 1 0 100%; }
@@ -188,21 +229,33 @@ _CSS_PARTS = """
 # %% ../../nbs/ui/markup.ipynb #23c9f1a3
 _CSS_STAGE = """
 .bgblur-page figure { width: min(100%, 60vh*var(--ratio, 1.5)); margin: 0 auto; }
-.bgblur-page figcaption { display: flex; justify-content: space-between; gap: 12px; color: var(--soft); margin: 6px 0; }
-.bgblur-page .compare { position: relative; --at: 50%; background: #e5e8eb; border-radius: 6px; overflow: clip; aspect-ratio: var(--ratio, 1.5); }
-.bgblur-page .compare img { position: absolute; inset: 0; width: 100%; height: 100%; max-width: none; }
+.bgblur-page figcaption { display: flex; justify-content: space-between; gap: 12px;
+  color: var(--soft); margin: 6px 0; }
+.bgblur-page .compare { position: relative; --at: 50%; background: #e5e8eb;
+  border-radius: 6px; overflow: clip; aspect-ratio: var(--ratio, 1.5); }
+.bgblur-page .compare img { position: absolute; inset: 0; width: 100%; height: 100%;
+  max-width: none; }
 .bgblur-page .compare img:not([src]) { visibility: hidden; }
 .bgblur-page .compare [data-part=before] { clip-path: inset(0 calc(100% - var(--at)) 0 0); }
-.bgblur-page .compare .line { position: absolute; top: 0; bottom: 0; left: var(--at); width: 3px; margin-left: -1.5px; background: #fff; box-shadow: 0 0 3px #000; }
-.bgblur-page .compare .line::before { content: "\\2194"; position: absolute; top: 50%; left: 50%; translate: -50% -50%; width: 34px; height: 34px;
-  border-radius: 50%; background: #fff; box-shadow: 0 0 4px #000; display: grid; place-items: center; font-size: 20px; color: #1b1f24; }
-.bgblur-page .compare input { position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0; cursor: ew-resize; }
+.bgblur-page .compare .line { position: absolute; top: 0; bottom: 0; left: var(--at);
+  width: 3px; margin-left: -1.5px; background: #fff; box-shadow: 0 0 3px #000; }
+.bgblur-page .compare .line::before { content: "\\2194"; position: absolute; top: 50%;
+  left: 50%; translate: -50% -50%; width: 34px; height: 34px;
+  border-radius: 50%; background: #fff; box-shadow: 0 0 4px #000; display: grid;
+  place-items: center; font-size: 20px; color: #1b1f24; }
+.bgblur-page .compare input { position: absolute; inset: 0; width: 100%; height: 100%;
+  margin: 0; opacity: 0; cursor: ew-resize; }
 .bgblur-page .tabs { display: flex; gap: 8px; margin-bottom: 10px; justify-content: center; }
-.bgblur-page [data-part=media] { background: repeating-conic-gradient(#d5d9dd 0 25%, #fff 0 50%) 0 0 / 24px 24px; border-radius: 6px; overflow: clip; }
-.bgblur-page [data-part=media] > * { display: block; width: 100%; max-width: none; aspect-ratio: var(--ratio, auto); }
+.bgblur-page [data-part=media] {
+  background: repeating-conic-gradient(#d5d9dd 0 25%, #fff 0 50%) 0 0 / 24px 24px;
+  border-radius: 6px; overflow: clip; }
+.bgblur-page [data-part=media] > * { display: block; width: 100%; max-width: none;
+  aspect-ratio: var(--ratio, auto); }
 .bgblur-page ul { list-style: none; margin: 0; padding: 0; }
-.bgblur-page li { display: flex; flex-wrap: wrap; gap: 6px 10px; align-items: center; padding: 8px 0; border-bottom: 1px solid var(--line); }
-.bgblur-page li .name { flex: 1 1 140px; text-align: left; overflow-wrap: anywhere; border-color: transparent; padding: 8px; }
+.bgblur-page li { display: flex; flex-wrap: wrap; gap: 6px 10px; align-items: center;
+  padding: 8px 0; border-bottom: 1px solid var(--line); }
+.bgblur-page li .name { flex: 1 1 140px; text-align: left; overflow-wrap: anywhere;
+  border-color: transparent; padding: 8px; }
 .bgblur-page li .name[aria-current=true] { border-color: var(--accent); background: #e8f0fe; }
 .bgblur-page li .state { min-width: 4em; color: var(--soft); overflow-wrap: anywhere; }
 .bgblur-page li .state.bad { color: var(--bad); flex-basis: 100%; order: 9; }

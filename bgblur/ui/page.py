@@ -44,7 +44,9 @@ const PIECE = 2**20;
 async function sendFile(ask, file, role, told) {
   for (let at = 0; at === 0 || at < file.size; at += PIECE) {
     const piece = file.slice(at, at + PIECE);
-    const data = await piece.arrayBuffer().catch(() => { throw new Error(`${file.name} cannot be read. Choose it again.`); });
+    const data = await piece.arrayBuffer().catch(() => {
+      throw new Error(`${file.name} cannot be read. Choose it again.`);
+    });
     told(at/(file.size || 1));
     await ask({ do: 'receive', role, name: file.name, size: file.size, at }, data);
   }
@@ -63,18 +65,22 @@ async function fetchResult(ask, { size, type }) {
 # %% ../../nbs/ui/page.ipynb #37e1ee7a
 _ROWS = """
 const ROW = `<button type="button" class="name"></button><span class="state"></span>
-  <a class="button" hidden>Download</a><button type="button" class="remove" title="Remove">✕</button>`;
+  <a class="button" hidden>Download</a>
+  <button type="button" class="remove" title="Remove">✕</button>`;
+
+const viewOf = item => item.url ? 'result' : 'preview';
 
 function addFiles(page, files) {
   for (const file of files) {
     const item = { file, state: 'waiting', url: '', row: document.createElement('li') };
     item.row.innerHTML = ROW;
-    item.row.querySelector('.name').onclick = () => show(page, item, item.url ? 'result' : 'preview');
+    item.row.querySelector('.name').onclick = () => show(page, item, viewOf(item));
     item.row.querySelector('.remove').onclick = () => removeItem(page, item);
     page.items.push(item);
     page.part('list').append(item.row);
   }
-  if (files.length && !page.running) show(page, page.items[page.items.length - files.length], 'preview');
+  const first = page.items[page.items.length - files.length];
+  if (first && !page.running) show(page, first, 'preview');
   draw(page);
 }
 
@@ -85,18 +91,23 @@ function drawRow(page, item) {
   state.textContent = item.state;
   state.classList.toggle('bad', !!item.failed);
   link.hidden = !item.url;
-  if (item.url) Object.assign(link, { href: item.url, download: item.saveAs, ariaLabel: `Download ${item.saveAs}` });
+  const ariaLabel = `Download ${item.saveAs}`;
+  if (item.url) Object.assign(link, { href: item.url, download: item.saveAs, ariaLabel });
   remove.ariaLabel = `Remove ${item.file.name}`;
   remove.disabled = page.running === item;
 }
 
+"""
+
+# %% ../../nbs/ui/page.ipynb #3813f534
+_REMOVE = """
 function removeItem(page, item) {
   URL.revokeObjectURL(item.url);
   item.row.remove();
   page.items.splice(page.items.indexOf(item), 1);
   inTurn(page, () => forget(page, item));
   if (page.shown === item) page.shown = null;
-  if (page.items.length && !page.shown) show(page, page.items[0], page.items[0].url ? 'result' : 'preview');
+  if (page.items.length && !page.shown) show(page, page.items[0], viewOf(page.items[0]));
   page.part('choose').focus();
   draw(page);
 }
@@ -107,7 +118,8 @@ _DRAW = """
 const isDue = (page, item) => !item.url || item.madeWith !== JSON.stringify(choices(page));
 
 function draw(page) {
-  const { part, items, shown, running } = page, due = items.filter(item => isDue(page, item)).length;
+  const { part, items, shown, running } = page;
+  const due = items.filter(item => isDue(page, item)).length;
   part('listed').hidden = !items.length;
   part('stage').hidden = !shown || shown.failed && !shown.url;
   items.forEach(item => drawRow(page, item));
@@ -124,14 +136,17 @@ function draw(page) {
 }
 
 function drawResult(page, item) {
-  const isVideo = item.type.startsWith('video'), media = document.createElement(isVideo ? 'video' : 'img');
-  if (isVideo) Object.assign(media, { controls: true, loop: true, ariaLabel: `Result: ${item.saveAs}` });
-  else media.alt = `Result: ${item.saveAs}`;
-  media.onerror = () => page.part('media').replaceChildren(`This browser cannot show ${item.saveAs}. Download it to watch it.`);
-  media.src = item.url;
-  page.part('media').replaceChildren(media);
-  page.part('notes').textContent = item.notes;
-  Object.assign(page.part('download'), { href: item.url, download: item.saveAs, textContent: `Download ${item.saveAs}` });
+  const { part } = page, { url, saveAs } = item, name = `Result: ${saveAs}`;
+  const isVideo = item.type.startsWith('video');
+  const media = document.createElement(isVideo ? 'video' : 'img');
+  Object.assign(media, isVideo ? { controls: true, loop: true, ariaLabel: name } : { alt: name });
+  media.onerror = () => {
+    part('media').textContent = `This browser cannot show ${saveAs}. Download it to watch it.`;
+  };
+  media.src = url;
+  part('media').replaceChildren(media);
+  part('notes').textContent = item.notes;
+  Object.assign(part('download'), { href: url, download: saveAs, textContent: `Download ${saveAs}` });
 }
 """
 
@@ -152,7 +167,8 @@ async function forget(page, item) {
 async function openFile(page, item) {
   if (page.sent === item) return;
   page.sent = page.seen = null;
-  const told = share => { page.part('wait').textContent = `reading ${Math.round(100*share)} %`; };
+  const wait = page.part('wait');
+  const told = share => { wait.textContent = `reading ${Math.round(100*share)} %`; };
   try {
     await sendFile(page.ask, item.file, 'file', told);
     await page.ask({ do: 'open' });
@@ -160,7 +176,7 @@ async function openFile(page, item) {
   } catch (e) {
     Object.assign(item, { state: e.message, failed: true });
     throw e;
-  } finally { page.part('wait').textContent = ''; }
+  } finally { wait.textContent = ''; }
 }
 
 """
@@ -215,7 +231,8 @@ function show(page, item, view) {
 _WORK = """
 function timeLeft(seconds) {
   if (seconds === null) return '';
-  const n = seconds < 90 ? Math.ceil(seconds) : Math.round(seconds/60), unit = seconds < 90 ? 'second' : 'minute';
+  const isShort = seconds < 90, unit = isShort ? 'second' : 'minute';
+  const n = isShort ? Math.ceil(seconds) : Math.round(seconds/60);
   return `, about ${n} ${unit}${n === 1 ? '' : 's'} left`;
 }
 
@@ -224,7 +241,8 @@ function tell(page, item, { share, left, frames }) {
   item.state = share ? `${percent} %` : `${frames} frames`;
   if (share) page.part('bar').value = share; else page.part('bar').removeAttribute('value');
   page.part('left').textContent = `${item.file.name}: ${item.state}${timeLeft(left)}`;
-  if (quarter > (item.quarter || 0)) page.part('status').textContent = `${item.file.name}: ${percent} percent done`;
+  if (quarter > (item.quarter || 0))
+    page.part('status').textContent = `${item.file.name}: ${percent} percent done`;
   item.quarter = quarter;
   drawRow(page, item);
 }
@@ -238,13 +256,14 @@ async function blurFile(page, item, chosen) {
   if (page.drawn !== item) await preview(page);
   if (page.isStopped) return item.state = 'cancelled';
   const { settings, suffixes, quality } = chosen;
-  const reply = await page.ask({ do: 'blur', settings, suffixes, quality }, null, msg => tell(page, item, msg));
+  const request = { do: 'blur', settings, suffixes, quality };
+  const reply = await page.ask(request, null, msg => tell(page, item, msg));
   if (reply.cancelled) return item.state = 'cancelled';
   page.sent = null;      // Python has deleted the upload
   const blob = await fetchResult(page.ask, reply);
   URL.revokeObjectURL(item.url);
-  Object.assign(item, { state: 'done', url: URL.createObjectURL(blob), saveAs: reply.name, type: reply.type, notes: reply.notes,
-                        madeWith: JSON.stringify(chosen) });
+  const { name: saveAs, type, notes } = reply, url = URL.createObjectURL(blob);
+  Object.assign(item, { state: 'done', url, saveAs, type, notes, madeWith: JSON.stringify(chosen) });
   page.part('status').textContent = `${item.file.name}: done`;
   page.view = 'result';
   drawResult(page, item);
@@ -255,10 +274,11 @@ async function blurFile(page, item, chosen) {
 _QUEUE = """
 async function blurAll(page) {
   const chosen = choices(page), tried = new Set();
+  const isNext = item => !tried.has(item) && (!item.url || item.madeWith !== JSON.stringify(chosen));
   page.isStopped = false;
   fail(page, '');
   let item;
-  while (!page.isStopped && (item = page.items.find(x => !tried.has(x) && (!x.url || x.madeWith !== JSON.stringify(chosen))))) {
+  while (!page.isStopped && (item = page.items.find(isNext))) {
     tried.add(item);
     page.running = item;
     choose(page, item, 'preview');
@@ -286,11 +306,12 @@ const number = text => text === '' ? null : Number(text);
 
 function choices(page) {
   if (page.running) return page.chosen;      // a disabled form has no values
-  const form = new FormData(page.form), get = name => form.get(name), background = get('background');
-  const settings = { background: background === 'colour' ? get('colour') : background, strength: number(get('strength')),
-                     edge: number(get('edge')), people: get('people'), quality: get('quality') || null, wrap: number(get('wrap')) };
-  return page.chosen = { settings, suffixes: { clip: get('clip'), image: get('image') }, quality: get('file-quality'),
-                         own: page.ownName };
+  const form = new FormData(page.form), get = name => form.get(name);
+  const background = get('background') === 'colour' ? get('colour') : get('background');
+  const settings = { background, people: get('people'), quality: get('quality') || null };
+  for (const name of ['strength', 'edge', 'wrap']) settings[name] = number(get(name));
+  const suffixes = { clip: get('clip'), image: get('image') };
+  return page.chosen = { settings, suffixes, quality: get('file-quality'), own: page.ownName };
 }
 
 function changed(page) {
@@ -298,7 +319,8 @@ function changed(page) {
   page.part('colour').hidden = background !== 'colour';
   page.part('own').hidden = background !== 'own';
   page.part('strength').hidden = !['blur', 'lens'].includes(background);
-  for (const name of ['strength', 'edge']) page.part(`${name}-value`).textContent = page.form.elements[name].value;
+  for (const name of ['strength', 'edge'])
+    page.part(`${name}-value`).textContent = page.form.elements[name].value;
   page.view = 'preview';
   draw(page);
   if (background !== 'own' || page.ownName) refresh(page);
@@ -317,7 +339,10 @@ function chooseOwn(page, file) {
 # %% ../../nbs/ui/page.ipynb #97e316dd
 _CONNECT = """
 function onDrop(page, root) {
-  const stop = e => { e.preventDefault(); root.classList.toggle('dragging', e.type === 'dragover'); };
+  const stop = e => {
+    e.preventDefault();
+    root.classList.toggle('dragging', e.type === 'dragover');
+  };
   for (const kind of ['dragover', 'dragleave', 'drop']) root.addEventListener(kind, stop);
   root.addEventListener('drop', e => addFiles(page, [...e.dataTransfer.files]));
 }
@@ -337,18 +362,26 @@ function connect(page, root) {
   click('reset', () => { page.form.reset(); changed(page); });
   page.form.oninput = () => changed(page);
   page.form.onsubmit = e => e.preventDefault();
-  part('divider').oninput = e => e.target.parentElement.style.setProperty('--at', `${e.target.value}%`);
+  part('divider').oninput = ({ target }) => {
+    target.parentElement.style.setProperty('--at', `${target.value}%`);
+  };
   onDrop(page, root);
 }
 
+"""
+
+# %% ../../nbs/ui/page.ipynb #792f6dc0
+_RENDER = """
 export default { render({ model, el }) {
   const root = document.createElement('main');
   root.className = 'bgblur-page';
   root.innerHTML = HTML;
   el.append(root);
   const part = name => root.querySelector(`[data-part="${name}"]`);
-  const page = { part, form: root.querySelector('form'), items: [], shown: null, view: 'preview', running: null, last: Promise.resolve() };
-  page.ask = requests(model, () => fail(page, 'bgblur does not answer. If you have stopped it, start it again and reload this page.'));
+  const page = { part, form: root.querySelector('form'), items: [], shown: null, view: 'preview',
+                 running: null, last: Promise.resolve() };
+  const silent = 'bgblur does not answer. If you have stopped it, start it again and reload this page.';
+  page.ask = requests(model, () => fail(page, silent));
   connect(page, root);
   changed(page);
 } };
@@ -356,8 +389,9 @@ export default { render({ model, el }) {
 
 # %% ../../nbs/ui/page.ipynb #c3e50fbc
 class PageView(anywidget.AnyWidget):
-    "The page as the browser shows it. It sends requests as messages; `bgblur.app.App` answers them."
-    _esm = (f'const HTML = {json.dumps(PAGE_HTML)};' + _ASK + _PIECES + _ROWS + _DRAW + _TURNS + _PREVIEW + _WORK + _QUEUE + _CONTROLS + _CONNECT)
+    "The page as the browser shows it. It sends requests; `bgblur.app.App` answers them."
+    _esm = (f'const HTML = {json.dumps(PAGE_HTML)};' + _ASK + _PIECES + _ROWS + _REMOVE + _DRAW
+            + _TURNS + _PREVIEW + _WORK + _QUEUE + _CONTROLS + _CONNECT + _RENDER)
     _css = PAGE_CSS
 
 # %% ../../nbs/ui/page.ipynb #9c787cdd

@@ -22,7 +22,8 @@ from ..io.image import MAX_PIXELS
 with imports_of('notebooks'): from traitlets.config import Config
 
 # %% ../../nbs/ui/server.ipynb #28c8c8b6
-_POLICY = ("default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' blob:; style-src 'self' 'unsafe-inline'; "
+_POLICY = ("default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' blob:; "
+           "style-src 'self' 'unsafe-inline'; "
            "connect-src 'self' data: blob: ws://127.0.0.1:{port} ws://localhost:{port}; "
            "frame-ancestors 'none'; form-action 'self'; base-uri 'self'")
 
@@ -32,21 +33,26 @@ def server_config(
     "Return the configuration of Voila."
     c = Config()
     c.Voila.ip,c.Voila.port,c.Voila.port_retries,c.Voila.open_browser = '127.0.0.1',port,0,True
-    c.Voila.log_level = 'ERROR'     # Voila would print an address without the token, which does not work
+    # Voila would print an address without the token, which does not work
+    c.Voila.log_level = 'ERROR'
     # our own template, because Voila's loads icons from a CDN
     c.VoilaConfiguration.template,c.VoilaConfiguration.theme = 'bgblur','light'
     c.Voila.auto_token = True
-    headers = {'Content-Security-Policy': _POLICY.format(port=port), 'Referrer-Policy': 'no-referrer', 'X-Content-Type-Options': 'nosniff'}
+    headers = {'Content-Security-Policy': _POLICY.format(port=port), 'Referrer-Policy': 'no-referrer',
+               'X-Content-Type-Options': 'nosniff'}
     c.Voila.tornado_settings = {
         'websocket_max_message_size': 4_000_000,    # the page sends pieces of one megabyte
         'allow_remote_access': False,   # for other host names (DNS rebinding)
-        'ws_ping_timeout': 30_000,      # in ms; Jupyter's default is longer than tornado allows and causes a warning
+        # in ms; Jupyter's default is longer than tornado allows and causes a warning
+        'ws_ping_timeout': 30_000,
         'headers': headers}
     if os.name == 'posix':
-        c.KernelManager.transport = 'ipc'     # sockets in a private folder instead of open ports
+        # sockets in a private folder instead of open ports
+        c.KernelManager.transport = 'ipc'
         # the path of a socket must be short
         if len(tempfile.gettempdir()) > 45: c.Voila.connection_dir_root = '/tmp'
-    # a page ends its kernel when it is closed, but a browser that crashes cannot; an open page keeps its kernel
+    # a page ends its kernel when it is closed, but a browser that crashes cannot;
+    # an open page keeps its kernel
     c.MappingKernelManager.cull_idle_timeout,c.MappingKernelManager.cull_interval = 25,5
     return c
 
@@ -58,30 +64,35 @@ def _check_port(port):
         if os.name == 'posix': s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try: s.bind(('127.0.0.1', port))
         except (OSError, OverflowError) as e:
-            raise BgblurError(f'Port {port} cannot be used ({e}). Choose another one with --port.') from e
+            raise BgblurError(f'Port {port} cannot be used ({e}). '
+                              'Choose another one with --port.') from e
 
 def _open_in_browser(url, folder):
     "Open `url` in the user's browser without naming it on a command line."
     page = Path(folder)/'open.html'
     page.touch(0o600)
-    page.write_text(f'<meta http-equiv="refresh" content="0; url={url}"><a href="{url}">Open bgblur</a>')
+    page.write_text(f'<meta http-equiv="refresh" content="0; url={url}">'
+                    f'<a href="{url}">Open bgblur</a>')
     Thread(target=webbrowser.open, args=(page.as_uri(),), daemon=True).start()
 
 def serve(
     port=8866,      # port to listen on
     browser=True,   # open the page in the browser?
 ):
-    "Serve the page to this computer until a signal ends the program. Raises `BgblurError` if the port is in use."
+    "Serve the page to this computer until a signal comes. Raises `BgblurError` if the port is in use."
     _check_port(port)
     page = Path(sys.modules['bgblur'].__file__).parent/'page'
     token = os.environ.setdefault('JUPYTER_TOKEN', secrets.token_hex(16))
     url = f'http://127.0.0.1:{port}/?token={token}'
     with tempfile.TemporaryDirectory(prefix='bgblur-') as folder:
-        os.environ |= {'JUPYTER_PATH': os.pathsep.join(filter(None, [str(page), os.environ.get('JUPYTER_PATH')])), 'TMPDIR': folder}
+        paths = filter(None, [str(page), os.environ.get('JUPYTER_PATH')])
+        os.environ |= {'JUPYTER_PATH': os.pathsep.join(paths), 'TMPDIR': folder}
         os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', str(MAX_PIXELS))
         with imports_of('notebooks'):
-            import anywidget, ipykernel         # which the page needs; an error here is better than an empty page
-            from voila.app import Voila         # imported here because it reads JUPYTER_PATH
+            # the page needs these: an error here is better than an empty page
+            import anywidget, ipykernel
+            # imported here because it reads JUPYTER_PATH
+            from voila.app import Voila
         class Server(Voila):
             def launch_browser(self):
                 print(f'Open {url} in a browser. Press Ctrl-C to stop.', flush=True)

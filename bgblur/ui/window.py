@@ -45,7 +45,9 @@ class Window:
     times: list          # their times in the clip, in seconds
     rate: float          # frames per second
 
-    def __post_init__(self): self.inputs = [as_frame(f) for f in self.frames]    # these remember their small versions
+    def __post_init__(self):
+        self.inputs = [as_frame(f) for f in self.frames]    # these remember their small versions
+
     def __len__(self): return len(self.frames)
 
 # %% ../../nbs/ui/window.ipynb #9a1a53b8
@@ -61,7 +63,8 @@ class Clip:
         self.path = check_source(source) if isinstance(source, (str, Path)) else None
         self.is_video = self.path is not None and self.path.suffix.lower() not in IMAGES
         if self.is_video:
-            with VideoReader(self.path) as reader: self.rate,self.length = float(reader.rate),reader.n_frames or 0
+            with VideoReader(self.path) as reader:
+                self.rate,self.length = float(reader.rate),reader.n_frames or 0
             return
         if self.path: source = [read_image(self.path, self.path.name)]
         self.frames = list(source) if isinstance(source, (list, tuple)) else [source]
@@ -96,7 +99,8 @@ def window(self:Clip,
     else:
         first = round(start*self.rate)
         found = [(preview(f), i/self.rate) for i,f in enumerate(self.frames)][first:first + self.n]
-    if not found: raise BgblurError('The source contains no frames. Choose an image, or a video with at least one frame.')
+    if not found:
+        raise BgblurError('The source contains no frames. Choose an image, or a video with at least one frame.')
     return Window(*map(list, zip(*found)), self.rate)
 
 # %% ../../nbs/ui/window.ipynb #77867025
@@ -164,7 +168,8 @@ class SharingMatte(Matte):
 
     def _moment(self, frame, p): return self.moments.get(id(frame)) or super()._moment(frame, p)
 
-    def memory(self): return None if self.alpha is None else (self.alpha.copy(), self.kept, self.time, list(self.past))
+    def memory(self):
+        if self.alpha is not None: return self.alpha.copy(),self.kept,self.time,list(self.past)
 
     def remember(self,
         memory,         # what `memory` returned, also that of a matte with other settings
@@ -228,7 +233,7 @@ def blend(
 @patch
 def answer(self:Rendering,
     i,          # index of the frame in the window
-    before=3,   # how many frames before it are computed again
+    before=2,   # how many frames before it are computed again
 ):              # `Result`; close to the exact one of `results`, and equal to it if that is already known
     "Return the result for one frame quickly."
     if i < len(self.results.made): return self.results.made[i]
@@ -240,7 +245,7 @@ def answer(self:Rendering,
 def _quick_alpha(self:Rendering, i, before):
     known,start = self.earlier.made if self.earlier else [],i - before
     memory = known[start - 1][1] if 0 < start <= len(known) else None
-    if not memory: start = max(0, start - before)
+    if not memory: start = max(0, i - 6)
     found = find_alpha(self.quick, self.segmented, len(self.window), start, memory)
     return next(islice(found, i - start, None))
 
@@ -273,9 +278,12 @@ class Renderer:
     ) -> Rendering:
         "Return the rendering for some settings. Raises what `make` raises."
         key = model_key,matte_key
-        earlier = next((a for k,a in reversed(self.alphas.items()) if k[0] == model_key), None)
+        same_model = [a for k,a in self.alphas.items() if k[0] == model_key]
+        earlier = max(same_model, key=lambda a: len(a.made), default=None)
         r = Rendering(self.window, make, self.segmented.get(model_key), self.alphas.get(key), earlier)
         for kept,k,new in ((self.segmented, model_key, r.segmented), (self.alphas, key, r.alphas)):
+            # a slider that moves leaves many of which nothing was computed
+            for unused in [x for x,lazy in kept.items() if not lazy.made]: del kept[unused]
             kept[k] = new
             kept.move_to_end(k)
             if len(kept) > self.keep: kept.popitem(last=False)
