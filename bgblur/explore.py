@@ -112,10 +112,11 @@ def _normal_blurrer(self:Explorer, segmenter):
 def preview_blurrer(self:Explorer,
     segmenter=None,     # as for `blurrer`
 ) -> Blurrer:
-    "Return what `blurrer` returns, for the shown frames instead of the source. Raises what `blurrer` raises."
+    "Return what `blurrer` returns, for the shown frames. Raises what `blurrer` raises."
     blurrer,(w,h) = self.blurrer(segmenter),self.clip.size
     place = as_place(blurrer.person)
-    if place and not place.percent: blurrer.person = Place(100*place.x/w, 100*place.y/h, True, place.time)
+    if place and not place.percent:
+        blurrer.person = Place(100*place.x/w, 100*place.y/h, True, place.time)
     return blurrer
 
 # %% ../nbs/05_explore.ipynb #1a816ef6
@@ -143,8 +144,9 @@ def free(self:Explorer):
     self.newest.cancel()
     self.window = replace(self.window)      # a copy does not have the small versions of the frames
     self.renderer = Renderer(self.window)
-    self.normal = self.renderer.render(self._normal_blurrer, *self.stage_keys(self.defaults()))
-    try: self.rendering = self.renderer.render(self.preview_blurrer, *self.stage_keys(self.settings()))
+    def render(make, settings): return self.renderer.render(make, *self.stage_keys(settings))
+    self.normal = render(self._normal_blurrer, self.defaults())
+    try: self.rendering = render(self.preview_blurrer, self.settings())
     except Exception: pass      # wrong settings: the last rendering stays
 
 # %% ../nbs/05_explore.ipynb #9524c08a

@@ -151,7 +151,8 @@ def write(self:Recorder,
     img,         # BGR uint8 `(H,W,3)`
     seconds,     # when it was captured, on the `monotonic` clock
 ):
-    "Record a frame. Raise `BgblurError` if an earlier one could not be written, or the disk is nearly full."
+    """Record a frame.
+    Raise `BgblurError` if an earlier one could not be written, or the disk is nearly full."""
     self._check()
     if self.start is None: self.start,self.size,self.checked = seconds,img.shape[1::-1],seconds
     if seconds - self.checked >= 1:
@@ -265,7 +266,7 @@ def start(self:Saver,
 def write(self:Saver,
     img, seconds,    # as for `Recorder.write`
 ):
-    "Record a frame if a recording runs. If that fails, end it, save what can be saved, and raise `BgblurError`."
+    "Record a frame if a recording runs. If that fails, save what there is, and raise `BgblurError`."
     recorder = self.recorder
     try: recorder and recorder.write(img, seconds)
     except BgblurError as e:

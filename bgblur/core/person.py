@@ -80,7 +80,7 @@ class PersonTracker:
     "Restrict the person probability to one person, who was chosen at a point of the frame."
     start = 0.       # second of the file at time 0
     cut = 40.        # mean change of the whole frame that makes a cut, in grey levels
-    related = .6     # `correlation` with the last frame below which there is a cut, also between two dark rooms
+    related = .6     # `correlation` with the last frame below which there is a cut
     pause = 1.       # seconds without a frame after which the people may be elsewhere
     alike = .8       # `likeness` from which somebody counts as the same person
 
@@ -222,8 +222,8 @@ def _by_component(self:PersonTracker, labels, codes, mine, others):
 # %% ../../nbs/core/person.ipynb #90958d36
 def correlation(
     a, b,           # two grey images, uint8 `(h,w)`
-) -> float:         # 1: the same but for brightness and contrast; 0: unrelated; 1 if one of them has a single grey level
-    "Return how similar two images are (Pearson correlation)."
+) -> float:         # 1: equal up to brightness and contrast; 0: unrelated
+    "Return how similar two images are (Pearson correlation); 1 if one is all of one grey level."
     a,b = (np.float32(x) - x.mean() for x in (a, b))
     norm = float(np.sqrt((a*a).sum()*(b*b).sum()))
     return float((a*b).sum())/norm if norm else 1.
@@ -234,7 +234,8 @@ def _is_new_scene(self:PersonTracker, grey):
     "Tell whether the last labels are useless here: after a cut, a pause, or a change of size."
     if grey.shape != self.grey.shape: return True
     if not 0 <= self.time - self.seen < self.pause: return True
-    return cv2.mean(cv2.absdiff(grey, self.grey))[0] > self.cut or correlation(grey, self.grey) < self.related
+    if cv2.mean(cv2.absdiff(grey, self.grey))[0] > self.cut: return True
+    return correlation(grey, self.grey) < self.related
 
 @patch
 def _found_again(self:PersonTracker, people, codes):

@@ -59,7 +59,7 @@ class Clip:
     ):
         "Raises `BgblurError` if the source cannot be read."
         self.source,self.n,self.rate,self.length = source,n,25.,0
-        self.size = 0,0     # width and height of the frames in the source, in pixels; known after `window`
+        self.size = 0,0     # width and height in the source, in pixels; known after `window`
         self.path = check_source(source) if isinstance(source, (str, Path)) else None
         self.is_video = self.path is not None and self.path.suffix.lower() not in IMAGES
         if self.is_video:
@@ -69,7 +69,8 @@ class Clip:
         if self.path: source = [read_image(self.path, self.path.name)]
         self.frames = list(source) if isinstance(source, (list, tuple)) else [source]
         for img in self.frames: check_frame(img)
-        if len({img.shape for img in self.frames}) > 1: raise BgblurError('The frames have different sizes. Resize them first.')
+        if len({img.shape for img in self.frames}) > 1:
+            raise BgblurError('The frames have different sizes. Resize them first.')
         self.length = len(self.frames)
         if self.frames: self.size = self.frames[0].shape[1::-1]
 
