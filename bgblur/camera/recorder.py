@@ -8,7 +8,7 @@ __all__ = ['RECORDINGS', 'dated_path', 'save_snapshot', 'Recording', 'Recorder',
 # %% ../../nbs/camera/recorder.ipynb #ef5f1439
 import os
 import shutil
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
@@ -105,7 +105,7 @@ class Recording:
 class Recorder:
     "Writes frames, and the sound of a microphone, to a file that appears when it is complete."
     max_waiting = 30        # frames in the queue
-    reserve = 100e6         # bytes on the disk that are left free, because a file on a full disk is lost
+    reserve = 100e6         # bytes left free on the disk: on a full one, the file would be lost
     def __init__(self,
         path,               # file to write, with an ending of `RECORDINGS`
         rate=30,            # frames per second of the camera; each frame has its own time
@@ -114,16 +114,16 @@ class Recorder:
     ):
         "Raise `VideoError` if the file cannot be written."
         self.path = check_destination(Path(os.devnull), Path(path), RECORDINGS, overwrite)
-        self.microphone,self.error = microphone,None
+        self.microphone,self.error,self.overwrite,self.taken = microphone,None,overwrite,None
         self._check_space()
         self.size = self.start = self.end = None
         self.n_frames = self.n_left_out = self.n_waiting = 0
         self.stack,self.queue = ExitStack(),SimpleQueue()
-        part = self.stack.enter_context(atomic_file(self.path, overwrite))
+        self.part = self.stack.enter_context(atomic_file(self.path, overwrite))
         rate = Fraction(rate).limit_denominator(1000)
         source = SimpleNamespace(aspect=None, rate=rate, last_end=None, n_undecodable=0,
                                  microphone=microphone)
-        self.writer = RECORDINGS[self.path.suffix.lower()](part, source, Encoding())
+        self.writer = RECORDINGS[self.path.suffix.lower()](self.part, source, Encoding())
         self.thread = Thread(target=self._run, daemon=True)
         self.thread.start()
         if microphone: microphone.start(self._take_sound)
@@ -197,12 +197,24 @@ def _notes(self:Recorder):
     "Return sentences about what is missing."
     lost = self.microphone and self.microphone.error
     left = f'{self.n_left_out} frames were left out, because this computer is too slow'
-    return tuple([left]*bool(self.n_left_out) + [lost]*bool(lost))
+    taken = f'another program has created {self.taken}, so this file has another name'
+    return tuple([left]*bool(self.n_left_out) + [lost]*bool(lost) + [taken]*bool(self.taken))
+
+class _Moved(Exception): "The recording has another name."
+
+@patch
+def _move_if_taken(self:Recorder):
+    "Take another name if a file with ours has appeared. Raise `_Moved`, so that no file is replaced."
+    if self.overwrite or not os.path.lexists(self.path): return
+    other = dated_path(self.path.absolute().parent, self.path.suffix)
+    with atomic_file(other, overwrite=False) as part: os.replace(self.part, part)
+    self.taken,self.path = self.path.name,other
+    raise _Moved
 
 @patch
 def close(self:Recorder) -> Recording:
     "Finish the file. If that fails or nothing was recorded, leave no file and raise `BgblurError`."
-    with self.stack:
+    with suppress(_Moved), self.stack:
         if self.microphone: self.microphone.stop()
         self.queue.put(None)
         self.thread.join()
@@ -211,6 +223,7 @@ def close(self:Recorder) -> Recording:
             raise BgblurError(f'Nothing was recorded to {self.path}, because no frame came.')
         # an encoder that was never used has no frame size
         has_sound = any(t.stream.codec_context.frame_size for t in self.writer.tracks.values())
+        self._move_if_taken()
     path = self.path.absolute()
     return Recording(path, self.n_frames, self.seconds, has_sound, self._notes())
 
