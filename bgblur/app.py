@@ -106,7 +106,7 @@ def first_frame(
 
 # %% ../nbs/app.ipynb #83ab9bb3
 def _over_checks(img):
-    "Return BGRA `img` as BGR, over the checkerboard that stands for nothing."
+    "Return BGRA `img` as BGR, over the checkerboard that stands for transparency."
     y,x = np.indices(img.shape[:2])//12
     checks = np.where((x + y) % 2, 255, 210)[..., None]
     a = img[..., 3:]/255

@@ -250,23 +250,23 @@ def batch(
 # %% ../nbs/11_cli.ipynb #3e5b8360
 @command(epilog=examples({'live': 'webcam to window', 'live --to virtual -b lens': 'webcam for video calls',
                            'live --source me.mp4': 'a video in place of the webcam',
-                           'live --record me.mp4 --microphone default': 'with sound'}))
+                           'live --record me.mp4 --microphone default': 'record with sound'}))
 @with_settings
 def live(
     ctx:typer.Context,
     camera:typed(Optional[str], metavar='N|PATH', help='Use this camera, see --list.', default='0')=None,
     list_:flag('--list', help='List cameras and microphones and exit.')=False,
     size:typed(Optional[str], metavar='WxH', help='Ask for this resolution.', default='1280x720, or that of FILE')=None,
-    rate:typed(Optional[float], min=1, max=240, metavar='N', help='Ask for N frames per second.', default='30, or those of FILE')=None,
+    rate:typed(Optional[float], min=1, max=240, metavar='N', help='Ask for N frames per second.', default='30, or that of FILE')=None,
     source:typed(Optional[Path], metavar='FILE', help='Play this video in a loop instead of a camera.')=None,
     once:flag('--once', help='Play FILE only once.')=False,
     to:typed(Literal['window', 'virtual', 'both', 'pipewire', 'none'], metavar='WHERE',
-              help="Show a 'window', a 'virtual' camera, 'both', or a 'pipewire' camera; or 'none'.")='window',
+              help="Choose 'window', 'virtual' camera, 'both', 'pipewire' camera, or 'none'.")='window',
     virtual_device:typed(Optional[str], metavar='PATH', help='Use this virtual camera, such as /dev/video10.', default='the first free one')=None,
     preview:typed(Literal['result', 'alpha', 'original'], metavar='WHAT',
-                  help="Show 'result', 'alpha', or 'original' beside the result, in the window.")='result',
+                  help="Show 'result', 'alpha' or 'original' (beside the result) in the window.")='result',
     mirror:flag('--mirror/--no-mirror', help='Mirror the window, never the virtual camera.')=False,
-    record:typed(Optional[Path], metavar='FILE', help='Record to this .mp4, .mov, .mkv or .webm.', default='key r')=None,
+    record:typed(Optional[Path], metavar='FILE', help='Record to this .mp4, .mov, .mkv or .webm.', default='when you press r')=None,
     microphone:typed(Optional[str], metavar='NAME', help="Record with this microphone, such as 'default'.", default='no sound')=None,
     overwrite:Overwrite=False,
     settings:Settings=Settings(),

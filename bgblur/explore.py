@@ -17,6 +17,7 @@ from fastcore.basics import patch
 
 from .core.docs import explain_module
 from .core.errors import BgblurError, as_sentence, imports_of
+from .core.person import person_at
 from .core.place import Place, as_place
 from .core.settings import DEFAULT_QUALITY
 from .io.files import atomic_file, check_destination
@@ -75,7 +76,7 @@ class Explorer(Panel):
 def make_view(self:Explorer):
     "Make the controls that choose the frame, and connect them with the player."
     self.frame = w.IntSlider(max=self.clip.n - 1, description='frame')
-    tip = 'Choose the second of the clip at which the frames begin.'
+    tip = 'Choose where in the clip the frames begin, in seconds.'
     self.start = w.FloatSlider(max=round(self.clip.last_start, 1), step=.1, description='start',
                                tooltip=tip, continuous_update=False)
     self.view = ({'start': self.start} if self.clip.last_start else {}) | {'frame': self.frame}
@@ -189,6 +190,7 @@ def _answer(self:Explorer, i):
     "Return a quick result for a frame."
     last_needed = min(len(self.window) - 1, i + self.rendering.quick.matte.lookahead)
     if last_needed < len(self.rendering.segmented.made): return self.rendering.answer(i)
+    # the probabilities are missing: blur this frame as a single image
     blurrer = self.preview_blurrer()
     blurrer(self.window.frames[i], self.window.times[i])
     return blurrer.last
@@ -207,7 +209,7 @@ def show_frame(self:Explorer,
         if ('result', i) not in self.sent: self.put(i, r)
     self.last = r
     stages = ', '.join(f'{k} {v:.0f}' for k,v in r.ms.items())
-    self.text.value = f'{sum(r.ms.values()):.0f} ms: {stages}'
+    self.text.value = f'{sum(r.ms.values()):.0f} ms for this frame: {stages}'
     if r.error: self.fail(str(r.error))
 
 # %% ../nbs/05_explore.ipynb #831ec9e1
@@ -301,6 +303,13 @@ def swap(self:Explorer):    # the object itself
 
 # %% ../nbs/05_explore.ipynb #58fd7636
 @patch
+def _is_person(self:Explorer, x, y):
+    "Tell whether a person is at a point of the frame, or close to it; `x` and `y` in [0,1]."
+    p = self.normal.segmented[self.frame.value].p
+    if isinstance(p, Exception): return False
+    return person_at(p > .5, x*p.shape[1], y*p.shape[0]) is not None
+
+@patch
 def choose_person(self:Explorer,
     change=None,     # what traitlets passes to an observer; not used
 ):
@@ -310,6 +319,8 @@ def choose_person(self:Explorer,
     time = int(100*self.window.times[self.frame.value])/100 if self.command == 'video' else 0
     before = as_place(self.general['person'].value or None)
     is_same = before and before.percent and max(abs(before.x - x), abs(before.y - y)) < 5
+    if not is_same and not self._is_person(x/100, y/100):
+        return self.show_error('There is no person at this place. Click on a person.')
     self.attempt(partial(self.set, person='' if is_same else str(Place(x, y, True, time))))
 
 # %% ../nbs/05_explore.ipynb #2926b9fc
@@ -317,29 +328,29 @@ def choose_person(self:Explorer,
 def layout(self:Explorer):    # an ipywidget
     "Return all widgets, arranged."
     self.ab = [w.Button(description=name, tooltip=tip) for name,tip in
-               (('Keep as B', 'Keep this result, to compare it with what you change from now on'),
+               (('Keep as B', 'Keep this result as B. What you change from now on is A'),
                 ('Swap A and B', 'Exchange the present settings with those of B'))]
     for b,f in zip(self.ab, (self.keep_b, self.swap)): b.on_click(partial(self.attempt, f))
     start = [row(self.start)] if 'start' in self.view else []
     below = w.HBox([*self.ab, self.text], layout={'flex_flow': 'row wrap'})
-    left = w.VBox([self.player, self.message, *start, below])
+    self.out = w.HTML()      # what *Render* reports
+    left = w.VBox([self.player, self.message, self.out, *start, below])
     right = w.VBox([self.column, *self.save_row()])
     return side_by_side(*(x.add_class('bgblur-panel') for x in (left, right)))
 
 @patch
 def save_row(self:Explorer) -> list:     # ipywidgets
-    "Return the buttons that copy the settings, the field for a file name, and the text that *Render* shows."
+    "Return the buttons that copy the settings, and the field for a file name with its button."
     src = self.clip.path or Path('frame.png')
     suffix = src.suffix if src.suffix.lower() in (*FORMATS, *IMAGES) else '.mp4'
     self.copy = [copy_button(f'Copy {name}', f) for name,f in
                  (('Python', self.to_python), ('command', self.to_command), ('preset', self.to_preset))]
     self.name = w.Text(value=f'{src.stem}-explored{suffix}', description='save as')
-    self.out = w.HTML()
     tip = 'Apply the settings to the whole source and write this file'
     self.render_button = w.Button(description='Render', tooltip=tip)
     self.render_button.on_click(lambda button: self._show_render())
     wrap = {'flex_flow': 'row wrap'}
-    return [w.HBox(self.copy, layout=wrap), w.HBox([self.name, self.render_button], layout=wrap), self.out]
+    return [w.HBox(self.copy, layout=wrap), w.HBox([self.name, self.render_button], layout=wrap)]
 
 # %% ../nbs/05_explore.ipynb #df06059f
 @patch

@@ -43,7 +43,7 @@ def _same_background(a, b):
 def _ignore(line): "Do nothing."
 
 def _with_own(settings, blurrer):
-    "Return `settings` with what `blurrer` already has."
+    "Return `settings` with the person, people and edge of `blurrer`."
     own = {'person': blurrer.person}
     matte = blurrer.matte
     if isinstance(matte, Matte): own |= {'people': matte.people, 'edge': matte.feather}
@@ -111,14 +111,15 @@ def _use_background(self:Live, background):
 # %% ../nbs/08_live.ipynb #6f38c27f
 @patch
 def _use_state(self:Live):
-    "Hand what has changed to the blurrer."
-    (old,before),(new,s) = ((state, state.settings) for state in (self.used, self.state))
-    self.used,blurrer = new,self.blurrer
+    "Pass what has changed to the blurrer."
+    old,new,blurrer = self.used,self.state,self.blurrer
+    before,s,self.used = old.settings,new.settings,new
     is_new = new.background is not old.background or s.wrap != before.wrap
     if is_new: self._use_background(new.background)
     if s.edge != before.edge: blurrer.matte.feather = s.edge
     if s.people != before.people: blurrer.matte.people = blurrer.attention.people = s.people
     if (s.people, s.person) == (before.people, before.person): return
+    # without a person, this sets up the crop for the new `people`
     if s.person != before.person or s.person is None: blurrer.person = s.person
     self.is_choosing = s.person not in (None, before.person)
     for part in (blurrer.attention, blurrer.matte): part.reset()
@@ -203,7 +204,7 @@ def _start_clip(self:Live, t):
 
 @patch
 def _blur(self:Live, frame, time):
-    "Return the blurred frame, by way of YUV planes if the background allows it."
+    "Return the blurred frame. Use YUV planes, which are faster, where that is possible."
     if not self.blurrer.accepts_yuv or frame.shape[0] % 2 or frame.shape[1] % 2: return self.blurrer(frame, time)
     return yuv_to_bgr_image(self.blurrer(bgr_to_yuv(frame), time))
 

@@ -158,7 +158,7 @@ def person(self:Blurrer): return str(self.tracker.place) if self.tracker else No
 @patch(set_prop=True)
 def person(self:Blurrer, person):
     self.tracker = None if person is None else PersonTracker(person)
-    # a small person may be the chosen one
+    # the crop must also contain small people: one of them may be the chosen one
     self.attention.share = 0 if self.tracker else SHARE[self.attention.people]
 
 @patch(as_prop=True)

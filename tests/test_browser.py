@@ -25,6 +25,15 @@ def shows_frame(box, text):
     return box.locator('.place').inner_text().startswith(text)
 
 
+def is_in_view(text):
+    "Wait for a text, and tell whether it is on the screen, not cut off by a box around it."
+    text.wait_for()
+    return text.evaluate("""e => {
+        const r = e.getBoundingClientRect();
+        return e.contains(document.elementFromPoint(r.x + 9, r.y + r.height/2));
+    }""")
+
+
 def heights(box, kind):
     "Return the heights of the bars of the flicker strip."
     return box.locator(f'.cell .{kind}').evaluate_all('bars => bars.map(b => parseFloat(b.style.height))')
@@ -56,7 +65,7 @@ def test_explorer_in_jupyterlab(tmp_path):
         # A/B: the kept result on the right of the divider, the new one on the left
         button('Reset').click()
         button('Keep as B').click()
-        until(lambda: 'A' in box.locator('.label').all_inner_texts())
+        until(lambda: 'A: now' in box.locator('.label').all_inner_texts())
         move(box, 'strength', 'End', 1)
         until(lambda: different(halves(canvas)[0], cv2.resize(before, halves(canvas)[0].shape[1::-1])))
         # the weakest blur changes nothing, so the left half is the frame itself
@@ -69,6 +78,12 @@ def test_explorer_in_jupyterlab(tmp_path):
         until(lambda: not any(different(a, b) for a, b in zip(halves(canvas), weak)))
         button('Copy Python').click()
         box.get_by_text('Copied').or_(box.locator('textarea')).first.wait_for()
+        # a click beside all people changes nothing, and the sentence and what Render reports stay in view
+        canvas.click(position={'x': 20, 'y': 60})
+        assert is_in_view(box.get_by_text('There is no person at this place'))
+        box.get_by_label('save as').fill('nowhere/x.mp4')
+        button('Render').click()
+        assert is_in_view(box.get_by_text("The folder 'nowhere'"))
         assert errors == []
 
 

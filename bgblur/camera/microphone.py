@@ -46,7 +46,7 @@ def _find_alsa():
 
 @contextmanager
 def _quiet():
-    "Keep messages that a C library prints off the terminal within the block."
+    "Keep the messages of C libraries off the terminal within the block."
     sys.stderr.flush()
     before,nowhere = os.dup(2),os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

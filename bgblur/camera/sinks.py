@@ -32,7 +32,7 @@ class Sink:
         size,           # width and height of the images
         rate,           # images per second
     ):
-        "Prepare for images. Raises `BgblurError` if that fails."
+        "Prepare for images. Raise `BgblurError` if that fails."
 
     def wait(self): "Wait until another image makes sense. Called before the newest frame is taken."
 

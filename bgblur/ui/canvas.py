@@ -288,7 +288,7 @@ class Canvas(anywidget.AnyWidget):
     cursor = traitlets.List().tag(sync=True)        # pixel [x, y] of the cross; empty: none
     hover = traitlets.Dict().tag(sync=True)         # pixel `x`, `y` under the mouse
     brush = traitlets.Int(0).tag(sync=True)         # radius of the brush, in pixels; 0: none
-    erase = traitlets.Bool(False).tag(sync=True)    # the left button erases, too
+    erase = traitlets.Bool(False).tag(sync=True)    # the left button also erases
     width = traitlets.Int(640).tag(sync=True)       # largest width on the page, in CSS pixels
     label = traitlets.Unicode('image').tag(sync=True)    # the image in words
     status = traitlets.Unicode('').tag(sync=True)        # news, for screen readers

@@ -73,27 +73,27 @@ def find_backgrounds(
 SENTENCES = {
     'background': ('background', 'Choose what appears behind the person.', ()),
     'strength': ('strength', 'Set the strength of the blur; at 1 the background stays sharp.', (1, 201, 2)),
-    'feather': ('edge', 'Widen the person with a soft edge, or narrow the person with values below 0.', (-12, 12, .5)),
+    'feather': ('edge', 'Keep a soft rim around the person, or cut closer with values below 0.', (-12, 12, .5)),
     'people': ('people', 'Keep all people sharp, or only the largest person.', ()),
     'quality': ('quality', 'Choose a faster or a more accurate edge.', ()),
-    'person': ('person', 'Keep only one person sharp: click on them, or type X,Y in pixels or percent.', ()),
+    'person': ('person', 'Keep only one person sharp: click on them in the image, or type X,Y in pixels or percent.', ()),
     'wrap': ('light wrap', 'Let the light of the background fall on the edge of the person.', (0, 1, .05)),
     'highlight_boost': ('lamps', 'Make lamps and other bright spots of the background brighter.', (0, .95, .05)),
     'colour': ('colour', 'Type a colour, such as navy or #00ff00.', ()),
     'image': ('image', 'Type the path of an image file.', ()),
     'path': ('video', 'Type the path of a video file.', ()),
-    'matte': ('matte', 'Refine the edge with the frame, or show what the model predicts without it.', ()),
-    'hold_seconds': ('hold', 'Keep alpha steady where the frame is still; higher values react more slowly.', (0, 2, .05)),
-    'still_below': ('still', 'Count changes of fewer grey levels as noise of the camera.', (0, 7, .25)),
-    'moving_above': ('moving', 'Stop holding alpha where the frame changes by this many grey levels.', (2, 40, 1)),
-    'lookahead': ('neighbours', 'Average over this many frames before and after each frame.', (0, 10, 1)),
-    'scene_cut': ('scene cut', 'Forget earlier frames when the whole frame changes by this many grey levels.', (5, 120, 5)),
-    'side': ('matte size', 'Set the resolution of the edge before it is refined, in pixels.', (60, 320, 20)),
+    'matte': ('matte', 'Refine the edge with the frame, or take it from the model as it is.', ()),
+    'hold_seconds': ('hold', 'Keep the edge steady where nothing moves; higher values react more slowly.', (0, 2, .05)),
+    'still_below': ('still', 'Treat changes of brightness below this (of 255) as camera noise.', (0, 7, .25)),
+    'moving_above': ('moving', 'Let the edge follow immediately where the brightness changes by this much (of 255).', (2, 40, 1)),
+    'lookahead': ('neighbours', 'Average the edge over this many frames before and after each frame.', (0, 10, 1)),
+    'scene_cut': ('scene cut', 'Start again when the brightness of the whole frame changes by this much (of 255).', (5, 120, 5)),
+    'side': ('matte size', 'Set the size at which the edge is computed before it is refined, as the shorter side in pixels.', (60, 320, 20)),
     'crisp_image': ('crispness', 'Make the edge of the person harder.', (0, .4, .02)),
-    'threshold': ('threshold', 'Count a pixel as person above this probability.', (.05, .95, .05)),
+    'threshold': ('threshold', 'Count a pixel as person if its probability is above this value.', (.05, .95, .05)),
     'softness': ('softness', 'Soften the edge by this many pixels.', (0, 20, .5)),
-    'crop': ('crop', 'Run the model on a crop around the people, where they are larger.', ()),
-    'skip': ('skip', 'Skip the model while the frame changes by fewer grey levels than this.', (0, 30, 1)),
+    'crop': ('crop', 'Run the model only on the area around the people, enlarged.', ()),
+    'skip': ('skip', 'Save time: run the model only if the brightness changes by more than this (of 255).', (0, 30, 1)),
 }
 #: settings that act only between frames, and those that act only on a single image
 VIDEO_ONLY = 'hold_seconds', 'still_below', 'moving_above', 'lookahead', 'scene_cut', 'skip'
@@ -374,7 +374,7 @@ def command_settings(self:BlurrerControls) -> dict:    # name of the setting -> 
 # %% ../../nbs/ui/choices.ipynb #4ca5a1c0
 @patch
 def _fields_and_rest(self:BlurrerControls):
-    "Return the `Settings`, and a comment on the controls that are no field of it."
+    "Return the `Settings`, and a comment on the controls that are not fields of it."
     found = self.command_settings()
     rest = ', '.join(f'{k}={v}' for k,v in found.items() if k not in FIELDS)
     return Settings(**{FIELDS[k]: v for k,v in found.items() if k in FIELDS}),f'# no option for {rest}'*bool(rest)
@@ -415,7 +415,7 @@ def defaults(self:BlurrerControls) -> dict:    # name of the setting -> its valu
 def use_preset(self:BlurrerControls,
     name,           # one of `PRESETS`
 ):                  # the object itself
-    "Use the settings of a preset, and the defaults for all others. Raises `BgblurError` if there is none of this name."
+    "Use the settings of a preset, and the defaults for all others. Raises `BgblurError` for an unknown name."
     if name not in PRESETS: raise BgblurError(f"There is no preset {name!r:.80}. Use {', '.join(PRESETS)}.")
     with self.one_change(): return self.set(**self.defaults()).set(**PRESETS[name])
 
@@ -424,7 +424,7 @@ def use_preset(self:BlurrerControls,
 def background_settings(self:BlurrerControls,
     text,           # as `Settings.background`: 'blur', 'lens', 'none', a colour, or the path of a file
 ) -> dict:          # name of the setting -> its value
-    "Return the settings for a background. Raises `BgblurError` if there is none of this name."
+    "Return the settings for a background. Raises `BgblurError` for an unknown background."
     if text in self.kinds['background'] and not self._naming(text): return {'background': text}
     found = background_from(text)
     kind = next((k for k,f in self.kinds['background'].items() if f is type(found)), None)

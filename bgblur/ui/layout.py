@@ -117,7 +117,7 @@ def side_by_side(
     picture,      # an ipywidget: a `Player`, or a box that holds one
     controls,     # an ipywidget
 ):                # an ipywidget
-    "Return both side by side from 900 pixels on; below that, the controls under the picture."
+    "Return both side by side from 900 pixels on; below that, the controls under the image."
     left = w.VBox([picture]).add_class('bgblur-left')
     right = w.VBox([controls]).add_class('bgblur-right')
     columns = w.Box([left, right]).add_class('bgblur-columns')

@@ -316,7 +316,7 @@ def _update_buttons(self:LiveWidget):
 
 @patch
 def _connect(self:LiveWidget):
-    "Let controls and buttons do something."
+    "Connect controls and buttons with what they do."
     for c in self.controls: c.observe(self._on_change, 'value')
     self.button.observe(self._on_button, 'value')
     self.camera.observe(self._on_camera, 'value')
@@ -392,7 +392,7 @@ def _list_cameras(self:LiveWidget, change):
 # %% ../../nbs/ui/live.ipynb #21b6c1d8
 @patch
 def start(self:LiveWidget):
-    "Start, and stop the widget that is running. Errors are shown beside the button."
+    "Start, and stop the widget that is running. Errors are shown below the buttons."
     if self.live: return self
     if LiveWidget.running: LiveWidget.running.stop()
     try:

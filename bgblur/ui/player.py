@@ -21,11 +21,11 @@ with imports_of('notebooks'): import anywidget, traitlets
 
 # %% ../../nbs/ui/player.ipynb #6552658a
 _DIVIDER_JS = """
-const LABELS = { 'before/after': ['before', 'after'], 'A/B': ['A', 'B'],
+const LABELS = { 'before/after': ['before', 'after'], 'A/B': ['A: now', 'B: kept'],
   difference: ['difference, 8 times brighter', ''] };
 
 function labelsOf(view) {
-  if (view.mode === 'A/B' && !isCompared(view)) return ['A', ''];
+  if (view.mode === 'A/B' && !isCompared(view)) return ['A: now', ''];
   return LABELS[view.mode] || ['', ''];
 }
 

@@ -194,8 +194,8 @@ function makeSave(model) {
 
 # %% ../../nbs/ui/review.ipynb #9df0043c
 _RENDER = """
-const HINT = 'The right button erases. Ctrl and the wheel zoom, and so do + and -. '
-           + 'Dragging with Shift moves the enlarged image.';
+const HINT = 'The right mouse button erases. Zoom with Ctrl and the wheel, or with + and -. '
+           + 'Drag with Shift to move the enlarged image.';
 
 export default { render({ model, el }) {
   const title = make('div', { className: 'title', ariaHidden: 'true' });

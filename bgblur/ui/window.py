@@ -28,6 +28,7 @@ from ..io.normalize import to_bgr
 from ..io.reader import VideoReader
 from ..matte import Matte
 from ..pipeline import Blurrer
+from . import strip
 
 # %% ../../nbs/ui/window.ipynb #eaee1e7f
 def preview(
@@ -254,8 +255,7 @@ def _quick_alpha(self:Rendering, i, before):
 @patch
 def changes(self:Rendering) -> list:    # one float per frame in [0,1]; 0 for the first one
     "Return the mean change of alpha since the frame before."
-    alphas = [self.alphas[i][0].alpha for i in range(len(self.window))]
-    return [0.] + [float(np.abs(b - a).mean()) for a,b in zip(alphas, alphas[1:])]
+    return strip.changes([self.alphas[i][0].alpha for i in range(len(self.window))])
 
 @patch
 def runs(self:Rendering) -> list:       # one bool per frame
