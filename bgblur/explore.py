@@ -6,9 +6,11 @@
 __all__ = ['MODEL', 'Explorer', 'explore']
 
 # %% ../nbs/05_explore.ipynb #21854fdf
+from dataclasses import replace
 from functools import partial
 from html import escape
 from pathlib import Path
+from weakref import WeakSet
 
 import cv2, numpy as np
 from fastcore.basics import patch
@@ -39,6 +41,7 @@ with imports_of('notebooks'):
 class Explorer(Panel):
     """A few seconds of a clip, blurred, and a control for each setting. `set`, `values`, `result`, `alpha` and `strip`
     also work without a notebook. The quality starts with 'best' for an image, otherwise with 'good'."""
+    others = WeakSet()      # explorers made before
     def __init__(self,
         source,             # a frame, a list of frames, or the path of an image or video
         blurrer=None,       # `Blurrer` whose segmenter and settings to start with; None: `Blurrer()`
@@ -57,6 +60,8 @@ class Explorer(Panel):
         self.make_view()
         self.widget = self.layout()
         self.open()
+        for other in self.others: other.free()
+        self.others.add(self)
 
     def changed(self):
         super().changed()
@@ -103,6 +108,18 @@ def _normal_blurrer(self:Explorer, segmenter):
     "Return a `Blurrer` with the default settings, to compare with."
     return Blurrer(segmenter or self.segmenter, quality=DEFAULT_QUALITY[self.command])
 
+# %% ../nbs/05_explore.ipynb #26c83713
+@patch
+def preview_blurrer(self:Explorer,
+    segmenter=None,     # as for `blurrer`
+) -> Blurrer:
+    "Return what `blurrer` returns, for the shown frames. Raises what `blurrer` raises."
+    blurrer,(w,h) = self.blurrer(segmenter),self.clip.size
+    place = as_place(blurrer.person)
+    if place and not place.percent:
+        blurrer.person = Place(100*place.x/w, 100*place.y/h, True, place.time)
+    return blurrer
+
 # %% ../nbs/05_explore.ipynb #1a816ef6
 MODEL = 'quality', 'crop', 'skip', 'person', 'people', 'side'     # settings that change the probability
 
@@ -114,6 +131,25 @@ def stage_keys(self:Explorer,
     matte = 'matte',*self.controls['matte', values['matte']]
     return tuple(tuple(values.get(k) for k in names) for names in (MODEL, matte))
 
+# %% ../nbs/05_explore.ipynb #309d1487
+@patch
+def _is_working(self:Explorer):
+    "Tell whether frames are missing in the browser, or another rendering is compared."
+    n_sent = sum(layer == 'result' for layer,_ in self.sent)
+    return self.player.has_view and (self.b or n_sent < len(self.window))
+
+@patch
+def free(self:Explorer):
+    "Free the memory of what can be computed again, unless the explorer is at work."
+    if self._is_working(): return
+    self.newest.cancel()
+    self.window = replace(self.window)      # a copy does not have the small versions of the frames
+    self.renderer = Renderer(self.window)
+    def render(make, settings): return self.renderer.render(make, *self.stage_keys(settings))
+    self.normal = render(self._normal_blurrer, self.defaults())
+    try: self.rendering = render(self.preview_blurrer, self.settings())
+    except Exception: pass      # wrong settings: the last rendering stays
+
 # %% ../nbs/05_explore.ipynb #9524c08a
 @patch
 def update(self:Explorer):
@@ -123,7 +159,7 @@ def update(self:Explorer):
     self.newest.cancel()
     self.rendered,self.error = settings,''
     self.show_error()
-    try: self.rendering = self.renderer.render(self.blurrer, *self.stage_keys(settings))
+    try: self.rendering = self.renderer.render(self.preview_blurrer, *self.stage_keys(settings))
     except Exception as e: return self.fail(e)
     self.sent = {k for k in self.sent if k[0] == 'other'}
     for layer in ('result', 'alpha'): self.player.forget(layer)
@@ -155,7 +191,7 @@ def _answer(self:Explorer, i):
     last_needed = min(len(self.window) - 1, i + self.rendering.quick.matte.lookahead)
     if last_needed < len(self.rendering.segmented.made): return self.rendering.answer(i)
     # the probabilities are missing: blur this frame as a single image
-    blurrer = self.blurrer()
+    blurrer = self.preview_blurrer()
     blurrer(self.window.frames[i], self.window.times[i])
     return blurrer.last
 

@@ -12,6 +12,7 @@ import pytest
 from typer.main import get_command
 
 from bgblur.cli import app
+from bgblur.core.errors import BgblurError
 from bgblur.core.quality import QUALITIES
 from bgblur.core.settings import SETTINGS
 from bgblur.explore import Explorer
@@ -183,3 +184,31 @@ def test_a_window_of_a_long_clip_has_its_real_times(tmp_path, frames):
     assert .98 <= explorer.window.times[0] <= 1.04
     np.testing.assert_allclose(explorer.window.times[1:], [p/50 for p in pts if p/50 > explorer.window.times[0] + .001][:59], atol=.001)
     assert explorer.result.shape == (180, 320, 3)
+
+
+def test_a_new_explorer_frees_the_memory_of_the_one_before(frames):
+    "Jupyter keeps all widgets. The older explorer works on, and computes its results again."
+    old = Explorer(frames[:6])
+    expected, strip = old.result, old.strip()
+    assert old.rendering.results.made
+    new = Explorer(frames[:6])
+    assert not any(made.made for made in (old.rendering.results, old.rendering.alphas, old.rendering.segmented, old.normal.alphas))
+    assert (old.result == expected).all() and old.strip() == strip
+    assert (old.set(strength=31).result != expected).any() and (new.result == expected).all()
+
+
+def test_pixels_of_a_chosen_person_are_those_of_the_source(tmp_path, frames):
+    "The preview is smaller. It follows the same person as the rendered clip."
+    large = cv2.resize(frames[0], None, fx=3, fy=3)
+    h, w = large.shape[:2]
+    explorer = Explorer(write_clip(tmp_path/'a.mp4', [large]*3, audio=None))
+    explorer.set(person=f'{w//2},{6*h//10}')
+    sharp = explorer.alpha.mean()
+    assert explorer.frames[0].shape[1] < w and explorer.last.person == 'followed' and sharp > .05
+    assert explorer.set(person='50%,60%').alpha.mean() == pytest.approx(sharp, rel=.01)
+    explorer.set(person=f'{w - 1},0')
+    assert explorer.alpha.max() == 0 and explorer.last.person == 'waiting'
+
+
+def test_frames_of_different_sizes_are_refused(frames):
+    with pytest.raises(BgblurError, match='different sizes'): Explorer([frames[0], frames[0][:100]])

@@ -181,6 +181,15 @@ def test_scene_cut():
     assert found == [({'red'}, 'followed')]*3 + [(set(), 'lost')]*3 + [({'red'}, 'followed')]*3
 
 
+def test_cut_between_rooms_of_equal_brightness():
+    "The mean change is small, and the stranger sits where the person sat. Nobody is sharp."
+    room, other = ((np.random.default_rng(i).integers(0, 2, (9, 16, 1))*40 + 80).astype(np.uint8).repeat(3, 2) for i in (1, 2))
+    room, other = (cv2.resize(r, (320, 180), interpolation=cv2.INTER_NEAREST) for r in (room, other))
+    before, after = scene((RED, 40), room=room), scene((BLUE, 40), room=other)
+    assert cv2.absdiff(before, after).mean() < PersonTracker.cut
+    assert states(blurrer(), [before]*3 + [after]*3) == [({'red'}, 'followed')]*3 + [(set(), 'lost')]*3
+
+
 def test_wait_and_choose_again():
     b = blurrer()
     assert states(b, [scene(), scene((BLUE, 200))]) == [(set(), 'waiting')]*2

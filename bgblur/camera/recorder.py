@@ -7,7 +7,8 @@ __all__ = ['RECORDINGS', 'dated_path', 'save_snapshot', 'Recording', 'Recorder',
 
 # %% ../../nbs/camera/recorder.ipynb #ef5f1439
 import os
-from contextlib import ExitStack
+import shutil
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
@@ -27,7 +28,7 @@ from ..core.docs import explain_module
 from ..core.errors import BgblurError, as_sentence
 from ..core.settings import Encoding
 from ..io.encoder import choose_codec
-from ..io.files import atomic_file, check_destination
+from ..io.files import as_video_error, atomic_file, check_destination
 from ..io.image import encode_image
 from ..io.tracks import ConvertedSound
 from ..io.writer import MkvWriter, MovWriter, VideoWriter, WebmWriter
@@ -104,6 +105,7 @@ class Recording:
 class Recorder:
     "Writes frames, and the sound of a microphone, to a file that appears when it is complete."
     max_waiting = 30        # frames in the queue
+    reserve = 100e6         # bytes left free on the disk: on a full one, the file would be lost
     def __init__(self,
         path,               # file to write, with an ending of `RECORDINGS`
         rate=30,            # frames per second of the camera; each frame has its own time
@@ -112,15 +114,16 @@ class Recorder:
     ):
         "Raise `VideoError` if the file cannot be written."
         self.path = check_destination(Path(os.devnull), Path(path), RECORDINGS, overwrite)
-        self.microphone,self.error = microphone,None
+        self.microphone,self.error,self.overwrite,self.taken = microphone,None,overwrite,None
+        self._check_space()
         self.size = self.start = self.end = None
         self.n_frames = self.n_left_out = self.n_waiting = 0
         self.stack,self.queue = ExitStack(),SimpleQueue()
-        part = self.stack.enter_context(atomic_file(self.path, overwrite))
+        self.part = self.stack.enter_context(atomic_file(self.path, overwrite))
         rate = Fraction(rate).limit_denominator(1000)
         source = SimpleNamespace(aspect=None, rate=rate, last_end=None, n_undecodable=0,
                                  microphone=microphone)
-        self.writer = RECORDINGS[self.path.suffix.lower()](part, source, Encoding())
+        self.writer = RECORDINGS[self.path.suffix.lower()](self.part, source, Encoding())
         self.thread = Thread(target=self._run, daemon=True)
         self.thread.start()
         if microphone: microphone.start(self._take_sound)
@@ -130,16 +133,31 @@ class Recorder:
 def _check(self:Recorder):
     "Raise `BgblurError` if the thread has failed."
     e = self.error
-    if e: raise BgblurError(f'Cannot record to {self.path}: {as_sentence(e)}') from e
+    if not e: return
+    why = f'{e.strerror or e}.' if isinstance(e, OSError) else as_sentence(e)
+    raise BgblurError(f'Cannot record to {self.path}: {why}') from e
+
+@patch
+def _check_space(self:Recorder):
+    "Raise `BgblurError` if there may soon be too little space to complete the file."
+    folder = self.path.absolute().parent
+    with as_video_error(f'{folder} cannot be used'): free = shutil.disk_usage(folder).free
+    if free > self.reserve: return
+    raise BgblurError(f'Only {free/1e6:.0f} MB are free in {folder}, and a recording needs '
+                      f'{self.reserve/1e6:.0f} MB at least.')
 
 @patch
 def write(self:Recorder,
     img,         # BGR uint8 `(H,W,3)`
     seconds,     # when it was captured, on the `monotonic` clock
 ):
-    "Record a frame. Raise `BgblurError` if an earlier one could not be written."
+    """Record a frame.
+    Raise `BgblurError` if an earlier one could not be written, or the disk is nearly full."""
     self._check()
-    if self.start is None: self.start,self.size = seconds,img.shape[1::-1]
+    if self.start is None: self.start,self.size,self.checked = seconds,img.shape[1::-1],seconds
+    if seconds - self.checked >= 1:
+        self.checked = seconds
+        self._check_space()
     if self.n_waiting >= self.max_waiting: self.n_left_out += 1
     else:
         self.n_waiting += 1
@@ -179,12 +197,24 @@ def _notes(self:Recorder):
     "Return sentences about what is missing."
     lost = self.microphone and self.microphone.error
     left = f'{self.n_left_out} frames were left out, because this computer is too slow'
-    return tuple([left]*bool(self.n_left_out) + [lost]*bool(lost))
+    taken = f'another program has created {self.taken}, so this file has another name'
+    return tuple([left]*bool(self.n_left_out) + [lost]*bool(lost) + [taken]*bool(self.taken))
+
+class _Moved(Exception): "The recording has another name."
+
+@patch
+def _move_if_taken(self:Recorder):
+    "Take another name if a file with ours has appeared. Raise `_Moved`, so that no file is replaced."
+    if self.overwrite or not os.path.lexists(self.path): return
+    other = dated_path(self.path.absolute().parent, self.path.suffix)
+    with atomic_file(other, overwrite=False) as part: os.replace(self.part, part)
+    self.taken,self.path = self.path.name,other
+    raise _Moved
 
 @patch
 def close(self:Recorder) -> Recording:
     "Finish the file. If that fails or nothing was recorded, leave no file and raise `BgblurError`."
-    with self.stack:
+    with suppress(_Moved), self.stack:
         if self.microphone: self.microphone.stop()
         self.queue.put(None)
         self.thread.join()
@@ -193,6 +223,7 @@ def close(self:Recorder) -> Recording:
             raise BgblurError(f'Nothing was recorded to {self.path}, because no frame came.')
         # an encoder that was never used has no frame size
         has_sound = any(t.stream.codec_context.frame_size for t in self.writer.tracks.values())
+        self._move_if_taken()
     path = self.path.absolute()
     return Recording(path, self.n_frames, self.seconds, has_sound, self._notes())
 
@@ -248,12 +279,12 @@ def start(self:Saver,
 def write(self:Saver,
     img, seconds,    # as for `Recorder.write`
 ):
-    "Record a frame if a recording runs. If that fails, end it and raise `BgblurError`."
+    "Record a frame if a recording runs. If that fails, save what there is, and raise `BgblurError`."
     recorder = self.recorder
     try: recorder and recorder.write(img, seconds)
-    except BgblurError:
-        self.stop()
-        raise
+    except BgblurError as e:
+        saved = self.stop()      # raises if the file is lost
+        raise BgblurError(f'The recording has ended. {e} Saved {saved}.') from e
 
 @patch
 def stop(self:Saver):      # `Recording`; None if nothing was running

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['REACH', 'BINS', 'CHOSEN', 'OTHER', 'person_at', 'colour_codes', 'colour_histogram', 'likeness', 'colour_odds',
-           'PersonTracker', 'without_islands', 'is_below', 'only_chosen']
+           'PersonTracker', 'without_islands', 'is_below', 'correlation', 'only_chosen']
 
 # %% ../../nbs/core/person.ipynb #e07839f9
 import cv2, numpy as np
@@ -80,6 +80,7 @@ class PersonTracker:
     "Restrict the person probability to one person, who was chosen at a point of the frame."
     start = 0.       # second of the file at time 0
     cut = 40.        # mean change of the whole frame that makes a cut, in grey levels
+    related = .6     # `correlation` with the last frame below which there is a cut
     pause = 1.       # seconds without a frame after which the people may be elsewhere
     alike = .8       # `likeness` from which somebody counts as the same person
 
@@ -218,13 +219,23 @@ def _by_component(self:PersonTracker, labels, codes, mine, others):
     if is_here: self._without_phantoms(labels, own, others)
     return labels
 
+# %% ../../nbs/core/person.ipynb #90958d36
+def correlation(
+    a, b,           # two grey images, uint8 `(h,w)`
+) -> float:         # 1: equal up to brightness and contrast; 0: unrelated
+    "Return how similar two images are (Pearson correlation); 1 if one is all of one grey level."
+    a,b = (np.float32(x) - x.mean() for x in (a, b))
+    norm = float(np.sqrt((a*a).sum()*(b*b).sum()))
+    return float((a*b).sum())/norm if norm else 1.
+
 # %% ../../nbs/core/person.ipynb #84b8dec8
 @patch
 def _is_new_scene(self:PersonTracker, grey):
     "Tell whether the last labels are useless here: after a cut, a pause, or a change of size."
     if grey.shape != self.grey.shape: return True
     if not 0 <= self.time - self.seen < self.pause: return True
-    return cv2.mean(cv2.absdiff(grey, self.grey))[0] > self.cut
+    if cv2.mean(cv2.absdiff(grey, self.grey))[0] > self.cut: return True
+    return correlation(grey, self.grey) < self.related
 
 @patch
 def _found_again(self:PersonTracker, people, codes):

@@ -61,6 +61,7 @@ class Clip:
     ):
         "Raises `BgblurError` if the source cannot be read."
         self.source,self.n,self.rate,self.length = source,n,25.,0
+        self.size = 0,0     # width and height in the source, in pixels; known after `window`
         self.path = check_source(source) if isinstance(source, (str, Path)) else None
         self.is_video = self.path is not None and kind_of(self.path) != 'image'
         if self.is_video:
@@ -70,7 +71,10 @@ class Clip:
         if self.path: source = [read_image(self.path, self.path.name)]
         self.frames = list(source) if isinstance(source, (list, tuple)) else [source]
         for img in self.frames: check_frame(img)
+        if len({img.shape for img in self.frames}) > 1:
+            raise BgblurError('The frames have different sizes. Resize them first.')
         self.length = len(self.frames)
+        if self.frames: self.size = self.frames[0].shape[1::-1]
 
     @property
     def last_start(self):    # in seconds
@@ -81,8 +85,13 @@ class Clip:
 @patch
 def _read(self:Clip, start):
     "Return `(frame, seconds)` of a video, from a time on."
+    found = []
     with VideoReader(self.path, start=start) as reader:
-        return [(preview(to_bgr(f)), start + float(f.time)) for f in islice(reader.frames(), self.n)]
+        for f in islice(reader.frames(), self.n):
+            img = to_bgr(f)
+            self.size = img.shape[1::-1]
+            found.append((preview(img), start + float(f.time)))
+    return found
 
 @patch
 def window(self:Clip,
