@@ -22,7 +22,7 @@ from .core.place import Place, as_place
 from .core.settings import DEFAULT_QUALITY
 from .io.files import atomic_file, check_destination
 from .io.image import IMAGES, encode_image
-from .io.writer import FORMATS
+from .io.sources import output_suffixes
 from .pipeline import Blurrer
 from .ui.canvas import with_image
 from .ui.choices import find_backgrounds
@@ -342,7 +342,8 @@ def layout(self:Explorer):    # an ipywidget
 def save_row(self:Explorer) -> list:     # ipywidgets
     "Return the buttons that copy the settings, and the field for a file name with its button."
     src = self.clip.path or Path('frame.png')
-    suffix = src.suffix if src.suffix.lower() in (*FORMATS, *IMAGES) else '.mp4'
+    known = output_suffixes('clip' if self.clip.is_video else 'image')
+    suffix = src.suffix if src.suffix.lower() in known else known[0]
     self.copy = [copy_button(f'Copy {name}', f) for name,f in
                  (('Python', self.to_python), ('command', self.to_command), ('preset', self.to_preset))]
     self.name = w.Text(value=f'{src.stem}-explored{suffix}', description='save as')
