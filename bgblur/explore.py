@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from html import escape
 from pathlib import Path
+from threading import Event, Thread
 from weakref import WeakSet
 
 import cv2, numpy as np
@@ -29,6 +30,7 @@ from .ui.choices import find_backgrounds
 from .ui.layout import copy_button, side_by_side
 from .ui.panel import Panel, row
 from .ui.player import Player
+from .ui.progress import Cancelled, TellingBar
 from .ui.show import jpeg
 from .ui.window import Clip, Newest, Renderer
 from .video import blur_image, blur_video
@@ -349,7 +351,7 @@ def save_row(self:Explorer) -> list:     # ipywidgets
     self.name = w.Text(value=f'{src.stem}-explored{suffix}', description='save as')
     tip = 'Apply the settings to the whole source and write this file'
     self.render_button = w.Button(description='Render', tooltip=tip)
-    self.render_button.on_click(lambda button: self._show_render())
+    self.render_button.on_click(lambda button: self.press_render())
     wrap = {'flex_flow': 'row wrap'}
     return [w.HBox(self.copy, layout=wrap), w.HBox([self.name, self.render_button], layout=wrap)]
 
@@ -358,7 +360,7 @@ def save_row(self:Explorer) -> list:     # ipywidgets
 def render(self:Explorer,
     dst,                    # file to write
     overwrite:bool=False,   # may `dst` exist?
-    progress:bool=False,    # show a progress bar
+    progress=False,         # show a progress bar? or a function that makes one, see `blur_video`
 ):                          # what `blur_video` or `blur_image` returns
     "Apply the settings to the whole source. Raises `BgblurError`, and then writes nothing."
     transparent = self.background_text() == 'none'
@@ -374,15 +376,30 @@ def render(self:Explorer,
     with atomic_file(dst) as tmp: tmp.write_bytes(data)
     return dst
 
+# %% ../nbs/05_explore.ipynb #41135a2d
 @patch
-def _show_render(self:Explorer):
-    "Render to the named file, and show where it is or what failed."
-    self.out.value = 'Rendering ...'
+def _told(self:Explorer, share, left, frames):
+    done = f'{100*share:.0f} %' if share else f'{frames} frames'
+    self.out.value = f'Rendering: {done}' + (f', {left:.0f} seconds left' if left else '')
+
+@patch
+def _render_in_thread(self:Explorer, name):
     try:
-        self.render(self.name.value)
-        self.out.value = escape(f'{self.name.value} is written.')
+        self.render(name, progress=partial(TellingBar, self._told, self.is_cancelled))
+        self.out.value = escape(f'{name} is written.')
+    except Cancelled: self.out.value = 'Cancelled, nothing was written.'
     except Exception as e:
         self.out.value = f'<div class="bgblur-error" role="alert">{escape(as_sentence(e))}</div>'
+    finally: self.render_button.description = 'Render'
+
+@patch
+def press_render(self:Explorer):
+    "Start to render to the named file, or cancel if that has started."
+    if self.render_button.description == 'Cancel': return self.is_cancelled.set()
+    self.is_cancelled = Event()
+    self.render_button.description,self.out.value = 'Cancel','Rendering ...'
+    self.thread = Thread(target=self._render_in_thread, args=[self.name.value], daemon=True)
+    self.thread.start()
 
 # %% ../nbs/05_explore.ipynb #87b6c5f5
 def explore(
