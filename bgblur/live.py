@@ -119,6 +119,7 @@ def _use_state(self:Live):
     if s.edge != before.edge: blurrer.matte.feather = s.edge
     if s.people != before.people: blurrer.matte.people = blurrer.attention.people = s.people
     if (s.people, s.person) == (before.people, before.person): return
+    self.earlier = before.person,blurrer.tracker
     # without a person, this sets up the crop for the new `people`
     if s.person != before.person or s.person is None: blurrer.person = s.person
     self.is_choosing = s.person not in (None, before.person)
@@ -138,18 +139,23 @@ def say(self:Live,
 def choose(self:Live,
     x, y,        # a point of the preview, in shares of its width and height, 0 to 1
 ):
-    "Follow the person at a point and blur all others. If nobody is there, follow nobody."
+    "Follow the person at a point and blur all others. If nobody is there, change nothing."
     x,y = frame_point(self.view, x, y)
     self.change(person=f'{100*x:.2f}%,{100*y:.2f}%')
 
 @patch
 def _check_choice(self:Live):
-    "Release the person if nobody was found at the point that was clicked."
+    "Go back to the earlier choice if nobody was found at the point that was clicked."
     if not self.is_choosing or self.blurrer.last.error: return
     self.is_choosing = False
     if self.blurrer.last.person != 'waiting': return
-    self.change(person=None)
-    self.say('nobody is there, so nobody is followed')
+    person,tracker = self.earlier
+    self.change(person=person)
+    self.used = replace(self.used, settings=replace(self.used.settings, person=person))
+    self.blurrer.person = person
+    if tracker: self.blurrer.tracker = tracker     # it knows where the person is now
+    self.blurrer.matte.reset()      # it would hold the empty alpha
+    self.say('nobody is there, so nothing changes')
 
 # %% ../nbs/08_live.ipynb #605a5ee6
 @patch
