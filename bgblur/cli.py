@@ -283,6 +283,7 @@ def live(
     from bgblur.camera.command import choices, keep_choices, live_saver, live_sinks, live_source, print_devices, run_live
     if list_: return print_devices()
     if settings.background == 'none': raise BgblurError('A live image cannot be transparent. Choose a colour, such as -b green.')
+    if '@' in (settings.person or ''): raise BgblurError('A live image has no time. Leave out @TIME, or click on the person.')
     settings,view,can_keep = choices(ctx if remember else None, settings, preview, mirror)
     frames,sinks = live_source(camera, size, rate, source, once),live_sinks(to, virtual_device)
     saver = live_saver(source, record, microphone, overwrite, settings.background)

@@ -77,6 +77,7 @@ def test_a_missing_device_is_one_sentence(tmp_path):
     (tmp_path/'pyvirtualcam.py').write_text('raise ImportError')
     path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get('PYTHONPATH')]))
     one_sentence(bgblur(*source, '--to', 'virtual', env=os.environ | {'PYTHONPATH': path}), "pip install 'bgblur[live]'")
+    one_sentence(bgblur(*source, '--to', 'none', '--person', '50%,50%@3'), 'no time')
     assert bgblur('live', '--size', 'big').returncode == bgblur('live', '--once').returncode == 2
 
 
