@@ -239,7 +239,7 @@ def _has_open(folder, device):
 
 # %% ../../nbs/camera/sinks.ipynb #6a6a7319
 class VirtualCamera(Sink):
-    "A camera for other programs. It never shows previews or text."
+    "A camera for other programs. It shows no previews or text, except the reason on a grey image while there are no frames."
     def __init__(self,
         device=None,                   # such as /dev/video10; None: the first free one
         opener=_open_virtual,          # `(width, height, fps, device)` -> object with `send`, `close` and `device`
