@@ -328,10 +328,15 @@ def test_widget_in_jupyterlab(tmp_path, frames):
         box.get_by_role('button', name='Snapshot').click()
         until(lambda: [*tmp_path.glob('bgblur-*.png')], 'no snapshot')
         box.get_by_role('button', name='Record').click()
+        box.get_by_role('button', name='Stop recording').wait_for()
+        # a recording without a frame leaves no file
+        for _ in range(3):
+            before = shown_by(canvas)
+            until(lambda: (shown_by(canvas) != before).any(), 'the image stands still')
         box.get_by_role('button', name='Stop recording').click()
         until(lambda: [*tmp_path.glob('bgblur-*.mp4')], 'no recording')
         # Stop releases the camera, and the image stays
-        box.get_by_role('button', name='Stop').click()
+        box.get_by_role('button', name='Stop', exact=True).click()
         until(lambda: box.get_by_role('button', name='Start').count() == 1)
         until(lambda: page.evaluate('opened.map(track => track.readyState)') == ['ended'])
         still = shown_by(canvas)
