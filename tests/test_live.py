@@ -336,7 +336,8 @@ def test_widget_in_jupyterlab(tmp_path, frames):
         box.get_by_role('button', name='Stop recording').click()
         until(lambda: [*tmp_path.glob('bgblur-*.mp4')], 'no recording')
         # Stop releases the camera, and the image stays
-        box.get_by_role('button', name='Stop', exact=True).click()
+        until(lambda: box.get_by_role('button', name='Stop').count() == 1, 'the recording goes on')
+        box.get_by_role('button', name='Stop').click()
         until(lambda: box.get_by_role('button', name='Start').count() == 1)
         until(lambda: page.evaluate('opened.map(track => track.readyState)') == ['ended'])
         still = shown_by(canvas)
