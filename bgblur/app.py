@@ -337,7 +337,7 @@ def _work(self:App, reply, upload, name, settings, encoding):
         answer = {'name': name, 'size': size, 'type': _TYPES[dst.suffix], 'notes': notes}
     except Cancelled: answer = {'cancelled': True}
     except Exception as e:
-        # the kernel ends, so nobody waits for an answer
+        # the kernel ends, and no page waits for an answer
         if 'cannot schedule new futures' in str(e): return
         answer = {'error': _sentence(e)}
     if 'error' in answer: self._remove('file')

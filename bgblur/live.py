@@ -139,13 +139,13 @@ def say(self:Live,
 def choose(self:Live,
     x, y,        # a point of the preview, in shares of its width and height, 0 to 1
 ):
-    "Follow the person at a point and blur all others. If nobody is there, change nothing."
+    "Follow the person at a point and blur all others. If no person is there, change nothing."
     x,y = frame_point(self.view, x, y)
     self.change(person=f'{100*x:.2f}%,{100*y:.2f}%')
 
 @patch
 def _check_choice(self:Live):
-    "Go back to the earlier choice if nobody was found at the point that was clicked."
+    "Go back to the earlier choice if no person was found at the point of the click."
     if not self.is_choosing or self.blurrer.last.error: return
     self.is_choosing = False
     if self.blurrer.last.person != 'waiting': return
@@ -155,7 +155,7 @@ def _check_choice(self:Live):
     self.blurrer.person = person
     if tracker: self.blurrer.tracker = tracker     # it knows where the person is now
     self.blurrer.matte.reset()      # it would hold the empty alpha
-    self.say('nobody is there, so nothing changes')
+    self.say('no person is there, so nothing changes')
 
 # %% ../nbs/08_live.ipynb #605a5ee6
 @patch

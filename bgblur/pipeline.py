@@ -59,7 +59,7 @@ class BaseBlurrer:
     n_failed = 0                # frames that are hidden because a part failed
     n_with_person = None        # frames that show a person; None: not counted
     last_error = None           # exception of the last failure
-    tracker = None              # follows the chosen person, see `PersonTracker`; None: nobody is chosen
+    tracker = None              # follows the chosen person, see `PersonTracker`; None: no choice was made
 
     def __call__(self,
         frame,                  # BGR uint8 `(H,W,3)`; or `YuvFrame`, if `accepts_yuv`; or BGRA, if `accepts_alpha`
@@ -80,7 +80,7 @@ class Result:
     layers: tuple = ()              # colours of person and background, small, see `estimate_layers`
     ms: dict = field(default_factory=dict)     # milliseconds of 'segment', 'matte' and 'background'
     error: Exception = None         # why the frame is hidden; None if it isn't
-    person: str = None              # 'waiting', 'followed' or 'lost', see `PersonTracker`; None: nobody is chosen
+    person: str = None              # 'waiting', 'followed' or 'lost', see `PersonTracker`; None: no choice was made
     trust: float = None             # in the second model on this frame, see `SecondOpinion`; None: it did not run
 
 class _Stopwatch:

@@ -223,7 +223,7 @@ def _start_tracker(blurrer, start):
     tracker.start = float(start)
 
 def _check_person(blurrer, src, time=np.inf):
-    "Raise `VideoError` if the chosen person should be there at `time`, and nobody is."
+    "Raise `VideoError` if no person is at the chosen point at `time`."
     tracker = blurrer.tracker
     if tracker and tracker.problem and time + tracker.start > tracker.place.time + .5:
         raise VideoError(f'{src}: {tracker.problem}. Choose another point or time.')

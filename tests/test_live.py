@@ -316,9 +316,9 @@ def test_widget_in_jupyterlab(tmp_path, frames):
         # a click on the person, and the button that releases them
         size = canvas.bounding_box()
         canvas.click(position={'x': .5*size['width'], 'y': .6*size['height']})
-        until(lambda: ', following one person' in box.inner_text(), 'a click chooses nobody')
-        box.get_by_role('button', name='Follow nobody').click()
-        until(lambda: box.get_by_role('button', name='Follow nobody').is_disabled())
+        until(lambda: ', following one person' in box.inner_text(), 'a click follows no person')
+        box.get_by_role('button', name='Unfollow').click()
+        until(lambda: box.get_by_role('button', name='Unfollow').is_disabled())
         # an error is announced; snapshot and recording are saved beside the notebook
         box.get_by_label('or', exact=True).fill('gren')
         box.get_by_label('or', exact=True).press('Enter')

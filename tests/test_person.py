@@ -77,7 +77,7 @@ def test_two_people_cross(crossing, chosen):
     assert sharp(mine, alphas) >= .95 and sharp(others, alphas) <= .05
 
 
-def test_nobody_is_sharp_before_the_time(crossing):
+def test_all_are_blurred_before_the_time(crossing):
     clip, he, she = crossing
     alphas = alphas_of(clip, '--person', '67%,70%@0.4', '--start', '0.2')
     # 0.4 s of the file is frame 5 of the part that starts at 0.2 s; the matte holds and looks ahead by a few frames
@@ -85,15 +85,15 @@ def test_nobody_is_sharp_before_the_time(crossing):
     assert sharp(she[10:], alphas[5:]) == 1 and sharp(he[10:], alphas[5:]) <= .05
 
 
-def test_a_point_on_nobody(crossing, tmp_path):
+def test_a_point_without_a_person(crossing, tmp_path):
     "Nothing is written, also if this only shows in the middle of the clip."
     shutil.copy(crossing[0], tmp_path/'two.mp4')
-    for person, words in (('50%,5%', 'nobody stands at 50%,5%.'), ('9000,1@0.5', 'nobody stands at 9000,1 at 0.5 s'),
+    for person, words in (('50%,5%', 'no person is at 50%,5%.'), ('9000,1@0.5', 'no person is at 9000,1 at 0.5 s'),
                           ('1,1@9', 'ends before 9 s'), ('me', "got 'me'")):
         one_sentence(bgblur('video', 'two.mp4', '-q', '--person', person, cwd=tmp_path), words)
     one_sentence(bgblur('video', 'two.mp4', '-q', '--person', f'{HE}@0.2', '--start', '1', cwd=tmp_path), 'starts at 1 s')
     cv2.imwrite(str(tmp_path/'two.png'), read(crossing[0], n=1)[0])
-    one_sentence(bgblur('image', 'two.png', '--person', '50%,5%', cwd=tmp_path), 'nobody stands at 50%,5%.')
+    one_sentence(bgblur('image', 'two.png', '--person', '50%,5%', cwd=tmp_path), 'no person is at 50%,5%.')
     one_sentence(bgblur('image', 'two.png', '--person', f'{HE}@1', cwd=tmp_path), 'no times')
     assert sorted(f.name for f in tmp_path.iterdir()) == ['two.mp4', 'two.png']
 
@@ -182,7 +182,7 @@ def test_scene_cut():
 
 
 def test_cut_between_rooms_of_equal_brightness():
-    "The mean change is small, and the stranger sits where the person sat. Nobody is sharp."
+    "The mean change is small, and the stranger sits where the person sat. All are blurred."
     room, other = ((np.random.default_rng(i).integers(0, 2, (9, 16, 1))*40 + 80).astype(np.uint8).repeat(3, 2) for i in (1, 2))
     room, other = (cv2.resize(r, (320, 180), interpolation=cv2.INTER_NEAREST) for r in (room, other))
     before, after = scene((RED, 40), room=room), scene((BLUE, 40), room=other)

@@ -82,7 +82,7 @@ def draw_text(
 # %% ../../nbs/camera/sinks.ipynb #f54e13cc
 #: what the keys of the window do
 HELP = ('+ - strength | w t edge wider, tighter | b background | a all or main person',
-        'click: follow one person | c nobody | p alpha | o original | m mirror my view',
+        'click: follow one person | c unfollow | p alpha | o original | m mirror my view',
         's snapshot | r record, stop | n numbers | h help | q end')
 
 def placeholder(

@@ -22,7 +22,7 @@ REACH = .05     # how far from a person a click counts, as a share of the frame'
 def person_at(
     people,         # where people are, bool `(h,w)`
     x, y,           # a point, in pixels of `people`
-) -> np.ndarray:    # their component, bool `(h,w)`; None: nobody is close
+) -> np.ndarray:    # their component, bool `(h,w)`; None: no person is close
     "Return who stands at a point."
     labels = cv2.connectedComponents(people.view(np.uint8))[1]
     ys,xs = np.nonzero(labels)
@@ -275,7 +275,7 @@ def _learn(self:PersonTracker, labels, codes):
 # %% ../../nbs/core/person.ipynb #9a54782b
 @patch
 def _chosen(self:PersonTracker, people, size):
-    "Return the labels of the first frame; None if the time has not come, or nobody is there."
+    "Return the labels of the first frame; None if the time has not come, or no person is there."
     if self.time + self.start < self.place.time: return None
     (x,y),(h,w) = self.place.pixels(*size),people.shape
     person = person_at(people, x*w/size[0], y*h/size[1])
@@ -289,7 +289,7 @@ def _chosen(self:PersonTracker, people, size):
 def only_chosen(
     p,              # probability, float32 `(H,W)` in [0,1]
     labels,         # uint8 `(h,w)`
-) -> np.ndarray:    # like `p`; `p` itself if nobody else is there
+) -> np.ndarray:    # like `p`; `p` itself if no other person is there
     "Return `p` without the others."
     if not (labels == CHOSEN).any(): return np.zeros_like(p)
     if not (labels == OTHER).any(): return p
@@ -329,13 +329,13 @@ def __call__(self:PersonTracker,
 # %% ../../nbs/core/person.ipynb #2037f020
 @patch(as_prop=True)
 def problem(self:PersonTracker) -> str:
-    "Why nobody has been chosen so far, as part of a sentence; empty if somebody has."
+    "Why no person has been found so far, as part of a sentence; empty if one has."
     place,now = self.place,self.start + (self.time or 0)
     if self.state != 'waiting': return ''
     if now < place.time: return f'the clip ends before {place.time:g} s'
     where,_,_ = str(place).partition('@')
     when = f' at {place.time:g} s'*bool(place.time)
-    return f'nobody stands at {where}{when}'
+    return f'no person is at {where}{when}'
 
 # %% ../../nbs/core/person.ipynb #0e8609a2
 explain_module(__name__)

@@ -269,7 +269,7 @@ class LiveWidget:
         self._connect()
         # controls beside the image where there is room, else below it
         row = {'layout': w.Layout(flex_flow='row wrap')}
-        buttons = w.HBox([self.button, self.snapshot, self.record, self.nobody], **row)
+        buttons = w.HBox([self.button, self.snapshot, self.record, self.unfollow], **row)
         room = w.Layout(flex='1 1 400px', min_width='0', max_width='660px')
         left = w.VBox([self.sink.view, buttons, self.text], layout=room)
         right = w.VBox([*self.controls, self.camera], layout=w.Layout(flex='0 0 310px'))
@@ -302,7 +302,7 @@ def _make_buttons(self:LiveWidget):
     self.button = w.ToggleButton(value=False, description='Start', icon='video-camera')
     self.snapshot = w.Button(description='Snapshot', icon='camera')
     self.record = w.Button(description='Record', icon='circle')
-    self.nobody = w.Button(description='Follow nobody', icon='users')
+    self.unfollow = w.Button(description='Unfollow', icon='users')
     self.text = w.HTML()
     self._update_buttons()
 
@@ -311,7 +311,7 @@ def _update_buttons(self:LiveWidget):
     "Show which buttons can be used now, and whether a recording runs."
     live = self.live
     self.snapshot.disabled = self.record.disabled = not live
-    self.nobody.disabled = not (live and live.settings.person)
+    self.unfollow.disabled = not (live and live.settings.person)
     self.record.description = 'Stop recording' if live and live.saver.recorder else 'Record'
 
 @patch
@@ -321,7 +321,7 @@ def _connect(self:LiveWidget):
     self.button.observe(self._on_button, 'value')
     self.camera.observe(self._on_camera, 'value')
     self.sink.view.observe(self._list_cameras, 'cameras')
-    for button,key in ((self.snapshot, 's'), (self.record, 'r'), (self.nobody, 'c')):
+    for button,key in ((self.snapshot, 's'), (self.record, 'r'), (self.unfollow, 'c')):
         button.on_click(lambda _, key=key: self._on_key(key))
 
 @patch
