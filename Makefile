@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 RESULT := output/testclip-blurred
 MEDIAPIPE := .venv-mediapipe
 
-.PHONY: help demo test docs smoke soak fuzz lab app train readme bench bench-quality outdated image clean libraries browser
+.PHONY: help demo test check docs smoke soak fuzz lab app train readme bench bench-quality outdated image clean libraries browser
 
 demo: $(VENV)/base
 	@mkdir -p output
@@ -15,6 +15,10 @@ demo: $(VENV)/base
 
 test: $(VENV)/dev browser
 	$(BIN)/python -m pytest tests -rs
+
+# Check in a minute what needs no run of the notebooks: package and notebooks agree, structure, ruff, types
+check: $(VENV)/dev
+	$(BIN)/python -m pytest -q tests/test_structure.py tests/test_types.py tests/test_notebooks.py -k "not alone and not in_order"
 
 # Build the source distribution and the wheel in dist/, and check them
 dist: $(VENV)/dev
@@ -81,7 +85,7 @@ image:
 	docker build -t bgblur-worker .
 
 clean:
-	rm -rf output build dist _site *.egg-info .pytest_cache
+	rm -rf output build dist _site *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 # The environment in five sizes. Each needs a single call of pip, because a second call would undo its pins.
 $(VENV)/base: settings.ini setup.py | libraries

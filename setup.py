@@ -1,8 +1,13 @@
 "Read the description of the package from settings.ini, which nbdev also reads."
+import sys
 from configparser import ConfigParser
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+sys.path.insert(0, str(Path(__file__).resolve().parent/'tools'))
+from merge_patches import merged  # noqa: E402
 
 config = ConfigParser()
 config.read('settings.ini', encoding='utf-8')
@@ -10,6 +15,18 @@ cfg = config['DEFAULT']
 
 extras = {name: cfg[f'{name}_requirements'].split() for name in ('learner', 'notebooks', 'live', 'heic', 'models', 'batch', 'docs')}
 extras['dev'] = [package for packages in extras.values() for package in packages] + cfg['test_requirements'].split()
+
+
+
+class BuildWithStubs(build_py):
+    "Add a .pyi file to each module that uses `@patch`. Type checkers and editors read it in place of the module."
+    def run(self):
+        super().run()
+        if self.editable_mode: return
+        for p in Path(self.build_lib, 'bgblur').rglob('*.py'):
+            text = p.read_text(encoding='utf-8')
+            if '\n@patch' in text: p.with_suffix('.pyi').write_text(merged(text)[0], encoding='utf-8')
+
 
 setup(
     name=cfg['lib_name'],
@@ -24,7 +41,8 @@ setup(
     license='Apache-2.0',
     license_files=['LICENSE', 'NOTICE'],
     packages=find_packages(include=['bgblur', 'bgblur.*']),
-    package_data={'bgblur': ['weights/*', 'page/*.ipynb', 'page/voila/templates/bgblur/*']},
+    package_data={'bgblur': ['weights/*', 'py.typed', 'page/*.ipynb', 'page/voila/templates/bgblur/*']},
+    cmdclass={'build_py': BuildWithStubs},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg['requirements'].split(),
     extras_require=extras,

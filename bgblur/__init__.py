@@ -19,6 +19,7 @@ import sys
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
@@ -26,6 +27,18 @@ __version__ = "0.1.0"
 EXPORTS = {'Background': 'background', 'BaseMatte': 'matte', 'Blurrer': 'pipeline', 'Matte': 'matte', 'Segmenter': 'predict',
            'background_from': 'background', 'blur_image': 'video', 'blur_video': 'video', 'explore': 'explore', 'live': 'live',
            'load_segmenter': 'predict', 'as_quality': 'core.quality', 'batch': 'batch'}
+
+# the same for type checkers and editors, which do not run `__getattr__`
+if TYPE_CHECKING:
+    from .background import Background as Background, background_from as background_from
+    from .batch import batch as batch
+    from .core.quality import as_quality as as_quality
+    from .explore import explore as explore
+    from .live import live as live
+    from .matte import BaseMatte as BaseMatte, Matte as Matte
+    from .pipeline import Blurrer as Blurrer
+    from .predict import Segmenter as Segmenter, load_segmenter as load_segmenter
+    from .video import blur_image as blur_image, blur_video as blur_video
 
 # only what is installed: help() and a star import load every name
 __all__ = [name for name in EXPORTS if name != 'explore' or find_spec('anywidget')]

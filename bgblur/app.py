@@ -11,11 +11,13 @@ import re
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import cv2, numpy as np
 from fastcore.basics import patch
@@ -51,9 +53,9 @@ def display_name(
 class Upload:
     "A file that the browser sends in pieces, in a temporary folder of its own."
     def __init__(self,
-        name:str,       # file name that the browser sent
-        size:int,       # number of bytes that will arrive
-        max_mb=2000,    # largest accepted file, in megabytes
+        name:str,           # file name that the browser sent
+        size:int,           # number of bytes that will arrive
+        max_mb:float=2000,  # largest accepted file, in megabytes
     ):
         "Raises `BgblurError` if the file is too large."
         self.name,self.size,self.n = display_name(name),int(size),0
@@ -65,21 +67,22 @@ class Upload:
         self.path.touch(0o600)
 
     @contextmanager
-    def named(self):
+    def named(self) -> Iterator[None]:
         "Put the name that the user knows into the errors of the block."
         try: yield
         except BgblurError as e:
             text = str(e).replace(f'{self.folder.name}{os.sep}', '')
             raise BgblurError(re.sub(r'\bupload\b', lambda m: self.name, text)) from e
         except OSError as e:
-            raise BgblurError(f'{self.name} cannot be stored in a temporary folder: {e.strerror}.') from e
+            raise BgblurError(f'{self.name} cannot be stored in a temporary folder: '
+                              f'{e.strerror}.') from e
 
     def remove(self): self.folder.cleanup()
 
 @patch
 def add(self:Upload,
     data:bytes,     # the next piece
-):
+) -> None:
     "Append a piece. Raises `BgblurError` if more arrives than announced, or the disk is full."
     self.n += len(data)
     if self.n > self.size:
@@ -88,7 +91,7 @@ def add(self:Upload,
 
 # %% ../nbs/app.ipynb #1b69474e
 def first_frame(
-    upload,         # a complete `Upload`
+    upload:Upload,  # a complete `Upload`
 ) -> tuple:         # 'image' or 'clip', and its first frame, BGR uint8 `(H,W,3)`
     "Return what an upload is. Raises `BgblurError` for all that is not an image or a video."
     with upload.named():
@@ -101,7 +104,8 @@ def first_frame(
             raise BgblurError(f'{upload.name} is not an image or video that bgblur can read. '
                               'Choose another file.') from e
         if found is None:
-            raise BgblurError(f'{upload.name} has no frame that can be decoded. Choose another file.')
+            raise BgblurError(f'{upload.name} has no frame that can be decoded. Choose '
+                              'another file.')
         return 'clip',to_bgr(found)
 
 # %% ../nbs/app.ipynb #83ab9bb3
@@ -120,9 +124,9 @@ class _Remembered(Segmenter):
 class Preview:
     "One frame with changing settings."
     def __init__(self,
-        kind,       # 'image' or 'clip', which decides the default quality
-        frame,      # BGR uint8 `(H,W,3)`
-        side=800,   # longest side of the preview, in pixels
+        kind:str,          # 'image' or 'clip', which decides the default quality
+        frame:np.ndarray,  # BGR uint8 `(H,W,3)`
+        side:int=800,      # longest side of the preview, in pixels
     ):
         k = min(1, side/max(frame.shape[:2]))
         size = [max(1, round(n*k)) for n in frame.shape[1::-1]]
@@ -149,7 +153,8 @@ def __call__(self:Preview,
     "Return the new frame. Raises `BgblurError` if the background cannot be read."
     s,model = settings,_Remembered(self.probability(settings))
     quality = as_quality(s.quality or self.quality)
-    matte,is_cutout = Matte(people=s.people, feather=s.edge, **quality.matte),s.background == 'none'
+    matte = Matte(people=s.people, feather=s.edge, **quality.matte)
+    is_cutout = s.background == 'none'
     background = None if is_cutout else background_from(s.background, s.strength)
     blurrer = Blurrer(model, matte, background, crop=False, skip=0, wrap=s.wrap, strict=True,
                       quality=quality)
@@ -159,8 +164,8 @@ def __call__(self:Preview,
 _ALLOWED = 'background', 'strength', 'edge', 'people', 'quality', 'wrap'
 
 def settings_of(
-    values:dict,    # what the page sent
-    own=None,       # path of the background that the user uploaded; None: none
+    values:dict,             # what the page sent
+    own:str|Path|None=None,  # path of the background that the user uploaded; None: none
 ) -> Settings:
     "Return the settings that the page chose. Raises `BgblurError` for all others."
     if unknown := {*values} - {*_ALLOWED}:
@@ -180,9 +185,9 @@ _SUFFIXES = {'image': ('.jpg', '.jpeg', '.png', '.webp'),
 
 def result_name(
     name:str,           # of the upload
-    kind,               # 'image' or 'clip'
-    background,         # as in `Settings`
-    wanted='',          # ending that the user chose; '': automatic
+    kind:str,           # 'image' or 'clip'
+    background:str,     # as in `Settings`
+    wanted:str='',      # ending that the user chose; '': automatic
 ) -> str:
     "Return the name of the result. Raises `BgblurError` if its format cannot be used."
     allowed = [s for s in _SUFFIXES[kind] if s in output_suffixes(kind, background)]
@@ -200,7 +205,7 @@ class App:
     requests = 'receive', 'open', 'preview', 'blur', 'cancel', 'fetch', 'forget'
 
     def __init__(self,
-        max_mb=2000,    # largest upload, in megabytes
+        max_mb:float=2000,  # largest upload, in megabytes
     ):
         self.max_mb,self.view,self.uploads = max_mb,PageView(),{}
         # `result` is a path
@@ -213,10 +218,10 @@ class App:
 
 @patch
 def handle(self:App,
-    content:dict,   # request: `id`, `do`, and what else it needs
-    buffers,        # bytes that came with it
-    send,           # function of an answer and its bytes
-):
+    content:dict,      # request: `id`, `do`, and what else it needs
+    buffers:Sequence,  # bytes that came with it
+    send:Callable,     # function of an answer and its bytes
+) -> None:
     "Answer a request. Every error becomes a sentence for the page."
     what = dict(content)
     def reply(facts, buffers=()): send({'id': content.get('id'), **facts}, [*buffers])
@@ -243,11 +248,11 @@ def _sentence(e):
 # %% ../nbs/app.ipynb #5117ad71
 @patch
 def receive(self:App,
-    reply, data,    # function that sends an answer, and the bytes of the request
-    role,           # 'file', or 'background' for the user's own
-    name, size,     # of the file, as the browser knows them
-    at,             # place of this piece in the file, in bytes
-):
+    reply:Callable, data:Any,  # function that sends an answer, and the bytes of the request
+    role:str,                  # 'file', or 'background' for the user's own
+    name:str, size:int,        # of the file, as the browser knows them
+    at:int,                    # place of this piece in the file, in bytes
+) -> None:
     "Take a piece of a file. The first piece replaces the file before."
     if role not in ('file', 'background'):
         raise BgblurError(f'The page cannot send {role!r:.80}.')
@@ -280,7 +285,7 @@ def _uploaded(self:App, role):
 
 # %% ../nbs/app.ipynb #073322a8
 @patch
-def open(self:App, reply, data):     # as for `receive`
+def open(self:App, reply:Callable, data:Any) -> None:  # as for `receive`
     "Read the first frame of the file, for previews."
     try: self.kind,first = first_frame(self._uploaded('file'))
     except BgblurError:
@@ -296,16 +301,16 @@ def _settings(self:App, values):
 
 @patch
 def preview(self:App,
-    reply, data,    # as for `receive`
-    settings:dict,  # what the page chose
-):
+    reply:Callable, data:Any,  # as for `receive`
+    settings:dict,             # what the page chose
+) -> None:
     "Send the first frame and the new one, as JPEGs."
     if not self.make_preview: raise BgblurError('Choose a file first.')
     new = self.make_preview(self._settings(settings))
     reply({}, [jpeg(self.make_preview.frame, 90), jpeg(new, 90)])
 
 @patch
-def forget(self:App, reply, data):     # as for `receive`
+def forget(self:App, reply:Callable, data:Any) -> None:  # as for `receive`
     "Delete the file, and its result."
     self._remove('file')
     self.make_preview = None
@@ -314,11 +319,11 @@ def forget(self:App, reply, data):     # as for `receive`
 # %% ../nbs/app.ipynb #f7d55341
 @patch
 def blur(self:App,
-    reply, data,    # as for `receive`
-    settings:dict,      # what the page chose
-    suffixes:dict,      # endings for 'clip' and 'image'; '': automatic
-    quality='good',     # of a video file, as in `Encoding`
-):
+    reply:Callable, data:Any,  # as for `receive`
+    settings:dict,             # what the page chose
+    suffixes:dict,             # endings for 'clip' and 'image'; '': automatic
+    quality:str='good',        # of a video file, as in `Encoding`
+) -> None:
     "Blur the file in a thread."
     upload,s = self._uploaded('file'),self._settings(settings)
     name = result_name(upload.name, self.kind, s.background, suffixes[self.kind])
@@ -344,8 +349,10 @@ def _work(self:App, reply, upload, name, settings, encoding):
     self.thread = None
     reply(answer)
 
-_TYPES = {'.jpg': 'image/jpeg', '.jpeg': 'image/jpeg', '.png': 'image/png', '.webp': 'image/webp',
-          '.gif': 'image/gif', '.mp4': 'video/mp4', '.webm': 'video/webm', '.mov': 'video/quicktime'}
+_TYPES = {'.jpg': 'image/jpeg', '.jpeg': 'image/jpeg', '.png': 'image/png',
+          '.webp': 'image/webp',
+          '.gif': 'image/gif', '.mp4': 'video/mp4', '.webm': 'video/webm',
+          '.mov': 'video/quicktime'}
 
 # %% ../nbs/app.ipynb #1bf12bc5
 @patch
@@ -357,7 +364,8 @@ def _blur_to(self:App, dst, reply, upload, settings, encoding):
         blurrer = blurrer_from(settings, quality=DEFAULT_QUALITY['image'])
         report = blur_image(upload.path, dst, blurrer, **args).report
         notes = [*report.notes]
-        if not blurrer.n_with_person: notes.append('no person was found, so the whole image is hidden')
+        if not blurrer.n_with_person:
+            notes.append('no person was found, so the whole image is hidden')
     else:
         blurrer = blurrer_from(settings, quality=DEFAULT_QUALITY['video'])
         progress = partial(TellingBar, told, self.is_cancelled)
@@ -370,16 +378,16 @@ def _blur_to(self:App, dst, reply, upload, settings, encoding):
 
 # %% ../nbs/app.ipynb #455b92dc
 @patch
-def cancel(self:App, reply, data):     # as for `receive`
+def cancel(self:App, reply:Callable, data:Any) -> None:  # as for `receive`
     "Stop the work with the next frame."
     self.is_cancelled.set()
     reply({})
 
 @patch
 def fetch(self:App,
-    reply, data,    # as for `receive`
-    at, n,          # place in the result and number of bytes
-):
+    reply:Callable, data:Any,  # as for `receive`
+    at:int, n:int,             # place in the result and number of bytes
+) -> None:
     "Send a piece of the result. The last piece deletes the upload and the result."
     if not (self.result and self.result.exists()):
         raise BgblurError('The result is no longer here. Blur the file again.')

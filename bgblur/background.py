@@ -10,15 +10,18 @@ __all__ = ['RADIUS', 'COLOURS', 'Background', 'Blur', 'disc_kernel', 'srgb_luts'
 # %% ../nbs/09_background.ipynb #1cee403d
 import os
 import re
+from collections.abc import Callable, Sequence
 from functools import cache
 from numbers import Real
 from pathlib import Path
+from typing import Any
 from reprlib import repr as short
 
 import cv2, numpy as np
 from fastcore.basics import patch
 
-from .blur import blur_background, check_strength, composite, foreground, sample_bilinear, small_blur
+from .blur import (blur_background, check_strength, composite, foreground,
+                         sample_bilinear, small_blur)
 from .core.checks import check_frame
 from .core.docs import explain_module
 from .core.errors import BgblurError, check_number, name_of
@@ -32,32 +35,36 @@ from .predict import accepts
 # %% ../nbs/09_background.ipynb #f39b4437
 class Background:
     "Base class: what stands behind the person. Subclasses write `__call__`."
-    wrap = 0               # light that falls from it on the person's edge, 0 to 1, see `light_wrap`
+    # light that falls from it on the person's edge, 0 to 1, see `light_wrap`
+    wrap = 0.
     accepts_yuv = False    # does `on_yuv` work?
-    from_frame = False     # is it made from the frame? Then it is transparent where the frame is
+    # is it made from the frame? Then it is transparent where the frame is
+    from_frame = False
 
     def __call__(self,
-        frame,             # BGR uint8 `(H,W,3)`
-        alpha,             # opacity of the person, float32 `(H,W)` in [0,1]
-        bg,                # estimated background, small, BGR float32 `(h,w,3)`, see `estimate_layers`
+        frame:np.ndarray,  # BGR uint8 `(H,W,3)`
+        alpha:np.ndarray,  # opacity of the person, float32 `(H,W)` in [0,1]
+        bg:np.ndarray,     # estimated background, small, BGR float32 `(h,w,3)`, see
+                           # `estimate_layers`
     ) -> np.ndarray:       # BGR uint8 `(H,W,3)`; the caller does not write on it
         "Return the background for one frame."
         raise NotImplementedError
 
     def on_yuv(self,
-        shape,             # height and width of the frame
-        bg,                # estimated background, small, Y, U and V float32 `(h,w,3)`
-    ) -> np.ndarray:       # Y, U and V uint8 `(h,w,3)`, small
+        shape:Sequence[int],  # height and width of the frame
+        bg:np.ndarray,        # estimated background, small, Y, U and V float32 `(h,w,3)`
+    ) -> np.ndarray:          # Y, U and V uint8 `(h,w,3)`, small
         "Return the background in planes, at a small size."
         raise NotImplementedError
 
     def seek(self,
-        seconds,           # time of the frame in front of it; None: 1/25 s after the last one
-    ):
+        seconds:float|None,  # time of the frame in front of it; None: 1/25 s after the last
+                             # one
+    ) -> None:
         "Go to the time of the next frame."
 
-    def reset(self): "Go back to the beginning."
-    def close(self): "Release files."
+    def reset(self) -> None: "Go back to the beginning."
+    def close(self) -> None: "Release files."
     def __repr__(self): return f'{type(self).__name__}()'
 
 # %% ../nbs/09_background.ipynb #dba84f19
@@ -66,19 +73,21 @@ class Blur(Background):
     from_frame = True
 
     def __init__(self,
-        strength=61,      # width of the blur, in pixels of a frame whose shorter side is 360, 1 or more, 1001 at most
+        strength:float=61,  # width of the blur, in pixels of a frame whose shorter side is
+                            # 360, 1 or more, 1001 at most
     ):
         "Raises `BgblurError` for another strength."
         check_strength(strength)
         self.strength,self.accepts_yuv = strength,strength >= 36
 
-    def __call__(self, frame, alpha, bg): return blur_background(frame, alpha, bg, self.strength)
+    def __call__(self, frame, alpha, bg):
+        return blur_background(frame, alpha, bg, self.strength)
     def on_yuv(self, shape, bg): return small_blur(shape, bg, self.strength)
     def __repr__(self): return f'Blur({self.strength})'
 
 # %% ../nbs/09_background.ipynb #dcac5737
 def disc_kernel(
-    radius,            # in pixels, 0 or more
+    radius:float,      # in pixels, 0 or more
 ) -> np.ndarray:       # float32 `(n,n)`, n odd; its sum is 1
     "Return the kernel of a lens: constant within `radius`, with a soft rim."
     n = int(np.ceil(radius))
@@ -89,38 +98,45 @@ def disc_kernel(
 # %% ../nbs/09_background.ipynb #e4133c08
 @cache
 def srgb_luts(
-    highlight_boost=.75,   # 0: light as sRGB defines it; below 1: white is 1/(1-boost) times as bright
-) -> tuple:                # light of each value, float32 `(256,)` up to 1; value of each light, uint8
+    highlight_boost:float=.75,  # 0: light as sRGB defines it; below 1: white is 1/(1-boost)
+                                # times as bright
+) -> tuple:                     # light of each value, float32; value of each light, uint8
     "Return the tables from sRGB to light and back."
     boost,x = highlight_boost,np.arange(256)/255
     light = np.where(x <= .04045, x/12.92, ((x + .055)/1.055)**2.4)
     y = np.arange(65536)/65535
     back = y/(1 - boost + boost*y)
     value = np.where(back <= .0031308, back*12.92, 1.055*back**(1/2.4) - .055)
-    return (light*(1-boost)/(1 - boost*light)).astype(np.float32),np.rint(value*255).astype(np.uint8)
+    return (light*(1-boost)/(1 - boost*light)).astype(np.float32), \
+        np.rint(value*255).astype(np.uint8)
 
 # %% ../nbs/09_background.ipynb #bc429732
 def defocus(
-    img,                   # BGR uint8 `(H,W,3)`
-    radius,                # of the disc, in pixels, 0 or more
-    highlight_boost=.75,   # how much brighter than white lamps may be, see `srgb_luts`
-) -> np.ndarray:           # like `img`
-    "Return `img` out of focus: blurred with a disc, in light. Raises `BgblurError` for an invalid boost."
+    img:np.ndarray,             # BGR uint8 `(H,W,3)`
+    radius:float,               # of the disc, in pixels, 0 or more
+    highlight_boost:float=.75,  # how much brighter than white lamps may be, see `srgb_luts`
+) -> np.ndarray:                # like `img`
+    """Return `img` out of focus: blurred with a disc, in light.
+    Raises `BgblurError` for an invalid boost."""
     check_number(highlight_boost, 0, .999, 'highlight_boost')
     to,back = srgb_luts(highlight_boost)
-    light = cv2.filter2D(cv2.LUT(img, to), -1, disc_kernel(radius), borderType=cv2.BORDER_REPLICATE)
+    light = cv2.filter2D(cv2.LUT(img, to), -1, disc_kernel(radius),
+                         borderType=cv2.BORDER_REPLICATE)
     return back[np.clip(light*65535 + .5, 0, 65535).astype(np.uint16)]
 
 # %% ../nbs/09_background.ipynb #0fc7beaf
-RADIUS = 8     # of the disc at the size where it is computed, in pixels; smaller ones look like polygons
+# of the disc at the size where it is computed, in pixels; smaller ones look like polygons
+RADIUS = 8
 
 class Lens(Background):
     "The background out of focus, with the bokeh of a camera lens."
     from_frame = True
 
     def __init__(self,
-        strength=61,           # width of the blur, in pixels of a frame whose shorter side is 360, 1 or more, 1001 at most
-        highlight_boost=.75,   # how much brighter than white lamps may be, see `srgb_luts`
+        strength:float=61,          # width of the blur, in pixels of a frame whose shorter
+                                    # side is 360, 1 or more, 1001 at most
+        highlight_boost:float=.75,  # how much brighter than white lamps may be, see
+                                    # `srgb_luts`
     ):
         "Raises `BgblurError` for another strength or boost."
         check_strength(strength)
@@ -133,7 +149,8 @@ class Lens(Background):
         size = small_size(h, w, max(SIDE, min(h, w)*RADIUS/max(radius, RADIUS)))
         small,a = (resize_area(x, size) for x in (frame, alpha))
         wall = cv2.resize(np.rint(bg).astype(np.uint8), size, interpolation=cv2.INTER_LINEAR)
-        empty = composite(wall, np.minimum(1, 10*a), small)     # the frame, with the wall in place of the person
+        # the frame, with the wall in place of the person
+        empty = composite(wall, np.minimum(1, 10*a), small)
         out = defocus(empty, radius*min(size)/min(h, w), self.highlight_boost)
         return cv2.resize(out, (w, h), interpolation=cv2.INTER_LINEAR)
 
@@ -141,26 +158,33 @@ class Lens(Background):
 
 # %% ../nbs/09_background.ipynb #1aa01205
 #: names of colours, as BGR; green and blue are those of chroma key screens
-COLOURS = dict(black=(0, 0, 0), white=(255, 255, 255), grey=(128, 128, 128), gray=(128, 128, 128),
-               red=(0, 0, 255), green=(0, 255, 0), blue=(255, 0, 0), yellow=(0, 255, 255), cyan=(255, 255, 0),
-               magenta=(255, 0, 255), orange=(0, 165, 255), pink=(203, 192, 255), navy=(128, 0, 0), teal=(128, 128, 0))
+COLOURS = dict(black=(0, 0, 0), white=(255, 255, 255), grey=(128, 128, 128),
+               gray=(128, 128, 128), red=(0, 0, 255), green=(0, 255, 0), blue=(255, 0, 0),
+               yellow=(0, 255, 255), cyan=(255, 255, 0), magenta=(255, 0, 255),
+               orange=(0, 165, 255), pink=(203, 192, 255), navy=(128, 0, 0),
+               teal=(128, 128, 0))
 
 def parse_colour(
-    colour,                      # a name from `COLOURS`, '#rrggbb', or three numbers: B, G, R
-) -> tuple[int,int,int]:         # B, G, R, 0 to 255 each
+    colour:str|Sequence[int],    # a name from `COLOURS`, '#rrggbb', or three numbers: B, G, R
+) -> tuple:                      # B, G, R, 0 to 255 each
     "Return a colour as numbers. Raises `BgblurError` if `colour` is not a colour."
     if isinstance(colour, str):
         if colour.lower() in COLOURS: return COLOURS[colour.lower()]
-        if re.fullmatch('#[0-9a-fA-F]{6}', colour): return tuple(bytes.fromhex(colour[1:])[::-1])
+        if re.fullmatch('#[0-9a-fA-F]{6}', colour):
+            return tuple(bytes.fromhex(colour[1:])[::-1])
     numbers = colour.tolist() if isinstance(colour, np.ndarray) else colour
-    if isinstance(numbers, (tuple, list)) and len(numbers) == 3 and all(isinstance(c, Real) and 0 <= c <= 255 for c in numbers):
+    if isinstance(numbers, (tuple, list)) and len(numbers) == 3 \
+        and all(isinstance(c, Real) for c in numbers) and all(0 <= c <= 255 for c in numbers):
         return tuple(int(c) for c in numbers)
-    raise BgblurError(f"{' '.join(short(colour).split())} is not a colour: use '#00ff00', or one of {', '.join(COLOURS)}.")
+    raise BgblurError(f"{' '.join(short(colour).split())} is not a colour: use '#00ff00', or "
+                      f"one of {', '.join(COLOURS)}.")
 
 class ColourBackground(Background):
-    "A plain colour. No light falls from it on the person, because a chroma key screen will be keyed out."
+    """A plain colour.
+    No light falls from it on the person, because a chroma key screen will be keyed out."""
     def __init__(self,
-        colour='green',     # a name from `COLOURS`, '#rrggbb', or three numbers: B, G, R
+        colour:str|Sequence[int]='green',  # a name from `COLOURS`, '#rrggbb', or three
+                                           # numbers: B, G, R
     ):
         self.bgr = parse_colour(colour)
 
@@ -169,9 +193,9 @@ class ColourBackground(Background):
 
 # %% ../nbs/09_background.ipynb #72acdecc
 def resize_to_fill(
-    img,               # BGR uint8 `(h,w,3)`
-    size,              # width and height to fill, in pixels
-) -> np.ndarray:       # BGR uint8, of that size
+    img:np.ndarray,       # BGR uint8 `(h,w,3)`
+    size:tuple[int,int],  # width and height to fill, in pixels
+) -> np.ndarray:          # BGR uint8, of that size
     "Return `img` scaled to fill `size`, centred and not distorted."
     (h,w),(W,H) = img.shape[:2],size
     k = min(h/H, w/W)
@@ -186,10 +210,12 @@ class ImageBackground(Background):
     "An image that fills the frame."
     wrap = .3
     def __init__(self,
-        image,       # path of an image file, or BGR uint8 `(h,w,3)`; where the file is transparent, it is black
+        image:str|Path|np.ndarray,  # path of an image file, or BGR uint8 `(h,w,3)`; where the
+                                    # file is transparent, it is black
     ):
         "Raises `BgblurError` if there is no such file or it can't be read, see `read_image`."
-        self.img = image if isinstance(image, np.ndarray) else read_image(image, f'The background {image}')
+        self.img = image if isinstance(image, np.ndarray) \
+            else read_image(image, f'The background {image}')
         self.fitted = None
         check_frame(self.img, 'background')
 
@@ -202,11 +228,11 @@ class ImageBackground(Background):
 
 # %% ../nbs/09_background.ipynb #ca88af62
 def light_wrap(
-    fg,                # the person, BGR uint8 `(H,W,3)`, as `foreground` returns it
-    alpha,             # opacity of the person, float32 `(H,W)` in [0,1]
-    bg,                # new background, BGR uint8 `(H,W,3)`
-    amount=.3,         # share of its light, 0 to 1
-    width=20,          # reach of the light, in pixels of a frame whose shorter side is 360
+    fg:np.ndarray,     # the person, BGR uint8 `(H,W,3)`, as `foreground` returns it
+    alpha:np.ndarray,  # opacity of the person, float32 `(H,W)` in [0,1]
+    bg:np.ndarray,     # new background, BGR uint8 `(H,W,3)`
+    amount:float=.3,   # share of its light, 0 to 1
+    width:float=20,    # reach of the light, in pixels of a frame whose shorter side is 360
 ) -> np.ndarray:       # like `fg`
     """Return `fg` with the light of `bg` on the person's edge.
     Raises `BgblurError` for an amount outside [0,1]."""
@@ -214,33 +240,39 @@ def light_wrap(
     if not amount: return fg
     h,w = alpha.shape
     a,b = (resize_area(x, small_size(h, w)) for x in (alpha, bg))
-    light = amount*cv2.GaussianBlur(b*cv2.merge([1 - a]*3), (0, 0), max(.01, width/3*min(a.shape)/360))
+    light = amount*cv2.GaussianBlur(b*cv2.merge([1 - a]*3), (0, 0),
+                                    max(.01, width/3*min(a.shape)/360))
     lit = np.flatnonzero((alpha > 0) & (cv2.resize(light.max(-1), (w, h)) > .5))
     out = fg.copy()
     if not len(lit): return out
-    f,l = np.take(fg.reshape(-1, 3), lit, axis=0),sample_bilinear(np.divmod(lit, w), (h, w), light)[0]
+    f = np.take(fg.reshape(-1, 3), lit, axis=0)
+    l = sample_bilinear(np.divmod(lit, w), (h, w), light)[0]
     out.reshape(-1, 3)[lit] = np.rint(f + l - f*l/255)
     return out
 
 # %% ../nbs/09_background.ipynb #c09c6896
 def cutout(
-    frame,             # BGR uint8 `(H,W,3)`
-    alpha,             # opacity of the person, float32 `(H,W)` in [0,1]
-    fg, bg,            # both colours, small, as `estimate_layers` returns them
-    opacity=None,      # of the frame, float32 `(H,W)` in [0,1]; None: opaque
-) -> np.ndarray:       # BGRA uint8 `(H,W,4)`, colour not multiplied by alpha
-    "Return the person with alpha. Transparent pixels hold the person's extended colour, never background."
+    frame:np.ndarray,              # BGR uint8 `(H,W,3)`
+    alpha:np.ndarray,              # opacity of the person, float32 `(H,W)` in [0,1]
+    fg:np.ndarray, bg:np.ndarray,  # both colours, small, as `estimate_layers` returns them
+    opacity:np.ndarray|None=None,  # of the frame, float32 `(H,W)` in [0,1]; None: opaque
+) -> np.ndarray:                   # BGRA uint8 `(H,W,4)`, colour not multiplied by alpha
+    """Return the person with alpha.
+    Transparent pixels hold the person's extended colour, never background."""
     visible = alpha if opacity is None else alpha*opacity
-    around = cv2.resize(np.rint(fg).astype(np.uint8), frame.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    colour = cv2.copyTo(foreground(frame, alpha, fg, bg), (visible > .02).view(np.uint8), around)
+    around = cv2.resize(np.rint(fg).astype(np.uint8), frame.shape[1::-1],
+                        interpolation=cv2.INTER_LINEAR)
+    colour = cv2.copyTo(foreground(frame, alpha, fg, bg),
+                        (visible > .02).view(np.uint8), around)
     return np.dstack([colour, np.rint(255*visible).astype(np.uint8)])
 
 # %% ../nbs/09_background.ipynb #052d5df0
 class VideoBackground(Background):
     "A video that fills the frame, follows the clip's time and repeats."
     wrap = .3
+    fitted = None   # the frame that is shown, in the clip's size
     def __init__(self,
-        path,      # a video file
+        path:str|Path,  # a video file
     ):
         "Raises `VideoError` if FFmpeg can't read it or finds no frame."
         self.path,self.reader = path,None
@@ -251,7 +283,8 @@ class VideoBackground(Background):
         self.close()
         self.reader = VideoReader(self.path)
         self.frames = self.reader.frames()
-        self.due,self.next = None,next(self.frames, None)     # the frame that is shown, and the one after it
+        # the frame that is shown, and the one after it
+        self.due,self.next = None,next(self.frames, None)
         self.seconds = None
         if not self.next: raise VideoError(f'{self.path} has no frame that can be decoded.')
         self.start = self.next.time
@@ -275,7 +308,8 @@ def _advance(self:VideoBackground):
     "Make the next frame the one that is shown."
     self.due,self.next,self.fitted = self.next,next(self.frames, None),None
     if self.next: return
-    duration = self.due.duration*self.due.time_base if self.due.duration else 1/self.reader.rate
+    duration = self.due.duration*self.due.time_base if self.due.duration \
+        else 1/self.reader.rate
     self.length = self.due.time - self.start + float(duration)
 
 @patch
@@ -283,8 +317,8 @@ def _in_loop(self:VideoBackground, t): return t % self.length if self.length els
 
 @patch
 def seek(self:VideoBackground,
-    seconds,     # time of the clip in front of it; None: 1/25 s after the last one
-):
+    seconds:float|None,  # time of the clip in front of it; None: 1/25 s after the last one
+) -> None:
     "Go to the frame that is due."
     if seconds is None: seconds = 0 if self.seconds is None else self.seconds + 1/25
     # times are fractions that floats can't hold: a frame may be due a microsecond early
@@ -303,17 +337,21 @@ def _file_background(spec):
     if path.suffix.lower() != '.gif' and is_image(path): return ImageBackground(path)
     try: return VideoBackground(path)
     except VideoError as e:
-        raise VideoError(f'The background {path} is neither an image nor a video that can be read.') from e
+        raise VideoError(f'The background {path} is neither an image nor a video that can '
+                         'be read.') from e
 
 def background_from(
-    spec,              # 'blur', 'lens', a colour as `parse_colour` reads it, or path of an image or video
-    strength=61,       # of the blur, in pixels of a frame whose shorter side is 360, 1 to 1001
+    spec:str|Path,      # 'blur', 'lens', a colour as `parse_colour` reads it, or path of an
+                        # image or video
+    strength:float=61,  # of the blur, in pixels of a frame whose shorter side is 360, 1 to
+                        # 1001
 ) -> Background:
-    "Return a background by its name. Raises `BgblurError` if there is none, or the file can't be read."
+    """Return a background by its name.
+    Raises `BgblurError` if there is none, or the file can't be read."""
     if spec == 'blur': return Blur(strength)
     if spec == 'lens': return Lens(strength)
-    is_colour = isinstance(spec, str) and (spec.lower() in COLOURS or spec.startswith('#'))
-    if is_colour: return ColourBackground(spec)
+    if isinstance(spec, str) and (spec.lower() in COLOURS or spec.startswith('#')):
+        return ColourBackground(spec)
     if os.path.exists(spec): return _file_background(spec)
     if Path(spec).suffix: raise VideoError(f'There is no background file {spec}.')
     raise BgblurError(f"'{spec}' is not a background: use blur, lens, an image, a video, "
@@ -323,7 +361,7 @@ def background_from(
 class FunctionBackground(Background):
     "A background that calls a function of `(frame, alpha, bg)`, see `Background`."
     def __init__(self,
-        function,      # `(frame, alpha, bg)` -> BGR uint8 `(H,W,3)`
+        function:Callable,  # `(frame, alpha, bg)` -> BGR uint8 `(H,W,3)`
     ):
         self.function = function
 
@@ -331,7 +369,8 @@ class FunctionBackground(Background):
     def __repr__(self): return f'FunctionBackground({name_of(self.function)})'
 
 def as_background(
-    background=None,   # `Background`, function of `(frame, alpha, bg)`, name, path, or BGR uint8 image; None: `Blur()`
+    background:Any=None,    # `Background`, function of `(frame, alpha, bg)`, name, path, or
+                            # BGR uint8 image; None: `Blur()`
 ) -> Background:
     "Return a `Background`. Raises `BgblurError` if it is something else."
     if background is None: return Blur()
@@ -339,7 +378,8 @@ def as_background(
     if isinstance(background, (str, Path)): return background_from(background)
     if isinstance(background, np.ndarray): return ImageBackground(background)
     if callable(background) and accepts(background, 3): return FunctionBackground(background)
-    raise BgblurError('background must be a Background, a function of (frame, alpha, bg), a name, a path or an image, '
+    raise BgblurError('background must be a Background, a function of (frame, alpha, bg), a '
+                      'name, a path or an image, '
                       f'got {background!r}.')
 
 # %% ../nbs/09_background.ipynb #0b63c9ec

@@ -11,11 +11,13 @@ import json
 import os
 import sys
 from collections import deque
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING, Any
 
 from fastcore.basics import patch
 
@@ -26,53 +28,67 @@ from .core.errors import BgblurError, check_number
 from .core.settings import Encoding, Settings
 from .io.cluster import Cluster
 from .io.files import VideoError, as_video_error, remove_abandoned
-from .io.journal import open_journal
+from .io.journal import Journal, open_journal
 from .io.outputs import MATTE_FORMATS
 from .io.remote import as_path, is_url, local_copies, version_of
 from .io.report import check_report, write_report
 from .io.sources import Pair, check_names, find_pairs, plan
 from .io.watch import Arrivals
-from .io.workers import Workers, default_workers
+from .io.workers import Event, Pool, Workers, default_workers
 from .predict import MODELS, SECOND
 from .split import SHORTEST, Teller, cached_blurrer, clip_facts, split_steps
 from .ui.progress import Progress
 from .video import blur_image, blur_video, blurrer_from, encoding_for
 
+if TYPE_CHECKING: from upath import UPath
+
 # %% ../nbs/10_batch.ipynb #c10cdfd9
 def files_beside(
     dst:Path,       # the result
-    kind,           # 'clip' or 'image'
-    stills=0,       # save every n-th frame of a clip; 0: none
-    matte='',       # ending of the matte of a clip, such as '.mp4'; '': none
+    kind:str,       # 'clip' or 'image'
+    stills:int=0,   # save every n-th frame of a clip; 0: none
+    matte:str='',   # ending of the matte of a clip, such as '.mp4'; '': none
 ) -> dict:          # from 'matte' and 'stills_dir' to a path
     "Return what is written beside a result."
     found = {}
-    if matte: found['matte'] = dst.with_name(f"{dst.stem}-matte{'.png' if kind == 'image' else matte}")
+    if matte:
+        suffix = '.png' if kind == 'image' else matte
+        found['matte'] = dst.with_name(f'{dst.stem}-matte{suffix}')
     if stills and kind == 'clip': found['stills_dir'] = dst.with_name(f'{dst.stem}-stills')
     return found
 
+# %% ../nbs/10_batch.ipynb #8dcba8dd
 def process(
-    pair:Pair,          # source and result; the result may exist
-    settings=Settings(),    # look and model
-    encoding=Encoding(),    # quality, codec and preset of a clip
-    start=0,            # second of a clip at which to start
-    end=None,           # second of a clip at which to stop; None: its end
-    trust=False,        # open a `.pkl` model, which runs the code inside it
-    stills=0,           # as for `files_beside`
-    matte='',           # as for `files_beside`
-) -> dict:              # of text, numbers and lists
-    "Blur one clip or image, and return facts about it. Raises `BgblurError`; then nothing is written."
-    began,blurrer,transparent = perf_counter(),cached_blurrer(settings, trust, pair.kind),settings.background == 'none'
+    pair:Pair,                     # source and result; the result may exist
+    settings:Settings=Settings(),  # look and model
+    encoding:Encoding=Encoding(),  # quality, codec and preset of a clip
+    start:float=0,                 # second of a clip at which to start
+    end:float|None=None,           # second of a clip at which to stop; None: its end
+    trust:bool=False,              # open a `.pkl` model, which runs the code inside it
+    stills:int=0,                  # as for `files_beside`
+    matte:str='',                  # as for `files_beside`
+) -> dict:                         # of text, numbers and lists
+    """Blur one clip or image, and return facts about it. Raises `BgblurError`;
+    then nothing is written."""
+    began,blurrer = perf_counter(),cached_blurrer(settings, trust, pair.kind)
+    transparent = settings.background == 'none'
     with local_copies(pair.src, pair.dst) as (src, dst):
-        with as_video_error(f"The folder '{dst.parent}' cannot be created"): dst.parent.mkdir(parents=True, exist_ok=True)
+        with as_video_error(f"The folder '{dst.parent}' cannot be created"):
+            dst.parent.mkdir(parents=True, exist_ok=True)
         if pair.kind == 'image':
-            notes = blur_image(src, dst, blurrer, True, transparent, **files_beside(dst, 'image', 0, matte)).notes
-            if not blurrer.n_with_person: notes = [*notes, 'no person was found, so the whole image is hidden']
-            problem = f'the model failed, so the whole image is hidden. {blurrer.last_error}' if blurrer.n_failed else ''
-            facts = {'frames': 1, 'sound': 'none', 'notes': notes, 'n_failed': blurrer.n_failed, 'problem': problem}
+            notes = blur_image(src, dst, blurrer, True, transparent,
+                               **files_beside(dst, 'image', 0, matte)).notes
+            if not blurrer.n_with_person:
+                notes = [*notes, 'no person was found, so the whole image is hidden']
+            failed = f'the model failed, so the whole image is hidden. {blurrer.last_error}'
+            problem = failed if blurrer.n_failed else ''
+            facts = {'frames': 1, 'sound': 'none', 'notes': notes,
+                     'n_failed': blurrer.n_failed, 'problem': problem}
         else:
-            report = blur_video(src, dst, blurrer, stills, overwrite=True, progress=Teller, transparent=transparent, start=start,
-                                end=end, encoding=encoding_for(dst, encoding, settings), **files_beside(dst, 'clip', stills, matte))
+            report = blur_video(src, dst, blurrer, stills, overwrite=True, progress=Teller,
+                                transparent=transparent, start=start,
+                                end=end, encoding=encoding_for(dst, encoding, settings),
+                                **files_beside(dst, 'clip', stills, matte))
             facts = clip_facts(report, pair.src)
         size = dst.stat().st_size
     return facts | {'seconds': perf_counter() - began, 'size': size}
@@ -85,28 +101,30 @@ class Job:
     dst: Path               # file to write
     kind: str               # 'clip' or 'image'
     key: str = ''           # what `key_of` returns
-    state: str = 'waiting'  # then 'done', 'failed', 'skipped' (was done before) or 'stopped'; 'planned' in a dry run
+    state: str = 'waiting'  # then 'done', 'failed', 'skipped' or 'stopped'; or 'planned'
     tries: int = 0          # how many times a worker has started it
     seconds: float = 0.     # how long workers were busy with it, with all tries
     report: dict = field(default_factory=dict)     # what `process` returns
     error: str = ''         # why there is no result, or what is missing in it
-    beside: list = field(default_factory=list)     # paths that are written beside the result, see `files_beside`
+    beside: list = field(default_factory=list)     # files beside it, see `files_beside`
 
 @patch(as_prop=True)
-def is_complete(self:Job):
+def is_complete(self:Job) -> bool:
     "Tell whether the result is there and complete, or would be made."
     return not self.error and self.state in ('done', 'skipped', 'planned')
 
 @patch(as_prop=True)
-def fps(self:Job):
+def fps(self:Job) -> float:
     "Frames per second, 0 without a result."
     return self.report['frames']/self.report['seconds'] if self.report else 0.
 
 @patch
 def __str__(self:Job):
-    if self.state != 'done': return f"{self.src}: {self.state}{f', {self.dst}'*(self.state == 'planned')}"
+    if self.state != 'done':
+        return f"{self.src}: {self.state}{f', {self.dst}'*(self.state == 'planned')}"
     r = self.report
-    speed = [f"{r['frames']} frames", f'{self.fps:.0f} per second', f"sound {r['sound']}"] if self.kind == 'clip' else []
+    speed = [f"{r['frames']} frames", f'{self.fps:.0f} per second', f"sound {r['sound']}"] \
+        if self.kind == 'clip' else []
     facts = [*speed, *[f'{self.tries} tries']*(self.tries > 1), *r['notes']]
     return ': '.join([str(self.dst), *[', '.join(facts)]*bool(facts)])
 
@@ -115,22 +133,26 @@ def _sha256(path): return sha256_of(path) if path and os.path.isfile(path) else 
 
 def _model_files(settings):
     "Return the files that determine what the model predicts; some may not exist."
-    def path(name): return files('bgblur')/'weights'/f'{name}.onnx' if name in MODELS else model_path(name)
+    def path(name):
+        return files('bgblur')/'weights'/f'{name}.onnx' if name in MODELS else model_path(name)
     names = [settings.model, SECOND.get(settings.model), settings.profile]
     return [p for name in names if name for p in (name, path(os.path.basename(name)))]
 
 def fingerprint(
-    settings:Settings,  # look and model
-    encoding=Encoding(),    # quality, codec and preset of a clip
-    start=0,            # second of a clip at which to start
-    end=None,           # second of a clip at which to stop; None: its end
-    split=None,         # seconds of the parts of a clip; None: it is not split
-    *beside             # `stills` and `matte`, as for `files_beside`
-) -> dict:              # for 'image' and 'clip', a list that can be stored as JSON
-    "Return what determines a result, apart from its source: the version, all choices, and the SHA-256 of model and background."
+    settings:Settings,             # look and model
+    encoding:Encoding=Encoding(),  # quality, codec and preset of a clip
+    start:float=0,                 # second of a clip at which to start
+    end:float|None=None,           # second of a clip at which to stop; None: its end
+    split:float|None=None,         # seconds of the parts of a clip; None: it is not split
+    *beside:Any                    # `stills` and `matte`, as for `files_beside`
+) -> dict:                         # for 'image' and 'clip', a list that can be stored as JSON
+    """Return what determines a result, apart from its source: the version, all choices, and
+    the SHA-256 of model and background."""
     with as_video_error('The model or the background cannot be read'):
-        common = [__version__, settings.to_dict(), [_sha256(p) for p in (*_model_files(settings), settings.background)]]
-    return {'image': common, 'clip': [*common, encoding.to_dict(), start, end, *[split]*bool(split), *filter(None, beside)]}
+        common = [__version__, settings.to_dict(),
+                  [_sha256(p) for p in (*_model_files(settings), settings.background)]]
+    return {'image': common, 'clip': [*common, encoding.to_dict(), start, end,
+                                      *[split]*bool(split), *filter(None, beside)]}
 
 def key_of(
     pair:Pair,          # its source and kind are used
@@ -138,12 +160,14 @@ def key_of(
 ) -> str:               # hexadecimal, '' if the source cannot be read
     "Return a text that differs if the result would differ: another source, or other choices."
     if not (version := version_of(pair.src)): return ''
-    facts = [str(pair.src) if is_url(pair.src) else os.path.abspath(pair.src), *version, fingerprints[pair.kind]]
+    facts = [str(pair.src) if is_url(pair.src) else os.path.abspath(pair.src), *version,
+             fingerprints[pair.kind]]
     return hashlib.sha256(json.dumps(facts).encode('utf-8', 'surrogatepass')).hexdigest()
 
 # %% ../nbs/10_batch.ipynb #63248692
 def _refuse(path):
-    raise VideoError(f'{path} exists, and no earlier run of bgblur batch wrote it: choose another folder, or use --overwrite.')
+    raise VideoError(f'{path} exists, and no earlier run of bgblur batch wrote it: choose '
+                     'another folder, or use --overwrite.')
 
 def _foreign(job, journal):
     "Return a file that the job would replace and that no earlier run has written, or None."
@@ -161,24 +185,33 @@ def _job(pair, journal, fingerprints, resume, overwrite, beside):
         if foreign: _refuse(foreign)
     return job
 
+# %% ../nbs/10_batch.ipynb #7458f952
 def _pairs(sources, to, background, journal, watch, split):
     "Return what `plan` returns; without sources nothing, if a folder is watched."
-    some = [sources] if isinstance(sources, (str, os.PathLike)) or is_url(sources) else list(sources)
-    pairs = plan(some, to, background, [to/name for name in journal.started]) if some or not watch else []
-    if split and (url := next((path for p in pairs for path in (p.src, p.dst) if is_url(path)), None)):
-        raise BgblurError(f'--split needs a folder that all workers share, but {url} is a URL: leave --split out.')
+    some = [sources] if isinstance(sources, (str, os.PathLike)) or is_url(sources) \
+        else list(sources)
+    pairs = plan(some, to, background, [to/name for name in journal.started]) if some \
+        or not watch else []
+    urls = [path for p in pairs for path in (p.src, p.dst) if is_url(path)]
+    if split and urls:
+        raise BgblurError(f'--split needs a folder that all workers share, but {urls[0]} is a '
+                          'URL: leave --split out.')
     return pairs
 
 def _check_options(retries, split, scheduler, threads, memory, to, stills, matte):
     check_number(retries, 0, 1000, 'retries', int)
     if split is not None and not SHORTEST <= split <= 10**6:
         raise BgblurError(f'--split must be at least {SHORTEST} seconds, got {split:g}.')
-    if split and (stills or matte): raise BgblurError('--split cannot be combined with --stills or --matte.')
-    if is_url(to) and (stills or matte): raise BgblurError('--stills and --matte need a folder for the results, not a URL.')
+    if split and (stills or matte):
+        raise BgblurError('--split cannot be combined with --stills or --matte.')
+    if is_url(to) and (stills or matte):
+        raise BgblurError('--stills and --matte need a folder for the results, not a URL.')
     if matte and '.' + matte.lstrip('.') not in MATTE_FORMATS:
-        raise BgblurError(f"The matte of a clip ends in {', '.join(MATTE_FORMATS)}, got '{matte:.80}'.")
+        raise BgblurError(f"The matte of a clip ends in {', '.join(MATTE_FORMATS)}, got "
+                          f"'{matte:.80}'.")
     if scheduler and (threads or memory):
-        raise BgblurError('--threads and --memory cannot be combined with --scheduler: set them where you start the workers, '
+        raise BgblurError('--threads and --memory cannot be combined with --scheduler: set '
+                          'them where you start the workers, '
                           'with BGBLUR_THREADS=1 dask worker --memory-limit 1GB.')
 
 # %% ../nbs/10_batch.ipynb #abf6e451
@@ -194,13 +227,16 @@ def _pool(scheduler, workers, threads, memory, n_jobs, progress):
 def _placed(settings, pool):
     "Return settings whose files the workers of `pool` find."
     paths = {name: vars(settings)[name] for name in ('background', 'model', 'profile')}
-    return replace(settings, **{name: str(pool.place(path)) for name,path in paths.items() if path and os.path.exists(path)})
+    return replace(settings, **{name: str(pool.place(path)) for name,path in paths.items()
+                                if path and os.path.exists(path)})
 
 def _prepare(to, jobs, journal, pool):
-    "Create the output folder, remove what killed runs have left, and announce what this run may write."
+    """Create the output folder, remove what killed runs have left, and announce what this run
+    may write."""
     try:
         if not is_url(to):
-            with as_video_error(f"The folder '{to}' cannot be created"): to.mkdir(parents=True, exist_ok=True)
+            with as_video_error(f"The folder '{to}' cannot be created"):
+                to.mkdir(parents=True, exist_ok=True)
             for folder in {job.dst.parent for job in jobs}: remove_abandoned(folder)
         journal.begin([job.dst for job in jobs if job.state == 'waiting'])
     except BaseException:
@@ -252,7 +288,7 @@ class _Task:
 @patch
 def start(self:_Task,
     call:_Call,     # one of the task's
-):
+) -> None:
     "Note that a call starts."
     if not self.n_running: self.began = perf_counter()
     self.n_running,call.tries = self.n_running + 1,call.tries + 1
@@ -260,11 +296,12 @@ def start(self:_Task,
 
 @patch
 def take(self:_Task,
-    event,          # `Event` that ended a call
-    pool,           # `Pool` whose worker made it
-    retries,        # how often to try a call again
+    event:Event,    # `Event` that ended a call
+    pool:Pool,      # `Pool` whose worker made it
+    retries:int,    # how often to try a call again
 ) -> list:          # `_Call`
-    "Note how a call ended. Return the calls that follow; after a crash this may be the same one."
+    """Note how a call ended. Return the calls that follow;
+    after a crash this may be the same one."""
     call,self.n_running = event.task,self.n_running - 1
     if not self.n_running: self.job.seconds += perf_counter() - self.began
     # a worker that crashed had no time to do this
@@ -272,13 +309,14 @@ def take(self:_Task,
     if event.what == 'crashed' and call.tries <= retries and not self.has_failed: return [call]
     if event.what == 'done':
         call.is_done,call.result = True,event.value
-        return self.proceed() if not self.has_failed and all(c.is_done for c in self.calls) else []
+        return self.proceed() if not self.has_failed and all(c.is_done for c in self.calls) \
+            else []
     if not self.has_failed: self.has_failed,self.job.error = True,event.value
     return []
 
 @patch
 def end(self:_Task,
-    journal,        # `Journal`, which gets a line for a result
+    journal:Journal,  # `Journal`, which gets a line for a result
 ) -> bool:
     "Complete the job if none of its calls runs any more. Return whether it has ended."
     job = self.job
@@ -301,7 +339,8 @@ def _next_call(ready, todo, tasks, pool, arguments):
     return ready.popleft()
 
 def _start(call, pool, journal, overwrite):
-    "Give a call to a free worker. Before the first try of a job, the journal gets a line for each of its files."
+    """Give a call to a free worker.
+    Before the first try of a job, the journal gets a line for each of its files."""
     job = call.task.job
     # it may have appeared since the run began
     foreign = None if job.tries or overwrite else _foreign(job, journal)
@@ -310,7 +349,8 @@ def _start(call, pool, journal, overwrite):
     pool.submit(call, *((_refuse, foreign) if foreign else call.what))
 
 def _handle(event, todo, ready, pool, journal, retries, bars):
-    "Note what happened to a call, and queue the calls that follow. Return its task if that has ended, else None."
+    """Note what happened to a call, and queue the calls that follow.
+    Return its task if that has ended, else None."""
     call,task = event.task,event.task.task
     if event.what == 'progress':
         call.told = event.value
@@ -325,13 +365,15 @@ def _handle(event, todo, ready, pool, journal, retries, bars):
 def _drop(task, *queues):
     "Remove the calls of a task from the queues."
     for queue in queues:
-        for call in [c for c in queue if isinstance(c, _Call) and c.task is task]: queue.remove(call)
+        for call in [c for c in queue if isinstance(c, _Call) and c.task is task]:
+            queue.remove(call)
 
 # %% ../nbs/10_batch.ipynb #e7d6fbc7
 _POLL = 2       # seconds between two looks into a watched folder
 
 def _run(jobs, pool, journal, retries, arguments, bars, overwrite, arriving=None):
-    "Yield each job when it ends. `arriving` is a function that returns more jobs, and then the loop goes on forever."
+    """Yield each job when it ends.
+    `arriving` is a function that returns more jobs, and then the loop goes on forever."""
     todo,ready,tasks = deque(job for job in jobs if job.state == 'waiting'),deque(),{}
     try:
         while todo or tasks or arriving:
@@ -354,11 +396,13 @@ def _run(jobs, pool, journal, retries, arguments, bars, overwrite, arriving=None
 
 # %% ../nbs/10_batch.ipynb #50641a10
 def _new_job(pair, others, read, make_job):
-    "Return a job. It has failed if its name collides with one of `others`, or if a file of the user would be replaced."
+    """Return a job. It has failed if its name collides with one of `others`, or if a file of
+    the user would be replaced."""
     try:
         check_names([*others, pair], read)
         return make_job(pair)
-    except VideoError as e: return Job(pair.src, pair.dst, pair.kind, state='failed', error=str(e))
+    except VideoError as e:
+        return Job(pair.src, pair.dst, pair.kind, state='failed', error=str(e))
 
 def _collide(pairs, read):
     try: check_names(pairs, read)
@@ -368,8 +412,11 @@ def _collide(pairs, read):
 def _arriving(arrivals, jobs, make_job, bars, journal, background):
     "Return jobs for the files that have arrived, and add them to `jobs` and `bars`."
     # two workers must not write one result
-    if not (arrived := arrivals.ready({job.src for job in jobs if job.state in ('waiting', 'running')})): return []
-    pairs = find_pairs(arrived, journal.folder, background, [journal.folder/name for name in journal.started])
+    if not (arrived := arrivals.ready({job.src for job in jobs
+                                       if job.state in ('waiting', 'running')})):
+        return []
+    pairs = find_pairs(arrived, journal.folder, background,
+                       [journal.folder/name for name in journal.started])
     # a source that has changed gets another job
     others = {Pair(job.src, job.dst, job.kind) for job in jobs} - {*pairs}
     read,new = [background] if os.path.exists(background) else [],[]
@@ -384,7 +431,8 @@ def _arriving(arrivals, jobs, make_job, bars, journal, background):
 
 # %% ../nbs/10_batch.ipynb #ad3e8ecc
 def _work(jobs, pool, journal, loop, bars, fail_fast, report):
-    "Yield each job when it ends: those that are done already, those that `loop` yields, and those that were stopped."
+    """Yield each job when it ends: those that are done already, those that `loop` yields, and
+    those that were stopped."""
     try:
         yield from [job for job in jobs if job.state == 'skipped']
         with pool:
@@ -397,53 +445,66 @@ def _work(jobs, pool, journal, loop, bars, fail_fast, report):
         loop.close()
         stopped = [job for job in jobs if job.state in ('waiting', 'running')]
         for job in stopped: job.state = 'stopped'
-        for folder in {job.dst.parent for job in stopped if job.tries and not is_url(job.dst)}: remove_abandoned(folder)
+        for folder in {job.dst.parent for job in stopped if job.tries and not is_url(job.dst)}:
+            remove_abandoned(folder)
         journal.flush(now=True)
         if report: write_report(report, jobs)
     yield from stopped
 
 # %% ../nbs/10_batch.ipynb #0af6ce85
 def batch(
-    sources,                # files, folders and patterns such as 'talks/*.mp4', or URLs; may be empty with `watch`
-    to,                     # folder or URL for the results; it is created
-    settings=Settings(),    # look and model
-    encoding=Encoding(),    # quality, codec and preset of clips
-    workers:int=None,       # how many files at the same time; None: see `default_workers`
-    threads:int=None,       # threads per stage in each worker; None: their share of the cores
-    memory:int=None,        # bytes that each worker may use (Linux); None: no limit
-    retries:int=2,          # how often to try a file again if its worker crashes
-    resume=True,            # skip what an earlier run has finished?
-    overwrite=False,        # replace files that no earlier run has written?
-    dry_run=False,          # only say what would be done?
-    fail_fast=False,        # stop at the first file that fails?
-    start=0,                # second of each clip at which to start
-    end=None,               # second of each clip at which to stop; None: its end
-    stills:int=0,           # save every n-th frame of a clip beside its result; 0: none
-    matte='',               # write the matte of each clip beside its result, with this ending, such as '.mp4'; '': none
-    split:float=None,       # split long clips into parts of this many seconds for several workers; None: don't split
-    trust=False,            # open a `.pkl` model, which runs the code inside it
-    watch=None,             # folder whose new files are processed as they arrive, until the loop is left
-    report=None,            # `.json` or `.csv` file for a row per source, see `write_report`
-    progress=True,          # show progress bars?
-    scheduler=None,         # address of a Dask scheduler, see `Cluster`; None: processes on this computer
-):                          # generator of `Job`, in the order in which they end
-    """Blur many clips and images in worker processes. Raises `BgblurError` before the work if names collide, a file would be
-    replaced that no earlier run has written, or model or background cannot be opened. In a script, call it below
-    `if __name__ == '__main__':`."""
+    sources:Iterable,              # files, folders and patterns such as 'talks/*.mp4', or
+                                   # URLs; may be empty with `watch`
+    to:'str|Path|UPath',           # folder or URL for the results; it is created
+    settings:Settings=Settings(),  # look and model
+    encoding:Encoding=Encoding(),  # quality, codec and preset of clips
+    workers:int|None=None,         # how many files at the same time; None: see
+                                   # `default_workers`
+    threads:int|None=None,         # threads per stage in each worker; None: their share of the
+                                   # cores
+    memory:int|None=None,          # bytes that each worker may use (Linux); None: no limit
+    retries:int=2,                 # how often to try a file again if its worker crashes
+    resume:bool=True,              # skip what an earlier run has finished?
+    overwrite:bool=False,          # replace files that no earlier run has written?
+    dry_run:bool=False,            # only say what would be done?
+    fail_fast:bool=False,          # stop at the first file that fails?
+    start:float=0,                 # second of each clip at which to start
+    end:float|None=None,           # second of each clip at which to stop; None: its end
+    stills:int=0,                  # save every n-th frame of a clip beside its result; 0: none
+    matte:str='',                  # write the matte of each clip beside its result, with this
+                                   # ending, such as '.mp4'; '': none
+    split:float|None=None,         # split long clips into parts of this many seconds for
+                                   # several workers; None: don't split
+    trust:bool=False,              # open a `.pkl` model, which runs the code inside it
+    watch:str|Path|None=None,      # folder whose new files are processed as they arrive, until
+                                   # the loop is left
+    report:str|Path|None=None,     # `.json` or `.csv` file for a row per source, see
+                                   # `write_report`
+    progress:bool=True,            # show progress bars?
+    scheduler:str|None=None,       # address of a Dask scheduler, see `Cluster`; None:
+                                   # processes on this computer
+) -> Generator[Job,None,None]:     # the jobs, in the order in which they end
+    """Blur many clips and images in worker processes. In a script, call it below
+    `if __name__ == '__main__':`. Raises `BgblurError` before the work if names collide, a
+    file would be replaced that no earlier run has written, or model or background cannot be
+    opened."""
     _check_options(retries, split, scheduler, threads, memory, to, stills, matte)
     to,journal,matte = as_path(to),open_journal(as_path(to)),matte and '.' + matte.lstrip('.')
-    make_job = partial(_job, journal=journal, fingerprints=fingerprint(settings, encoding, start, end, split, stills, matte),
-                       resume=resume, overwrite=overwrite, beside=(stills, matte))
-    jobs = [make_job(pair) for pair in _pairs(sources, to, settings.background, journal, watch, split)]
+    prints = fingerprint(settings, encoding, start, end, split, stills, matte)
+    make_job = partial(_job, journal=journal, fingerprints=prints, resume=resume,
+                       overwrite=overwrite, beside=(stills, matte))
+    jobs = [*map(make_job, _pairs(sources, to, settings.background, journal, watch, split))]
     check_report(report, jobs)
     todo = [job for job in jobs if job.state == 'waiting']
     if todo or watch: blurrer_from(settings, trust)      # also raises errors before the work
     if dry_run: return (replace(job, state='planned') if job in todo else job for job in jobs)
-    arrivals = Arrivals(watch) if watch else None
-    pool = _pool(scheduler, workers, threads, memory, None if watch or split else len(todo), progress)
+    arrivals = Arrivals(Path(watch)) if watch else None
+    pool = _pool(scheduler, workers, threads, memory, None if watch or split else len(todo),
+                 progress)
     _prepare(to, jobs, journal, pool)
     bars = Progress(todo, pool.n, progress)
-    arriving = partial(_arriving, arrivals, jobs, make_job, bars, journal, settings.background) if watch else None
+    arriving = partial(_arriving, arrivals, jobs, make_job, bars, journal,
+                       settings.background) if watch else None
     arguments = split,_placed(settings, pool),encoding,start,end,trust,stills,matte
     loop = _run(jobs, pool, journal, retries, arguments, bars, overwrite, arriving)
     return _work(jobs, pool, journal, loop, bars, fail_fast, report)

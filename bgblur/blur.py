@@ -7,7 +7,9 @@ __all__ = ['blur', 'composite', 'masked_blur', 'estimate_foreground_background',
            'small_blur', 'blur_background', 'sample_bilinear', 'SoftEdge', 'foreground', 'replace_background']
 
 # %% ../nbs/01_blur.ipynb #4bed4e3e
+from collections.abc import Sequence
 from math import ceil
+from typing import Any
 
 import cv2, numpy as np
 from fastcore.basics import patch
@@ -19,11 +21,12 @@ from .core.frame import resize_area, small_size
 
 # %% ../nbs/01_blur.ipynb #a61085cd
 def blur(
-    img,               # BGR uint8 `(H,W,3)`, or any image that OpenCV can blur
-    kernel_size=5,     # width of the kernel in pixels, 1 to 9999; an even one is made odd
-    sigma_x=0,         # standard deviation in pixels, 0 to 9999; 0: derived from the kernel
-) -> np.ndarray:       # like `img`
-    "Return `img` with a Gaussian blur. Raises `BgblurError` for an empty image, or a number out of range."
+    img:np.ndarray,     # BGR uint8 `(H,W,3)`, or any image that OpenCV can blur
+    kernel_size:int=5,  # width of the kernel in pixels, 1 to 9999; an even one is made odd
+    sigma_x:float=0,    # standard deviation in pixels, 0 to 9999; 0: derived from the kernel
+) -> np.ndarray:        # like `img`
+    """Return `img` with a Gaussian blur.
+    Raises `BgblurError` for an empty image, or a number out of range."""
     if not isinstance(img, np.ndarray) or not img.size:
         raise BgblurError('img must be a numpy array with at least one pixel.')
     check_number(kernel_size, 1, 9999, 'kernel_size')
@@ -33,15 +36,18 @@ def blur(
 
 # %% ../nbs/01_blur.ipynb #354c8b9b
 def composite(
-    fg,             # foreground, BGR uint8 `(H,W,3)`
-    alpha,          # opacity of the foreground, `(H,W)` in [0,1]: float or mask, see `as_alpha`
-    bg,             # background, like `fg`
+    fg:np.ndarray,  # foreground, BGR uint8 `(H,W,3)`
+    alpha:Any,      # opacity of the foreground, `(H,W)` in [0,1]: float or mask, see
+                    # `as_alpha`
+    bg:np.ndarray,  # background, like `fg`
 ) -> np.ndarray:    # uint8 `(H,W,3)`
-    "Return `alpha*fg + (1-alpha)*bg`, rounded. Raises `BgblurError` if the sizes differ or an argument is invalid."
+    """Return `alpha*fg + (1-alpha)*bg`, rounded.
+    Raises `BgblurError` if the sizes differ or an argument is invalid."""
     for name,img in (('fg', fg), ('bg', bg)): check_frame(img, name)
     alpha = as_alpha(alpha, 'alpha')
     if not fg.shape == bg.shape == (*alpha.shape, 3):
-        raise BgblurError(f'Foreground {fg.shape}, alpha {alpha.shape} and background {bg.shape} must have one size.')
+        raise BgblurError(f'Foreground {fg.shape}, alpha {alpha.shape} and background '
+                          f'{bg.shape} must have one size.')
     out = cv2.copyTo(fg, (alpha >= 1).view(np.uint8), bg.copy())
     soft = np.flatnonzero((alpha > 0) & (alpha < 1))
     a = alpha.reshape(-1, 1)[soft]
@@ -51,11 +57,13 @@ def composite(
 
 # %% ../nbs/01_blur.ipynb #1d4732ec
 def masked_blur(
-    image,             # BGR uint8 `(H,W,3)`
-    mask,              # tensor or array `(360,640)`, or any other size: 0/1, or probability in [0,1]
-    kernel_size=61,    # width of the blur in pixels, 1 to 9999
-) -> np.ndarray:       # BGR uint8, with the mask's size
-    "Return `image` where the mask is 1, blurred where it is 0. Raises `BgblurError` for an invalid image or mask."
+    image:np.ndarray,    # BGR uint8 `(H,W,3)`
+    mask:Any,            # tensor or array `(360,640)`, or any other size: 0/1, or probability
+                         # in [0,1]
+    kernel_size:int=61,  # width of the blur in pixels, 1 to 9999
+) -> np.ndarray:         # BGR uint8, with the mask's size
+    """Return `image` where the mask is 1, blurred where it is 0.
+    Raises `BgblurError` for an invalid image or mask."""
     check_frame(image, 'image')
     mask = as_alpha(mask)
     if image.shape[:2] != mask.shape: image = cv2.resize(image, mask.shape[::-1])
@@ -104,7 +112,8 @@ def _limit(both, share, low, high):
     f[at] += a*(1 - a)/(a*a + .001)*excess
 
 def _relax_in_range(img, share, both, rounds, weight):
-    "Call `_relax`, but keep the background within the colours nearby, and both colours within 0 to 255."
+    """Call `_relax`, but keep the background within the colours nearby, and both colours
+    within 0 to 255."""
     low,high = _range_nearby(img, share, both[1])
     _limit(_relax(img, share, both, rounds, weight), share, low, high)
     return np.clip(both, 0, 255, out=both)
@@ -115,18 +124,20 @@ def _halve(x):
     return cv2.resize(x, ((w+1)//2, (h+1)//2), interpolation=cv2.INTER_AREA)
 
 def _mean_colour(img, share):
-    "Return an image of one colour: the mean of `img` weighted by `share`, with a little of the overall mean."
+    """Return an image of one colour: the mean of `img` weighted by `share`, with a little of
+    the overall mean."""
     total = share.ravel() @ img.reshape(-1, 3)
     mean = (total + cv2.mean(img)[:3])/(share.sum() + 1)
     return cv2.merge([np.full(share.shape, c, np.float32) for c in mean])
 
 def estimate_foreground_background(
-    img,            # BGR float32 `(h,w,3)` in [0,255]
-    alpha,          # opacity of the person, float32 `(h,w)` in [0,1]
-    rounds=5,       # rounds at each size; small sizes get 8
-    weight=.02,     # weight of the smooth guess against the frame
-) -> np.ndarray:    # person and background, BGR float32 `(2,h,w,3)`, both defined everywhere
-    "Return the colours of the person and of the background at each pixel, even where one hides the other."
+    img:np.ndarray,    # BGR float32 `(h,w,3)` in [0,255]
+    alpha:np.ndarray,  # opacity of the person, float32 `(h,w)` in [0,1]
+    rounds:int=5,      # rounds at each size; small sizes get 8
+    weight:float=.02,  # weight of the smooth guess against the frame
+) -> np.ndarray:       # person and background, BGR float32 `(2,h,w,3)`, defined everywhere
+    """Return the colours of the person and of the background at each pixel, even where one
+    hides the other."""
     h,w = alpha.shape
     share = _shares(alpha)
     # the power: pixels that show both colours count little
@@ -138,23 +149,27 @@ def estimate_foreground_background(
 
 # %% ../nbs/01_blur.ipynb #b2704a33
 def _from_scratch(img, a):
-    "Return both colours of a region, with its sides padded to multiples of 16: even sizes are halved faster."
+    """Return both colours of a region, with its sides padded to multiples of 16: even sizes
+    are halved faster."""
     h,w = a.shape
-    img,a = (cv2.copyMakeBorder(x, 0, -h % 16, 0, -w % 16, cv2.BORDER_REPLICATE) for x in (img, a))
+    img,a = (cv2.copyMakeBorder(x, 0, -h % 16, 0, -w % 16, cv2.BORDER_REPLICATE)
+             for x in (img, a))
     return estimate_foreground_background(img, a)[:, :h, :w]
 
 def _from_last(img, a, last):
-    "Return both colours of a region, starting from the last frame's; None if those don't explain this frame."
+    """Return both colours of a region, starting from the last frame's;
+    None if those don't explain this frame."""
     share = _shares(a)
     explained = cv2.norm(_residual(img, share, last), cv2.NORM_L1) < 12*img.size
     if explained: return _relax_in_range(img, share, last, 2, .02)
 
 # %% ../nbs/01_blur.ipynb #240062a8
 def estimate_layers(
-    frame,          # BGR uint8 `(H,W,3)`
-    alpha,          # opacity of the person, float32 in [0,1], with the frame's size or smaller
-    last=None,      # result for the frame before, if there is one
-) -> tuple:         # person and background, BGR float32 `(h,w,3)`, in the size of `small_size`
+    frame:np.ndarray,           # BGR uint8 `(H,W,3)`
+    alpha:np.ndarray,           # opacity of the person, float32 in [0,1], with the frame's
+                                # size or smaller
+    last:Sequence|None=None,    # result for the frame before, if there is one
+) -> tuple:                     # both BGR float32 `(h,w,3)`, in the size of `small_size`
     "Return the colours of person and background, small and both defined everywhere."
     size = small_size(*frame.shape[:2])
     bg,a = resize_area(frame, size).astype(np.float32),resize_area(alpha, size)
@@ -170,8 +185,8 @@ def estimate_layers(
 
 # %% ../nbs/01_blur.ipynb #b9a643ed
 def check_strength(
-    strength,         # width of the blur, in pixels of a frame whose shorter side is 360
-):
+    strength:float,   # width of the blur, in pixels of a frame whose shorter side is 360
+) -> None:
     "Raise `BgblurError` unless `strength` is a number from 1 to 1001."
     check_number(strength, 1, 1001, 'strength')
 
@@ -180,7 +195,8 @@ def _sigma(kernel_size):
     return .3*((kernel_size-1)*.5 - 1) + .8
 
 def _smooth(img, sigma):
-    "Blur with a Gaussian, or from 3 pixels on with three box blurs: they have the same variance and are much faster."
+    """Blur with a Gaussian, or from 3 pixels on with three box blurs: they have the same
+    variance and are much faster."""
     if sigma < 3: return cv2.GaussianBlur(img, (0, 0), sigma)
     d = (4*sigma**2 + 1)**.5
     wide = 2*ceil((d - 1)/2) + 1
@@ -189,10 +205,10 @@ def _smooth(img, sigma):
     return img
 
 def small_blur(
-    shape,            # height and width of the frame
-    bg,               # background, small, as `estimate_layers` returns it
-    strength=61,      # width of the blur, in pixels of a frame whose shorter side is 360
-):                    # BGR uint8 `(h,w,3)`, like `bg`; None if such a weak blur needs more pixels
+    shape:Sequence[int],  # height and width of the frame
+    bg:np.ndarray,        # background, small, as `estimate_layers` returns it
+    strength:float=61,    # width of the blur, in pixels of a frame whose shorter side is 360
+) -> np.ndarray|None:     # BGR uint8, like `bg`; None if such a weak blur needs more pixels
     "Return the background blurred, at its small size."
     sigma = _sigma(strength*min(shape)/360)*min(bg.shape[:2])/min(shape)
     if sigma < 1.5 and bg.shape[:2] != tuple(shape[:2]): return None
@@ -200,60 +216,73 @@ def small_blur(
 
 # %% ../nbs/01_blur.ipynb #03c64981
 def blur_background(
-    frame,            # BGR uint8 `(H,W,3)`
-    alpha,            # opacity of the person, float32 `(H,W)` in [0,1]
-    bg,               # background, small, as `estimate_layers` returns it
-    strength=61,      # width of the blur, in pixels of a frame whose shorter side is 360, 1 to 1001
-) -> np.ndarray:      # BGR uint8 `(H,W,3)`
-    "Return the background blurred, without the person in it. Raises `BgblurError` for another strength."
+    frame:np.ndarray,   # BGR uint8 `(H,W,3)`
+    alpha:np.ndarray,   # opacity of the person, float32 `(H,W)` in [0,1]
+    bg:np.ndarray,      # background, small, as `estimate_layers` returns it
+    strength:float=61,  # width of the blur, in pixels of a frame whose shorter side is 360, 1
+                        # to 1001
+) -> np.ndarray:        # BGR uint8 `(H,W,3)`
+    """Return the background blurred, without the person in it.
+    Raises `BgblurError` for another strength."""
     check_strength(strength)
     h,w = frame.shape[:2]
     small = small_blur((h, w), bg, strength)
     if small is not None: return cv2.resize(small, (w, h), interpolation=cv2.INTER_LINEAR)
     full = cv2.resize(cv2.convertScaleAbs(bg), (w, h), interpolation=cv2.INTER_LINEAR)
-    return blur(composite(full, np.minimum(1, 10*alpha), frame), max(1, strength*min(h, w)/360))
+    return blur(composite(full, np.minimum(1, 10*alpha), frame),
+                max(1, strength*min(h, w)/360))
 
 # %% ../nbs/01_blur.ipynb #6961a11e
 def sample_bilinear(
-    at,            # rows and columns of pixels in an image of `shape`, int `(N,)` each
-    shape,         # height and width of that image
-    *smalls,       # smaller images of one size, float32 `(h,w)` or `(h,w,C)`, C up to 4
-) -> list:         # float32 `(N,)` or `(N,C)` for each
-    "Return the values that small images would have at single pixels, if they were enlarged to `shape`."
+    at:tuple[np.ndarray,np.ndarray],  # rows and columns of pixels in an image of `shape`, int
+                                      # `(N,)` each
+    shape:tuple[int,int],             # height and width of that image
+    *smalls:np.ndarray,               # smaller images of one size, float32 `(h,w)` or
+                                      # `(h,w,C)`, C up to 4
+) -> list:                            # float32 `(N,)` or `(N,C)` for each
+    """Return the values that small images would have at single pixels, if they were enlarged
+    to `shape`."""
     # remap wants images with sides up to 32766; a very long frame can exceed that
     if max(smalls[0].shape) > 32766:
-        smalls = [resize_area(s, tuple(min(n, 32766) for n in s.shape[1::-1])) for s in smalls]
+        smalls = tuple(resize_area(s, tuple(min(n, 32766) for n in s.shape[1::-1]))
+                       for s in smalls)
     n,(h,w),(sh,sw) = len(at[0]),shape,smalls[0].shape[:2]
     wide = 1024 if n < 2**24 else 2**14
     places = np.zeros((2, -(-n//wide), wide), np.float32)
     for place,i,s,t in zip(places, at[::-1], (sw, sh), (w, h)):
         place.reshape(-1)[:n] = i*np.float32(s/t) + np.float32(s/t/2 - .5)
-    values = [cv2.remap(s, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for s in smalls]
+    values = [cv2.remap(s, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+              for s in smalls]
     return [v.reshape(-1, *s.shape[2:])[:n] for v,s in zip(values, smalls)]
 
 # %% ../nbs/01_blur.ipynb #27e7b56c
 def _box_around(alpha, shape):
-    "Return the rectangle outside which `alpha` is 0, in its own pixels and in those of `shape`."
+    """Return the rectangle outside which `alpha` is 0, in its own pixels and in those of
+    `shape`."""
     (h,w),(H,W) = alpha.shape,shape
     # at other ratios the rectangle could start between two pixels
     if H % h or W % w: return np.s_[0:h, 0:w],np.s_[0:H, 0:W]
     x,y,bw,bh = cv2.boundingRect((alpha > 0).view(np.uint8))
     ends = (max(0, y-1), min(h, y+bh+1)),(max(0, x-1), min(w, x+bw+1))
-    return tuple(slice(*e) for e in ends),tuple(slice(a*k, b*k) for (a,b),k in zip(ends, (H//h, W//w)))
+    return tuple(slice(*e) for e in ends), \
+        tuple(slice(a*k, b*k) for (a,b),k in zip(ends, (H//h, W//w)))
 
 class SoftEdge:
-    "The pixels of a frame that show the person (`solid`) and those that show both person and background (`edge`)."
+    """The pixels of a frame that show the person (`solid`) and those that show both person and
+    background (`edge`)."""
     def __init__(self,
-        alpha,          # opacity of the person, float32 in [0,1], of any size
-        shape,          # height and width of the frame
+        alpha:np.ndarray,      # opacity of the person, float32 in [0,1], of any size
+        shape:tuple[int,int],  # height and width of the frame
     ):
         if alpha.shape[0] > shape[0]: alpha = resize_area(alpha, shape[::-1])
         self.shape,(inner,self.box) = shape,_box_around(alpha, shape)
         (top,left),(h,w) = zip(*((s.start, s.stop - s.start) for s in self.box))
         alpha = cv2.resize(alpha[inner], (w, h))
-        steps = cv2.convertScaleAbs(alpha, alpha=255)     # within 0.002 of 0 or 1 there is no edge
+        # within 0.002 of 0 or 1 there is no edge
+        steps = cv2.convertScaleAbs(alpha, alpha=255)
         self.solid = cv2.inRange(steps, 255, 255)
-        self.edge = np.flatnonzero(cv2.inRange(steps, 1, 254).view(bool))     # places in the box
+        # places in the box
+        self.edge = np.flatnonzero(cv2.inRange(steps, 1, 254).view(bool))
         self.a = alpha.reshape(-1)[self.edge]
         ys,xs = np.divmod(self.edge.astype(np.int32), np.int32(w))
         self.at = ys + top,xs + left
@@ -261,20 +290,26 @@ class SoftEdge:
 # %% ../nbs/01_blur.ipynb #54d47c60
 @patch
 def colours(self:SoftEdge,
-    planes,         # of the frame, in the box: B, G, R or others, uint8 `(h,w)` each
-    fg, bg,         # planes of both estimates, small, float32 `(h,w)` each
-) -> list:          # float32 `(N,)` in [0,255] for each plane
+    planes:Sequence[np.ndarray],                       # of the frame, in the box: B, G, R or
+                                                       # others, uint8 `(h,w)` each
+    fg:Sequence[np.ndarray], bg:Sequence[np.ndarray],  # planes of both estimates, small,
+                                                       # float32 `(h,w)` each
+) -> list:                                             # for each, float32 `(N,)` in [0,255]
     "Return the person's colour at the edge (Forte 2021, last step)."
     small = sample_bilinear(self.at, self.shape, *fg, *bg)
     own = [p.reshape(-1)[self.edge] for p in planes]
-    return [np.clip(f + self.a*(o - b - self.a*(f - b)), 0, 255) for o,f,b in zip(own, small, small[len(fg):])]
+    return [np.clip(f + self.a*(o - b - self.a*(f - b)), 0, 255)
+            for o,f,b in zip(own, small, small[len(fg):])]
 
 @patch
 def over(self:SoftEdge,
-    planes,         # of the frame, in the box: B, G, R or others, uint8 `(h,w)` each
-    fg, bg,         # planes of both estimates, small, float32 `(h,w)` each
-    new,            # planes of the new background, in the box, uint8 `(h,w)` each
-) -> list:          # uint8 `(h,w)` for each plane
+    planes:Sequence[np.ndarray],                       # of the frame, in the box: B, G, R or
+                                                       # others, uint8 `(h,w)` each
+    fg:Sequence[np.ndarray], bg:Sequence[np.ndarray],  # planes of both estimates, small,
+                                                       # float32 `(h,w)` each
+    new:Sequence[np.ndarray],                          # planes of the new background, in the
+                                                       # box, uint8 `(h,w)` each
+) -> list:                                             # uint8 `(h,w)` for each plane
     "Return the person in front of the new background, plane by plane."
     out = [cv2.copyTo(p, self.solid, n.copy()) for p,n in zip(planes, new)]
     if not len(self.edge): return out
@@ -285,10 +320,11 @@ def over(self:SoftEdge,
 
 # %% ../nbs/01_blur.ipynb #a06b2f12
 def foreground(
-    frame,          # BGR uint8 `(H,W,3)`
-    alpha,          # opacity of the person, float32 in [0,1], with the frame's size or smaller
-    fg, bg,         # both colours, small, as `estimate_layers` returns them
-) -> np.ndarray:    # BGR uint8 `(H,W,3)`; `frame` itself where alpha is 0 or 1
+    frame:np.ndarray,              # BGR uint8 `(H,W,3)`
+    alpha:np.ndarray,              # opacity of the person, float32 in [0,1], with the frame's
+                                   # size or smaller
+    fg:np.ndarray, bg:np.ndarray,  # both colours, small, as `estimate_layers` returns them
+) -> np.ndarray:                   # BGR uint8 `(H,W,3)`; `frame` itself where alpha is 0 or 1
     "Return `frame` with the old background removed from the person's soft edge."
     soft,out = SoftEdge(alpha, frame.shape[:2]),frame.copy()
     if not len(soft.edge): return out
@@ -300,18 +336,21 @@ def foreground(
 
 # %% ../nbs/01_blur.ipynb #7003b6fb
 def replace_background(
-    frame,          # BGR uint8 `(H,W,3)`
-    alpha,          # opacity of the person, float32 in [0,1], with the frame's size or smaller
-    fg, bg,         # both colours, small, as `estimate_layers` returns them
-    new,            # new background, like `frame`
-) -> np.ndarray:    # BGR uint8 `(H,W,3)`
-    "Return `composite(foreground(frame, alpha, fg, bg), alpha, new)`. Raises `BgblurError` if the sizes differ."
+    frame:np.ndarray,              # BGR uint8 `(H,W,3)`
+    alpha:np.ndarray,              # opacity of the person, float32 in [0,1], with the frame's
+                                   # size or smaller
+    fg:np.ndarray, bg:np.ndarray,  # both colours, small, as `estimate_layers` returns them
+    new:np.ndarray,                # new background, like `frame`
+) -> np.ndarray:                   # BGR uint8 `(H,W,3)`
+    """Return `composite(foreground(frame, alpha, fg, bg), alpha, new)`.
+    Raises `BgblurError` if the sizes differ."""
     check_frame(new, 'background')
     if new.shape != frame.shape:
-        raise BgblurError(f'Frame {frame.shape} and background {new.shape} must have one size.')
+        raise BgblurError(f'Frame {frame.shape} and background {new.shape} must have '
+                          'one size.')
     soft,out = SoftEdge(alpha, frame.shape[:2]),new.copy()
-    frame,fg,bg,new = (cv2.split(x) for x in (frame[soft.box], fg, bg, new[soft.box]))
-    out[soft.box] = cv2.merge(soft.over(frame, fg, bg, new))
+    planes = [cv2.split(x) for x in (frame[soft.box], fg, bg, new[soft.box])]
+    out[soft.box] = cv2.merge(soft.over(*planes))
     return out
 
 # %% ../nbs/01_blur.ipynb #e33d3d3c

@@ -9,7 +9,8 @@ __all__ = ['app', 'command', 'main', 'video', 'image', 'batch', 'live', 'page', 
 import os, signal, sys
 
 # while the command still loads, Ctrl-C ends it silently
-if os.path.basename(sys.argv[0]) in ('bgblur', 'bgblur.exe') and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+if os.path.basename(sys.argv[0]) in ('bgblur', 'bgblur.exe') \
+    and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 # %% ../nbs/11_cli.ipynb #a3e2b4df
@@ -18,7 +19,6 @@ import os
 import signal
 import sys
 from contextlib import closing
-from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -26,17 +26,22 @@ from typing import Annotated, Literal, Optional
 
 import typer
 
-from .core.command import (Debug, Duration, End, Json, Output, Overwrite, Quiet, Source, Sources, Split, Start, Trust,
-                                 clean_up_and_die, for_each, handle_signals, part_of_clip, print_error, signals_raise)
+from .core.command import (Debug, Duration, End, Json, Output, Overwrite, Quiet, Source,
+                                 Sources, Split, Start, Trust,
+                                 clean_up_and_die, for_each, handle_signals, part_of_clip,
+                                 print_error, signals_raise)
 from .core.docs import explain_module
 from .core.errors import BgblurError, as_sentence, print_traceback
 from .core.options import PlainCommand, PlainGroup, examples, flag, typed, with_settings
 from .core.settings import DEFAULT_QUALITY, Encoding, Settings
 
 # %% ../nbs/11_cli.ipynb #fa10b158
-app = typer.Typer(cls=PlainGroup, help='Blur or replace the background of webcam video.', no_args_is_help=True,
-                  pretty_exceptions_enable=False, rich_markup_mode=None, context_settings={'help_option_names': ['-h', '--help']},
-                  epilog=examples({'video me.mp4': 'write me-blurred.mp4', 'live': 'webcam to window',
+app = typer.Typer(cls=PlainGroup, help='Blur or replace the background of webcam video.',
+                  no_args_is_help=True,
+                  pretty_exceptions_enable=False, rich_markup_mode=None,
+                  context_settings={'help_option_names': ['-h', '--help']},
+                  epilog=examples({'video me.mp4': 'write me-blurred.mp4',
+                                   'live': 'webcam to window',
                                     'video --help': 'all options of a command'}))
 command = partial(app.command, cls=PlainCommand)
 
@@ -48,7 +53,8 @@ def _print_version(wanted):
         raise typer.Exit
 
 @app.callback()
-def _options(version:Annotated[bool, typer.Option('--version', callback=_print_version, is_eager=True, metavar='',
+def _options(version:Annotated[bool, typer.Option('--version', callback=_print_version,
+                                                  is_eager=True, metavar='',
                                                   help='Print the version.')]=False,
              debug:Debug=False): pass
 
@@ -57,22 +63,29 @@ def _check_background(path, background):
     "Raise `VideoError` if a file to write is the background, which we also read."
     from bgblur.io.files import VideoError
     # unlike the methods of Path, these accept a name that is too long
-    if path and os.path.exists(path) and os.path.exists(background) and os.path.samefile(path, background):
+    if path and os.path.exists(path) and os.path.exists(background) \
+        and os.path.samefile(path, background):
         raise VideoError(f'{path} is the background itself. Choose another output file.')
 
 def _destination(src, output, kind, background):
-    "Return what to write, None for -o none. Raises `BgblurError` if the source has no name from which to make one."
+    """Return what to write, None for -o none.
+    Raises `BgblurError` if the source has no name from which to make one."""
     from bgblur.io.sequence import check_clip
     from bgblur.io.sources import default_name, output_suffixes
     if str(output) == 'none': return None
-    if not output and src == '-': raise BgblurError('Standard input has no name for the result: add -o FILE, or -o - for standard output.')
-    return output or default_name(check_clip(src), output_suffixes(kind, background), background)
+    if not output and src == '-':
+        raise BgblurError('Standard input has no name for the result: add -o FILE, or -o - '
+                          'for standard output.')
+    return output or default_name(check_clip(src), output_suffixes(kind, background),
+                                  background)
 
 def _destinations(sources, output, kind, background, matte):
-    "Return a list of `(source, result)`. Raises `BgblurError` for one output of several sources, or names that collide."
+    """Return a list of `(source, result)`.
+    Raises `BgblurError` for one output of several sources, or names that collide."""
     for name,path in (('-o', output), ('--matte', matte)):
         if path and len(sources) > 1:
-            raise BgblurError(f'{name} names one file, but there are several sources: leave it out, or use `bgblur batch`.')
+            raise BgblurError(f'{name} names one file, but there are several sources: leave '
+                              'it out, or use `bgblur batch`.')
     found = [(src, _destination(src, output, kind, background)) for src in sources]
     for path in (matte, *(dst for _,dst in found)): _check_background(path, background)
     if len(found) > 1:
@@ -83,17 +96,19 @@ def _destinations(sources, output, kind, background, matte):
 # %% ../nbs/11_cli.ipynb #47a4a567
 def _print_json(facts, err=False): typer.echo(json.dumps(facts), err=err)
 
-def _json_error(src, dst, e): _print_json({'source': str(src), 'result': dst and str(dst), 'error': as_sentence(e)})
+def _json_error(src, dst, e):
+    _print_json({'source': str(src), 'result': dst and str(dst), 'error': as_sentence(e)})
 
 def _rate(text):
     "Return a frame rate from text such as 25, 29.97 or 30000/1001."
     try: rate = Fraction(text)
     except (ValueError, ZeroDivisionError): rate = 0
     if .01 <= rate <= 1000: return rate
-    raise typer.BadParameter(f"must be a number from 0.01 to 1000, such as 25 or 30000/1001, got '{text}'.")
+    raise typer.BadParameter("must be a number from 0.01 to 1000, such as 25 or 30000/1001, "
+                             f"got '{text}'.")
 
 # %% ../nbs/11_cli.ipynb #283f6736
-def main():
+def main() -> None:
     "Run the command `bgblur`."
     # OpenCV gets the limit of `read_image`, because a header may lie about the size
     os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', str(2**27))
@@ -124,7 +139,7 @@ def video(
     quiet:Quiet=False,
     as_json:Json=False,
     debug:Debug=False,
-):
+) -> None:
     """Blur or replace the background of a video.
 
     Resolution and timing stay the same. Sound is copied, or converted where needed. Writes .mp4, .m4v, .mov, .mkv, .webm, .avi or .gif. With -b none the
@@ -150,7 +165,8 @@ def video(
     for_each(pairs, blur_one, _json_error if as_json else None)
 
 # %% ../nbs/11_cli.ipynb #8be645eb
-@command(epilog=examples({'image me.jpg': 'write me-blurred.jpg', 'image me.jpg -b beach.jpg': 'write me-replaced.jpg',
+@command(epilog=examples({'image me.jpg': 'write me-blurred.jpg',
+                          'image me.jpg -b beach.jpg': 'write me-replaced.jpg',
                            'image me.jpg -b none': 'write me-cutout.png'}))
 @with_settings
 def image(
@@ -158,16 +174,19 @@ def image(
     output:Output=None,
     settings:Settings=Settings(),
     trust:Trust=False,
-    matte:typed(Optional[Path], metavar='FILE', help='Also write the alpha, as a grey .png.', default='none')=None,
+    matte:typed(Optional[Path], metavar='FILE', help='Also write the alpha, as a '
+                                                     'grey .png.', default='none')=None,
     overwrite:Overwrite=False,
     quiet:Quiet=False,
     as_json:Json=False,
     debug:Debug=False,
-):
+) -> None:
     """Blur or replace the background of an image.
 
-    The result is in sRGB, and keeps date and camera, but not the location. Writes .jpg, .png, .webp, .bmp or .tif. With
-    -b none the background is transparent: .png or .webp. For a video as background, the first frame is used. With --matte,
+    The result is in sRGB, and keeps date and camera, but not the location.
+    Writes .jpg, .png, .webp, .bmp or .tif. With
+    -b none the background is transparent: .png or .webp.
+    For a video as background, the first frame is used. With --matte,
     '-o none' writes no result."""
     from bgblur.video import blur_image, blurrer_from
     transparent = settings.background == 'none'
@@ -179,14 +198,17 @@ def image(
         elif not quiet: typer.echo('\n'.join([str(result), *result.notes]))
         if blurrer.n_failed:
             print_traceback(blurrer.last_error)
-            typer.echo(f'bgblur: the model failed, so the whole image is hidden. {blurrer.last_error}', err=True)
-        elif not (blurrer.n_with_person or quiet): typer.echo('bgblur: no person was found, so the whole image is hidden.', err=True)
+            typer.echo('bgblur: the model failed, so the whole image is hidden. '
+                       f'{blurrer.last_error}', err=True)
+        elif not (blurrer.n_with_person or quiet):
+            typer.echo('bgblur: no person was found, so the whole image is hidden.', err=True)
         return not blurrer.n_failed
     for_each(pairs, blur_one, _json_error if as_json else None)
 
 # %% ../nbs/11_cli.ipynb #fc6ebf0b
 def _print_jobs(jobs, quiet, as_json):
-    "Print each job as it ends, and a summary unless it is JSON. Return whether all results are complete."
+    """Print each job as it ends, and a summary unless it is JSON.
+    Return whether all results are complete."""
     from tqdm import tqdm
     from bgblur.io.report import report_row
     states = {}
@@ -194,12 +216,16 @@ def _print_jobs(jobs, quiet, as_json):
         for job in jobs:
             states.setdefault(job.state, []).append(job)
             # tqdm.write keeps its bars below
-            if job.error: tqdm.write(f"bgblur: {'' if str(job.src) in job.error else f'{job.src}: '}{job.error}", file=sys.stderr)
+            if job.error:
+                tqdm.write("bgblur: "
+                           f"{'' if str(job.src) in job.error else f'{job.src}: '}{job.error}",
+                           file=sys.stderr)
             if as_json: tqdm.write(json.dumps(report_row(job)))
             elif not quiet: tqdm.write(str(job))
     # also after Ctrl-C
     finally:
-        if states and not (quiet or as_json): typer.echo(', '.join(f'{len(some)} {state}' for state,some in states.items()))
+        if states and not (quiet or as_json):
+            typer.echo(', '.join(f'{len(some)} {state}' for state,some in states.items()))
     return all(job.is_complete for some in states.values() for job in some)
 
 # %% ../nbs/11_cli.ipynb #88f00841
@@ -228,7 +254,7 @@ def batch(
     dry_run:flag('--dry-run', help='Show what would be done, and write nothing.')=False,
     fail_fast:flag('--fail-fast', help='Stop at the first file that fails.')=False,
     as_json:Json=False, overwrite:Overwrite=False, quiet:Quiet=False, debug:Debug=False,
-):
+) -> None:
     """Blur or replace the background of many videos and images.
 
     Run the same command again to continue after an interruption. Exit code: 0 if all results are complete, 1 if not, 2 if an error stopped the run."""
@@ -276,7 +302,7 @@ def live(
     seconds:typed(Optional[float], min=.1, metavar='N', help='Stop after N seconds.', default='never')=None,
     quiet:Quiet=False,
     debug:Debug=False,
-):
+) -> None:
     """Blur or replace the background of a webcam, live.
 
     Press h in the window to see its keys. With --to both they also change the virtual camera. A click follows one person. Ctrl-C completes a recording."""
@@ -292,30 +318,35 @@ def live(
     if can_keep: keep_choices(ended)
 
 # %% ../nbs/11_cli.ipynb #f3dda213
-@command('app', epilog=examples({'app': 'open the page in your browser', 'app --no-browser': 'only print its address'}))
+@command('app', epilog=examples({'app': 'open the page in your browser',
+                                 'app --no-browser': 'only print its address'}))
 def page(
     port:typed(int, min=1, max=65535, metavar='N', help='Serve the page on this port.')=8866,
     browser:flag('--browser/--no-browser', help='Open the page in your browser.')=True,
     debug:Debug=False,
-):
+) -> None:
     """Blur images and videos on a web page of your own computer.
 
-    The address contains a token, so other users and other computers cannot open the page. Ctrl-C stops it. Needs
+    The address contains a token, so other users and other computers cannot open the page.
+    Ctrl-C stops it. Needs
     pip install 'bgblur[notebooks]'."""
     from bgblur.ui.server import serve
     with signals_raise(): serve(port, browser)
 
 # %% ../nbs/11_cli.ipynb #515c0caa
-@command(epilog=examples({'bench me.mp4': 'measure three times', 'bench me.mp4 --rounds 1': 'faster, but less exact'}))
+@command(epilog=examples({'bench me.mp4': 'measure three times',
+                          'bench me.mp4 --rounds 1': 'faster, but less exact'}))
 def bench(
     src:Source,
-    frames:typed(int, min=10, metavar='N', help='Measure N frames. A shorter clip is repeated.')=250,
+    frames:typed(int, min=10, metavar='N', help='Measure N frames. A shorter clip is '
+                                                'repeated.')=250,
     rounds:typed(int, min=1, metavar='N', help='Repeat each measurement N times.')=3,
     debug:Debug=False,
-):
+) -> None:
     """Measure the speed on a video.
 
-    Measures the whole command, each of its stages, and decoding and encoding alone. Writes only to a temporary folder, which
+    Measures the whole command, each of its stages, and decoding and encoding alone.
+    Writes only to a temporary folder, which
     is removed."""
     from bgblur.speed import bench as measure
     with signals_raise(): typer.echo(measure(src, frames, rounds))
@@ -326,19 +357,24 @@ def _models_text():
     from textwrap import fill
     from bgblur.core.download import profile_table
     from bgblur.predict import MODELS
-    own = {**MODELS, 'FILE.onnx': 'a model of yours; needs --profile if the file does not name one',
+    own = {**MODELS, 'FILE.onnx': 'a model of yours; needs --profile if the file does not '
+                                  'name one',
            'FILE.pkl': "a fastai learner; needs --trust and pip install 'bgblur[learner]'"}
-    lines = [fill(what, 79, initial_indent=f'{name:<19}', subsequent_indent=' '*19) for name,what in own.items()]
-    return '\n'.join([*lines, '', "Profiles, for --profile NAME. Where it says (get), 'bgblur models get NAME'",
+    lines = [fill(what, 79, initial_indent=f'{name:<19}', subsequent_indent=' '*19)
+             for name,what in own.items()]
+    return '\n'.join([*lines, '', "Profiles, for --profile NAME. Where it says (get), 'bgblur "
+                                  "models get NAME'",
                       'downloads the file, and --model NAME opens it:', '', profile_table()])
 
-_models = typer.Typer(cls=PlainGroup, invoke_without_command=True, context_settings=app.info.context_settings,
-                      epilog=examples({'models': 'list them', 'models get modnet': 'download one',
+_models = typer.Typer(cls=PlainGroup, invoke_without_command=True,
+                      context_settings=app.info.context_settings,
+                      epilog=examples({'models': 'list them',
+                                       'models get modnet': 'download one',
                                         'video me.mp4 --model modnet': 'use it'}))
 app.add_typer(_models, name='models')
 
 @_models.callback()
-def models(ctx:typer.Context, debug:Debug=False):
+def models(ctx:typer.Context, debug:Debug=False) -> None:
     "List models and profiles, or download a model."
     if not ctx.invoked_subcommand: typer.echo(_models_text())
 
@@ -346,27 +382,33 @@ def models(ctx:typer.Context, debug:Debug=False):
 def _agree():
     "Ask the user. Raises typer's error if they refuse, `BgblurError` without a terminal."
     try: agreed = typer.confirm('Download it?')
-    except typer.Abort as e: raise BgblurError('Nothing was downloaded. Answer y, or use --yes.') from e
+    except typer.Abort as e:
+        raise BgblurError('Nothing was downloaded. Answer y, or use --yes.') from e
     if agreed: return
     typer.echo('Nothing was downloaded.')
     raise typer.Exit(1)
 
-@_models.command('get', cls=PlainCommand, epilog=examples({'models get modnet': 'ask, then download',
+@_models.command('get', cls=PlainCommand,
+                 epilog=examples({'models get modnet': 'ask, then download',
                                                         'models get rvm --yes': 'do not ask'}))
 def get_model(
-    name:Annotated[str, typer.Argument(metavar='NAME', help='Name of a profile.', show_default=False)],
-    url:typed(Optional[str], '--from', metavar='URL', help='Download from this address.', default="the profile's own")=None,
+    name:Annotated[str, typer.Argument(metavar='NAME', help='Name of a profile.',
+                                       show_default=False)],
+    url:typed(Optional[str], '--from', metavar='URL', help='Download from this address.',
+              default="the profile's own")=None,
     yes:flag('-y', '--yes', help='Do not ask.')=False,
     overwrite:Overwrite=False,
     debug:Debug=False,
-):
+) -> None:
     """Download a model of others into your cache folder.
 
-    Shows licence and origin, and asks. Checks the SHA-256 of the file, now and whenever it is used."""
+    Shows licence and origin, and asks.
+    Checks the SHA-256 of the file, now and whenever it is used."""
     from tqdm import tqdm
     from bgblur.core.download import describe, download, downloadable, model_file, model_path
     profile = downloadable(name)
-    if model_path(name).exists() and not overwrite: return typer.echo(f'{model_file(name)} is already there.')
+    if model_path(name).exists() and not overwrite:
+        return typer.echo(f'{model_file(name)} is already there.')
     typer.echo(describe(profile, url or ''))
     if not yes: _agree()
     with signals_raise(), tqdm(unit='B', unit_scale=True, disable=None, leave=False) as bar:

@@ -6,14 +6,16 @@
 __all__ = ['MODEL', 'Explorer', 'explore']
 
 # %% ../nbs/05_explore.ipynb #21854fdf
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from html import escape
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 from weakref import WeakSet
 
-import cv2, numpy as np
+import cv2
 from fastcore.basics import patch
 
 from .core.docs import explain_module
@@ -24,9 +26,8 @@ from .core.settings import DEFAULT_QUALITY
 from .io.files import atomic_file, check_destination
 from .io.image import IMAGES, encode_image
 from .io.sources import output_suffixes
-from .pipeline import Blurrer
+from .pipeline import Blurrer, Result
 from .ui.canvas import with_image
-from .ui.choices import find_backgrounds
 from .ui.layout import copy_button, side_by_side
 from .ui.panel import Panel, row
 from .ui.player import Player
@@ -41,22 +42,29 @@ with imports_of('notebooks'):
 
 # %% ../nbs/05_explore.ipynb #ea121024
 class Explorer(Panel):
-    """A few seconds of a clip, blurred, and a control for each setting. `set`, `values`, `result`, `alpha` and `strip`
-    also work without a notebook. The quality starts with 'best' for an image, otherwise with 'good'."""
+    """A few seconds of a clip, blurred, and a control for each setting.
+    `set`, `values`, `result`, `alpha` and `strip`
+    also work without a notebook.
+    The quality starts with 'best' for an image, otherwise with 'good'."""
     others = WeakSet()      # explorers made before
     def __init__(self,
-        source,             # a frame, a list of frames, or the path of an image or video
-        blurrer=None,       # `Blurrer` whose segmenter and settings to start with; None: `Blurrer()`
-        backgrounds=None,   # name -> function or class, for a menu; None: thumbnails of all kinds
-        mattes=None,        # name -> function or class; None: `MATTES`
+        source:Any,                  # a frame, a list of frames, or the path of an image or
+                                     # video
+        blurrer:Blurrer|None=None,   # `Blurrer` whose segmenter and settings to start with;
+                                     # None: `Blurrer()`
+        backgrounds:dict|None=None,  # name -> function or class, for a menu; None: thumbnails
+                                     # of all kinds
+        mattes:dict|None=None,       # name -> function or class; None: `MATTES`
     ):
         "Raises `BgblurError` if the source has no frames."
         self.clip = Clip(source)
-        self.player,self.text,self.newest = Player(mode='before/after', width=720),w.HTML(),Newest()
+        self.player,self.text,self.newest = Player(mode='before/after', width=720),w.HTML(), \
+            Newest()
         # `last`: `Result` that was shown last; `b`: another rendering to compare with
         self.last = self.b = None
         self.rendered = None                 # settings of the image that is shown
-        self.sent,self.error = {*()},''      # `sent`: layer and index of exact images in the player
+        # `sent`: layer and index of exact images in the player
+        self.sent,self.error = {*()},''
         is_video = self.clip.is_video or self.clip.length > 1
         super().__init__(blurrer, backgrounds, mattes, 'video' if is_video else 'image')
         self.make_view()
@@ -75,11 +83,12 @@ class Explorer(Panel):
 
 # %% ../nbs/05_explore.ipynb #1e43455c
 @patch
-def make_view(self:Explorer):
+def make_view(self:Explorer) -> None:
     "Make the controls that choose the frame, and connect them with the player."
     self.frame = w.IntSlider(max=self.clip.n - 1, description='frame')
     tip = 'Choose where in the clip the frames begin, in seconds.'
-    self.start = w.FloatSlider(max=round(self.clip.last_start, 1), step=.1, description='start',
+    self.start = w.FloatSlider(max=round(self.clip.last_start, 1), step=.1,
+                               description='start',
                                tooltip=tip, continuous_update=False)
     self.view = ({'start': self.start} if self.clip.last_start else {}) | {'frame': self.frame}
     link((self.frame, 'value'), (self.player, 'index'))
@@ -89,8 +98,9 @@ def make_view(self:Explorer):
     self.player.on_msg(self._ready)
 
 @patch
-def open(self:Explorer):
-    "Read the window from the chosen start on, and show it. Raises `BgblurError` if there is no frame."
+def open(self:Explorer) -> None:
+    """Read the window from the chosen start on, and show it.
+    Raises `BgblurError` if there is no frame."""
     window = self.clip.window(self.start.value)
     self.newest.cancel()
     self.window,self.renderer,self.b,self.rendered = window,Renderer(window),None,None
@@ -113,7 +123,7 @@ def _normal_blurrer(self:Explorer, segmenter):
 # %% ../nbs/05_explore.ipynb #26c83713
 @patch
 def preview_blurrer(self:Explorer,
-    segmenter=None,     # as for `blurrer`
+    segmenter:Any=None,  # as for `blurrer`
 ) -> Blurrer:
     "Return what `blurrer` returns, for the shown frames. Raises what `blurrer` raises."
     blurrer,(w,h) = self.blurrer(segmenter),self.clip.size
@@ -123,13 +133,15 @@ def preview_blurrer(self:Explorer,
     return blurrer
 
 # %% ../nbs/05_explore.ipynb #1a816ef6
-MODEL = 'quality', 'crop', 'skip', 'person', 'people', 'side'     # settings that change the probability
+# settings that change the probability
+MODEL = 'quality', 'crop', 'skip', 'person', 'people', 'side'
 
 @patch
 def stage_keys(self:Explorer,
-    values,             # name of a setting -> its value, as `settings` returns them
+    values:dict,        # name of a setting -> its value, as `settings` returns them
 ) -> tuple:             # two hashable objects
-    "Return a key for the settings that change the probability, and one for those that change alpha."
+    """Return a key for the settings that change the probability, and one for those that change
+    alpha."""
     matte = 'matte',*self.controls['matte', values['matte']]
     return tuple(tuple(values.get(k) for k in names) for names in (MODEL, matte))
 
@@ -141,11 +153,12 @@ def _is_working(self:Explorer):
     return self.player.has_view and (self.b or n_sent < len(self.window))
 
 @patch
-def free(self:Explorer):
+def free(self:Explorer) -> None:
     "Free the memory of what can be computed again, unless the explorer is at work."
     if self._is_working(): return
     self.newest.cancel()
-    self.window = replace(self.window)      # a copy does not have the small versions of the frames
+    # a copy does not have the small versions of the frames
+    self.window = replace(self.window)
     self.renderer = Renderer(self.window)
     def render(make, settings): return self.renderer.render(make, *self.stage_keys(settings))
     self.normal = render(self._normal_blurrer, self.defaults())
@@ -154,14 +167,15 @@ def free(self:Explorer):
 
 # %% ../nbs/05_explore.ipynb #9524c08a
 @patch
-def update(self:Explorer):
+def update(self:Explorer) -> None:
     "Render with the present settings. An error is shown as text, and the last result stays."
     settings = self.settings()
     if settings == self.rendered: return
     self.newest.cancel()
     self.rendered,self.error = settings,''
     self.show_error()
-    try: self.rendering = self.renderer.render(self.preview_blurrer, *self.stage_keys(settings))
+    try:
+        self.rendering = self.renderer.render(self.preview_blurrer, *self.stage_keys(settings))
     except Exception as e: return self.fail(e)
     self.sent = {k for k in self.sent if k[0] == 'other'}
     for layer in ('result', 'alpha'): self.player.forget(layer)
@@ -170,8 +184,8 @@ def update(self:Explorer):
 
 @patch
 def fail(self:Explorer,
-    e,               # exception, or a sentence
-):
+    e:BaseException|str,  # exception, or a sentence
+) -> None:
     "Show an error of the settings or of the image."
     self.error = str(e) if isinstance(e, (BgblurError, str)) else f'{type(e).__name__}: {e}'
     self.show_error(self.error)
@@ -179,13 +193,14 @@ def fail(self:Explorer,
 # %% ../nbs/05_explore.ipynb #1cc03dda
 @patch
 def put(self:Explorer,
-    i,               # index of the frame
-    r,               # `Result`
-    layer='result',  # or 'other'
-):
+    i:int,               # index of the frame
+    r:Result,            # `Result`
+    layer:str='result',  # or 'other'
+) -> None:
     "Send a result to the player."
     self.player.put(layer, i, jpeg(r.out, 90))
-    if layer == 'result': self.player.put('alpha', i, jpeg(cv2.resize(r.alpha, r.out.shape[1::-1])))
+    if layer == 'result':
+        self.player.put('alpha', i, jpeg(cv2.resize(r.alpha, r.out.shape[1::-1])))
 
 @patch
 def _answer(self:Explorer, i):
@@ -199,8 +214,8 @@ def _answer(self:Explorer, i):
 
 @patch
 def show_frame(self:Explorer,
-    exact=False,     # wait for the exact result?
-):
+    exact:bool=False,  # wait for the exact result?
+) -> None:
     "Show the chosen frame, quickly or exactly."
     i = self.frame.value
     if ('result', i) in self.sent or not (exact or self.player.has_view): return
@@ -221,7 +236,8 @@ def _steps(self:Explorer):
     n = len(self.window)
     for layer,rendering in (('result', self.rendering), ('other', self.b)):
         for i in range(n if rendering else 0):
-            if (layer, i) not in self.sent: yield partial(self._send, layer, i, rendering.results[i])
+            if (layer, i) not in self.sent:
+                yield partial(self._send, layer, i, rendering.results[i])
         if layer == 'result' and n > 1: yield self._strip_of(rendering)
 
 @patch
@@ -232,13 +248,14 @@ def _send(self:Explorer, layer, i, r):
 @patch
 def _strip_of(self:Explorer, rendering):
     "Compute the flicker, and return a function that shows it."
-    values = dict(strip=rendering.changes(), runs=rendering.runs(), baseline=self.normal.changes())
+    values = dict(strip=rendering.changes(), runs=rendering.runs(),
+                  baseline=self.normal.changes())
     def show():
         for name,value in values.items(): setattr(self.player, name, value)
     return show
 
 @patch
-def work(self:Explorer):
+def work(self:Explorer) -> None:
     "Compute all frames in the background. A newer change replaces this work."
     self.newest.start(self._steps, self.fail)
 
@@ -250,7 +267,7 @@ def _ready(self:Explorer, player, content, buffers):
     self.show_thumbnails()
 
 @patch
-def show_thumbnails(self:Explorer):
+def show_thumbnails(self:Explorer) -> None:
     "Show the present frame in front of the backgrounds to choose from."
     if not (self.picker and self.player.has_view and self.last): return
     frame = self.window.frames[self.frame.value]
@@ -270,7 +287,8 @@ def _exact(self:Explorer):
 def result(self:Explorer): return self._exact().out
 
 @patch(as_prop=True)
-def alpha(self:Explorer): return cv2.resize(self._exact().alpha, self.window.frames[0].shape[1::-1])
+def alpha(self:Explorer):
+    return cv2.resize(self._exact().alpha, self.window.frames[0].shape[1::-1])
 
 @patch(as_prop=True)
 def frames(self:Explorer): return self.window.frames
@@ -283,7 +301,7 @@ def strip(self:Explorer) -> list:    # one float per frame in [0,1]; 0 for the f
 
 # %% ../nbs/05_explore.ipynb #812cbf54
 @patch
-def keep_b(self:Explorer):    # the object itself
+def keep_b(self:Explorer) -> Explorer:  # the object itself
     "Keep the present result as B, and compare it with what you change from now on."
     self.newest.cancel()
     self.b,self.b_settings = self.rendering,self.settings()
@@ -297,7 +315,7 @@ def keep_b(self:Explorer):    # the object itself
     return self
 
 @patch
-def swap(self:Explorer):    # the object itself
+def swap(self:Explorer) -> Any:  # the object itself
     "Exchange the present settings with those of B. Raises `BgblurError` if there is no B."
     if not self.b: raise BgblurError('There is no B yet. Keep a result as B first.')
     settings = self.b_settings
@@ -313,8 +331,8 @@ def _is_person(self:Explorer, x, y):
 
 @patch
 def choose_person(self:Explorer,
-    change=None,     # what traitlets passes to an observer; not used
-):
+    change:Any=None,  # what traitlets passes to an observer; not used
+) -> None:
     "Choose the person at the last click."
     x,y = (round(100*self.player.clicked[k]) for k in 'xy')
     # rounded down, or the person would be chosen after this frame
@@ -327,7 +345,7 @@ def choose_person(self:Explorer,
 
 # %% ../nbs/05_explore.ipynb #2926b9fc
 @patch
-def layout(self:Explorer):    # an ipywidget
+def layout(self:Explorer) -> Any:  # an ipywidget
     "Return all widgets, arranged."
     self.ab = [w.Button(description=name, tooltip=tip) for name,tip in
                (('Keep as B', 'Keep this result as B. What you change from now on is A'),
@@ -347,32 +365,39 @@ def save_row(self:Explorer) -> list:     # ipywidgets
     known = output_suffixes('clip' if self.clip.is_video else 'image')
     suffix = src.suffix if src.suffix.lower() in known else known[0]
     self.copy = [copy_button(f'Copy {name}', f) for name,f in
-                 (('Python', self.to_python), ('command', self.to_command), ('preset', self.to_preset))]
+                 (('Python', self.to_python), ('command', self.to_command),
+                  ('preset', self.to_preset))]
     self.name = w.Text(value=f'{src.stem}-explored{suffix}', description='save as')
     tip = 'Apply the settings to the whole source and write this file'
     self.render_button = w.Button(description='Render', tooltip=tip)
     self.render_button.on_click(lambda button: self.press_render())
     wrap = {'flex_flow': 'row wrap'}
-    return [w.HBox(self.copy, layout=wrap), w.HBox([self.name, self.render_button], layout=wrap)]
+    return [w.HBox(self.copy, layout=wrap),
+            w.HBox([self.name, self.render_button], layout=wrap)]
 
 # %% ../nbs/05_explore.ipynb #df06059f
 @patch
 def render(self:Explorer,
-    dst,                    # file to write
-    overwrite:bool=False,   # may `dst` exist?
-    progress=False,         # show a progress bar? or a function that makes one, see `blur_video`
-):                          # what `blur_video` or `blur_image` returns
+    dst:str|Path,                  # file to write
+    overwrite:bool=False,          # may `dst` exist?
+    progress:bool|Callable=False,  # show a progress bar? or a function that makes one, see
+                                   # `blur_video`
+) -> Any:                          # what `blur_video` or `blur_image` returns
     "Apply the settings to the whole source. Raises `BgblurError`, and then writes nothing."
     transparent = self.background_text() == 'none'
     if self.clip.is_video:
-        return blur_video(self.clip.path, dst, self.blurrer(), overwrite=overwrite, progress=progress,
+        return blur_video(self.clip.path, dst, self.blurrer(), overwrite=overwrite,
+                          progress=progress,
                           transparent=transparent)
-    if self.clip.path: return blur_image(self.clip.path, dst, self.blurrer(), overwrite, transparent)
+    if self.clip.path:
+        return blur_image(self.clip.path, dst, self.blurrer(), overwrite, transparent)
     if self.command == 'video':
-        raise BgblurError('A list of frames cannot be rendered. Explore the video file itself.')
+        raise BgblurError('A list of frames cannot be rendered. Explore the video file '
+                          'itself.')
     dst = check_destination(Path(dst).parent, dst, IMAGES, overwrite)
     blurrer,frame = self.blurrer(),self.clip.frames[0]
-    data = encode_image(blurrer.cutout(frame) if transparent else blurrer(frame), dst.suffix.lower())
+    data = encode_image(blurrer.cutout(frame) if transparent else blurrer(frame),
+                        dst.suffix.lower())
     with atomic_file(dst) as tmp: tmp.write_bytes(data)
     return dst
 
@@ -389,11 +414,12 @@ def _render_in_thread(self:Explorer, name):
         self.out.value = escape(f'{name} is written.')
     except Cancelled: self.out.value = 'Cancelled, nothing was written.'
     except Exception as e:
-        self.out.value = f'<div class="bgblur-error" role="alert">{escape(as_sentence(e))}</div>'
+        text = escape(as_sentence(e))
+        self.out.value = f'<div class="bgblur-error" role="alert">{text}</div>'
     finally: self.render_button.description = 'Render'
 
 @patch
-def press_render(self:Explorer):
+def press_render(self:Explorer) -> None:
     "Start to render to the named file, or cancel if that has started."
     if self.render_button.description == 'Cancel': return self.is_cancelled.set()
     self.is_cancelled = Event()
@@ -403,9 +429,9 @@ def press_render(self:Explorer):
 
 # %% ../nbs/05_explore.ipynb #87b6c5f5
 def explore(
-    frame_or_clip,      # a frame, a list of frames, or the path of an image or video
-    blurrer=None,       # `Blurrer` whose segmenter and settings to start with; None: `Blurrer()`
-) -> Explorer:          # shows itself in a notebook
+    frame_or_clip:Any,          # a frame, a list of frames, or the path of an image or video
+    blurrer:Blurrer|None=None,  # whose segmenter and settings to start with; None: `Blurrer()`
+) -> Explorer:                  # shows itself in a notebook
     "Explore every setting of a `Blurrer`. Needs `pip install 'bgblur[notebooks]'`."
     return Explorer(frame_or_clip, blurrer)
 

@@ -9,8 +9,10 @@ __all__ = ['SIDE', 'create_mask', 'labelled_images', 'CameraNoise', 'webcam_tfms
 
 # %% ../nbs/06_learner.ipynb #30dd04d9
 import warnings
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import cv2, numpy as np
 
@@ -25,8 +27,10 @@ from .ui.label import check_pair
 with imports_of('learner'), warnings.catch_warnings(action='ignore'):
     import torch
     import torch.nn.functional as F
-    from fastai.vision.all import (Callback, CrossEntropyLossFlat, DataBlock, Hue, ImageBlock, IndexSplitter, Learner, MaskBlock,
-                                   Normalize, RandTransform, Resize, ResizeMethod, Saturation, TensorImage, aug_transforms,
+    from fastai.vision.all import (Callback, CrossEntropyLossFlat, DataBlock, Hue, ImageBlock,
+                                   IndexSplitter, Learner, MaskBlock,
+                                   Normalize, RandTransform, Resize, ResizeMethod, Saturation,
+                                   TensorImage, aug_transforms,
                                    resnet18, unet_learner)
     from torch import nn
 
@@ -42,12 +46,15 @@ def create_mask(
 
 # %% ../nbs/06_learner.ipynb #878116f6
 def labelled_images(
-    folder,             # contains the folders `images` and `masks`
+    folder:str|Path,    # contains the folders `images` and `masks`
 ) -> list[Path]:        # image files, sorted by name
-    "Return all labelled images in `folder`. Raises `BgblurError` for fewer than 4 images or an invalid mask."
-    images = sorted(f for f in (Path(folder)/'images').glob('*') if f.suffix.lower() in ('.jpg', '.jpeg', '.png'))
+    """Return all labelled images in `folder`.
+    Raises `BgblurError` for fewer than 4 images or an invalid mask."""
+    images = sorted(f for f in (Path(folder)/'images').glob('*')
+                    if f.suffix.lower() in ('.jpg', '.jpeg', '.png'))
     if len(images) < 4:
-        raise BgblurError(f"{Path(folder)/'images'} contains {len(images)} .jpg or .png images, but training and validation need "
+        raise BgblurError(f"{Path(folder)/'images'} contains {len(images)} .jpg or .png "
+                          "images, but training and validation need "
                           'at least 4: add more images.')
     for fn in images: check_pair(fn, create_mask(fn))
     return images
@@ -57,9 +64,9 @@ class CameraNoise(RandTransform):
     "Blur images and add noise, as cheap cameras do in low light."
     split_idx,order = 0,50
     def __init__(self,
-        noise=.04,      # largest standard deviation of the noise, for images in [0,1]
-        blur=1.,        # largest share of a 3×3 mean, in [0,1]
-        p=.5,           # probability of a change, in [0,1]
+        noise:float=.04,  # largest standard deviation of the noise, for images in [0,1]
+        blur:float=1.,    # largest share of a 3×3 mean, in [0,1]
+        p:float=.5,       # probability of a change, in [0,1]
     ):
         super().__init__(p=p)
         self.noise,self.blur = noise,blur
@@ -70,32 +77,39 @@ class CameraNoise(RandTransform):
         x = x.lerp(F.avg_pool2d(x, 3, 1, 1, count_include_pad=False), blur)
         return (x + torch.randn_like(x)*noise).clamp(0, 1)
 
-def webcam_tfms():
+def webcam_tfms() -> list:
     "Return augmentations for webcam images: light, colour, crop, mirror, blur and noise."
-    return [*aug_transforms(max_rotate=5, max_zoom=1.4, max_lighting=.3, max_warp=.1), Saturation(.3), Hue(.05), CameraNoise()]
+    return [*aug_transforms(max_rotate=5, max_zoom=1.4, max_lighting=.3, max_warp=.1),
+            Saturation(.3), Hue(.05), CameraNoise()]
 
 # %% ../nbs/06_learner.ipynb #1afbd5c8
 def webcam_dls(
-    folder,             # contains the folders `images` and `masks`
-    bs:int=8,           # batch size
-    held_out=1/3,       # share of the images to hold out, the last ones by name
-    size=None,          # height and width of the input; None: `net_size` of the first image with `SIDE`
-):                      # fastai `DataLoaders`
-    "Return batches of augmented images with masks. Raises `BgblurError` for an invalid folder, as `labelled_images` does."
+    folder:str|Path,                # contains the folders `images` and `masks`
+    bs:int=8,                       # batch size
+    held_out:float=1/3,             # share of the images to hold out, the last ones by name
+    size:tuple[int,int]|None=None,  # height and width of the input; None: `net_size` of the
+                                    # first image with `SIDE`
+) -> Any:                           # fastai `DataLoaders`
+    """Return batches of augmented images with masks.
+    Raises `BgblurError` for an invalid folder, as `labelled_images` does."""
     images = labelled_images(folder)
-    size = size or net_size(*cv2.imread(str(images[0])).shape[:2], SIDE)
+    size = size or net_size(*cv2.imread(str(images[0])).shape[:2], side=SIDE)
     n = max(1, round(len(images)*held_out))
-    block = DataBlock(blocks=(ImageBlock, MaskBlock(['background', 'person'])), get_items=labelled_images, get_y=create_mask,
-                      splitter=IndexSplitter(range(len(images) - n, len(images))), batch_tfms=webcam_tfms(),
+    block = DataBlock(blocks=(ImageBlock, MaskBlock(['background', 'person'])),
+                      get_items=labelled_images, get_y=create_mask,
+                      splitter=IndexSplitter(range(len(images) - n, len(images))),
+                      batch_tfms=webcam_tfms(),
                       item_tfms=Resize(size, method=ResizeMethod.Squish))
-    return block.dataloaders(folder, bs=min(bs, len(images) - n), num_workers=0)    # fastai drops an incomplete batch
+    # fastai drops an incomplete batch
+    return block.dataloaders(folder, bs=min(bs, len(images) - n), num_workers=0)
 
 # %% ../nbs/06_learner.ipynb #9f3b576c
 class TwoClasses(nn.Module):
-    "A person model as fastai expects it: logits `(N,2,H,W)` for background and person, at the image's own size."
+    """A person model as fastai expects it: logits `(N,2,H,W)` for background and person, at
+    the image's own size."""
     def __init__(self,
-        net:PersonNet,         # the model to wrap
-        size=(256, 256),       # height and width of its input, multiples of 16
+        net:PersonNet,                   # the model to wrap
+        size:tuple[int,int]=(256, 256),  # height and width of its input, multiples of 16
     ):
         super().__init__()
         self.net,self.size = net,size
@@ -107,11 +121,14 @@ class TwoClasses(nn.Module):
 
 # %% ../nbs/06_learner.ipynb #cf8b4c93
 class PersonLoss:
-    "Binary cross-entropy of `(N,2,H,W)` logits with a mask `(N,H,W)`, or with targets and weights `(N,2,H,W)`."
+    """Binary cross-entropy of `(N,2,H,W)` logits with a mask `(N,H,W)`, or with targets and
+    weights `(N,2,H,W)`."""
     def __call__(self, pred, targ, reduction='mean'):
         z,t = (x.as_subclass(torch.Tensor) for x in (pred[:, 1] - pred[:, 0], targ))
-        if t.ndim == 3: return F.binary_cross_entropy_with_logits(z, t.float(), reduction=reduction)
-        return F.binary_cross_entropy_with_logits(z, t[:, 0], weight=t[:, 1], reduction=reduction)
+        if t.ndim == 3:
+            return F.binary_cross_entropy_with_logits(z, t.float(), reduction=reduction)
+        return F.binary_cross_entropy_with_logits(z, t[:, 0], weight=t[:, 1],
+                                                  reduction=reduction)
 
     def activation(self, pred): return pred.softmax(1)
     def decodes(self, pred): return pred.argmax(1)
@@ -120,18 +137,19 @@ class PersonLoss:
 def _as_masks(pred, targ):
     "Return pairs of binary arrays from logits and targets."
     person = pred.shape[1] - 1
-    return [((p == person).float().numpy(), (t == person).float().numpy()) for p,t in zip(pred.argmax(1).cpu(), targ.cpu())]
+    return [((p == person).float().numpy(), (t == person).float().numpy())
+            for p,t in zip(pred.argmax(1).cpu(), targ.cpu())]
 
 def person_iou(
-    pred,           # logits `(N,C,H,W)`, person last
-    targ,           # masks `(N,H,W)`
+    pred:Any,       # logits `(N,C,H,W)`, person last
+    targ:Any,       # masks `(N,H,W)`
 ) -> float:         # 0 to 1
     "Return the mean IoU of the person, as a fastai metric."
     return float(np.mean([iou(p, t) for p,t in _as_masks(pred, targ)]))
 
 def person_edge(
-    pred,           # logits `(N,C,H,W)`, person last
-    targ,           # masks `(N,H,W)`
+    pred:Any,       # logits `(N,C,H,W)`, person last
+    targ:Any,       # masks `(N,H,W)`
 ) -> float:         # 0 to 1
     "Return the mean boundary F within 2 pixels, as a fastai metric."
     return float(np.mean([boundary_f(p, t, 2) for p,t in _as_masks(pred, targ)]))
@@ -139,30 +157,37 @@ def person_edge(
 # %% ../nbs/06_learner.ipynb #2d8cb54b
 def _param_groups(model):
     "Return the parameters of the encoder and those of the rest."
-    encoder = {id(p) for m in (model.net.stem, model.net.down1, model.net.down2, model.net.down3) for p in m.parameters()}
-    return [[p for p in model.parameters() if (id(p) in encoder) == first] for first in (True, False)]
+    encoder = {id(p) for m in (model.net.stem, model.net.down1, model.net.down2,
+                               model.net.down3) for p in m.parameters()}
+    return [[p for p in model.parameters() if (id(p) in encoder) == first]
+            for first in (True, False)]
 
 def person_learner(
-    dls,                    # fastai `DataLoaders` from `webcam_dls`
+    dls:Any,                # fastai `DataLoaders` from `webcam_dls`
 ) -> Learner:
-    "Return the person model with its trained weights as a fastai `Learner`. It works well before any fine-tuning."
-    return Learner(dls, TwoClasses(person_net(), net_size(*dls.train_ds[0][1].shape[-2:], SIDE)), loss_func=PersonLoss(),
+    """Return the person model with its trained weights as a fastai `Learner`.
+    It works well before any fine-tuning."""
+    return Learner(dls, TwoClasses(person_net(), net_size(*dls.train_ds[0][1].shape[-2:],
+                                                          SIDE)), loss_func=PersonLoss(),
                    splitter=_param_groups, metrics=[person_iou, person_edge])
 
 # %% ../nbs/06_learner.ipynb #aba2da01
 def worst_first(
-    learn,          # fastai `Learner` with held-out images
+    learn:Any,      # fastai `Learner` with held-out images
     n:int=4,        # number of images
 ) -> list:          # tuples (IoU, image file, probability at the input size)
     "Return the held-out images with the lowest IoU, the worst first."
     with learn.no_bar(), learn.no_logging(): probs,targs = learn.get_preds()
     person = _person_class(learn)
-    scores = [iou(p, (t == person).float().numpy()) for p,t in zip(probs[:, person].numpy(), targs)]
-    return [(scores[i], learn.dls.valid_ds.items[i], probs[i, person].numpy()) for i in np.argsort(scores)[:n]]
+    scores = [iou(p, (t == person).float().numpy())
+              for p,t in zip(probs[:, person].numpy(), targs)]
+    return [(scores[i], learn.dls.valid_ds.items[i], probs[i, person].numpy())
+            for i in np.argsort(scores)[:n]]
 
 # %% ../nbs/06_learner.ipynb #864324cd
 def _clear_errors(p, y, ks=5):
-    "Return 1 where the mask `y` and the probability `p`, `(N,H,W)`, differ in areas of at least `ks`×`ks` pixels, else 0."
+    """Return 1 where the mask `y` and the probability `p`, `(N,H,W)`, differ in areas of at
+    least `ks`×`ks` pixels, else 0."""
     wrong = ((p > .5) != (y > .5)).float()[:, None]
     def grow(x): return F.max_pool2d(x, ks, 1, ks//2)
     return grow(1 - grow(1 - wrong))[:, 0]
@@ -172,14 +197,16 @@ def _mix_images(x):
     "Lay each image of `x` over another one, mirrored and with swapped colours."
     share = torch.rand(len(x), 1, 1, 1, device=x.device)/2 + .25
     other = x.flip(0).flip(-1)[:, torch.randperm(3)]
-    return (x.lerp(other, share)*(torch.rand(len(x), 3, 1, 1, device=x.device) + .5)).clamp(0, 1)
+    return (x.lerp(other, share)*(torch.rand(len(x), 3, 1, 1, device=x.device) + .5)).clamp(0,
+        1)
 
 # %% ../nbs/06_learner.ipynb #ef47b1a9
 class DistillCallback(Callback):
-    "Train towards the teacher's prediction, and towards the mask where the teacher is clearly wrong."
+    """Train towards the teacher's prediction, and towards the mask where the teacher is
+    clearly wrong."""
     def __init__(self,
-        teacher,        # model before training
-        weight=5,       # weight of a pixel where the mask is the target
+        teacher:Any,     # model before training
+        weight:float=5,  # weight of a pixel where the mask is the target
     ):
         self.teacher,self.weight = teacher.eval().requires_grad_(False),weight
 
@@ -193,36 +220,45 @@ class DistillCallback(Callback):
         mixed = _mix_images(x)
         target = torch.cat([torch.where(wrong > 0, y, p), self.predict(mixed)])
         weight = torch.cat([1 + (self.weight-1)*wrong, p*0 + 1])
-        self.learn.xb,self.learn.yb = (torch.cat([x, mixed]),),(torch.stack([target, weight], 1),)
+        self.learn.xb,self.learn.yb = (torch.cat([x, mixed]),), \
+            (torch.stack([target, weight], 1),)
 
 # %% ../nbs/06_learner.ipynb #5a4f8eb2
 def fine_tune_gently(
-    learn,              # `Learner` from `person_learner`
-    epochs:int=6,       # number of epochs after up to two with a frozen encoder
-    lr=1e-3,            # learning rate; half of it once the encoder also trains
-    old_weight=.5,      # share of the old weights in the result: 0 none, 1 all
-):
+    learn:Any,            # `Learner` from `person_learner`
+    epochs:int=6,         # number of epochs after up to two with a frozen encoder
+    lr:float=1e-3,        # learning rate; half of it once the encoder also trains
+    old_weight:float=.5,  # share of the old weights in the result: 0 none, 1 all
+) -> None:
     "Fine-tune `learn` in place, so that it still works for other people and rooms."
     old = deepcopy(learn.model)
-    learn.fine_tune(epochs, lr, freeze_epochs=min(2, epochs), cbs=DistillCallback(deepcopy(old)))
+    learn.fine_tune(epochs, lr, freeze_epochs=min(2, epochs),
+                    cbs=DistillCallback(deepcopy(old)))
     with torch.no_grad():
-        for p,q in zip(learn.model.parameters(), old.parameters()): p.lerp_(q.to(p.device), old_weight)
+        for p,q in zip(learn.model.parameters(), old.parameters()):
+            p.lerp_(q.to(p.device), old_weight)
 
 # %% ../nbs/06_learner.ipynb #2926dd9b
 def image_mask_pairs(
-    folder,             # contains `images` and `masks`, or images `NAME.jpg` with masks `NAME.png` beside them
+    folder:str|Path,    # contains `images` and `masks`, or images `NAME.jpg` with masks
+                        # `NAME.png` beside them
 ) -> list:              # pairs of files (image, mask)
     "Return the images of a folder with their masks. Raises `BgblurError` if there are none."
     folder = Path(folder)
-    if (folder/'images').is_dir(): return [(fn, create_mask(fn)) for fn in labelled_images(folder)]
-    pairs = [(fn, fn.with_suffix('.png')) for fn in sorted(folder.glob('*.jpg')) if fn.with_suffix('.png').exists()]
-    if not pairs: raise BgblurError(f'{folder} contains neither the folders images and masks nor images NAME.jpg with masks NAME.png.')
+    if (folder/'images').is_dir():
+        return [(fn, create_mask(fn)) for fn in labelled_images(folder)]
+    pairs = [(fn, fn.with_suffix('.png')) for fn in sorted(folder.glob('*.jpg'))
+             if fn.with_suffix('.png').exists()]
+    if not pairs:
+        raise BgblurError(f'{folder} contains neither the folders images and masks nor images '
+                          'NAME.jpg with masks NAME.png.')
     return pairs
 
 def evaluate(
-    segmenter,          # function from BGR uint8 `(H,W,3)` to probability `(H,W)`
-    pairs,              # pairs of files (image, mask); mask values above half of the maximum are person
-) -> tuple:             # (mean IoU, mean boundary F within 2 pixels)
+    segmenter:Callable,     # function from BGR uint8 `(H,W,3)` to probability `(H,W)`
+    pairs:Iterable[tuple],  # pairs of files (image, mask); mask values above half of the
+                            # maximum are person
+) -> tuple:                 # (mean IoU, mean boundary F within 2 pixels)
     "Measure a segmenter on labelled images at their own size."
     scores = []
     for image,mask in pairs:
@@ -233,44 +269,56 @@ def evaluate(
 
 # %% ../nbs/06_learner.ipynb #5c77add6
 class _PersonProbability(nn.Module):
-    "A fastai segmentation model with the normalisation in front, followed by softmax, for one class."
+    """A fastai segmentation model with the normalisation in front, followed by softmax, for
+    one class."""
     def __init__(self, model, person, norm=None):
         super().__init__()
         self.model,self.person = model,person
-        self.mean,self.std = (norm.mean.cpu(), norm.std.cpu()) if norm else (torch.zeros(1), torch.ones(1))
+        self.mean,self.std = (norm.mean.cpu(), norm.std.cpu()) if norm \
+            else (torch.zeros(1), torch.ones(1))
 
-    def forward(self, x): return self.model((x - self.mean)/self.std).softmax(1)[:, self.person:self.person+1]
+    def forward(self, x):
+        return self.model((x - self.mean)/self.std).softmax(1)[:, self.person:self.person+1]
 
 # %% ../nbs/06_learner.ipynb #7419fd43
 def learner_to_onnx(
-    learn,          # fastai `Learner` for segmentation, with a class 'person', or two classes with the person second
-    path,           # `.onnx` file to write
+    learn:Any,      # fastai `Learner` for segmentation, with a class 'person', or two classes
+                    # with the person second
+    path:str|Path,  # `.onnx` file to write
 ) -> Path:          # `path`
-    "Write a learner's model for `load_segmenter` and `bgblur video --model`. Raises `ModelError` if it doesn't segment people."
+    """Write a learner's model for `load_segmenter` and `bgblur video --model`.
+    Raises `ModelError` if it doesn't segment people."""
     person,model = _person_class(learn),deepcopy(learn.model).cpu().eval()
     if isinstance(model, TwoClasses): return to_onnx(model.net, path, SIDE)
-    x = learn.dls.test_dl([np.zeros((360, 640, 3), np.uint8)]).one_batch()[0].as_subclass(torch.Tensor).cpu()
+    x = learn.dls.test_dl([np.zeros((360, 640, 3),
+                                    np.uint8)]).one_batch()[0].as_subclass(torch.Tensor).cpu()
     norm = next((t for t in learn.dls.after_batch.fs if isinstance(t, Normalize)), None)
     try:
         with torch.no_grad(): shape = tuple(model(x).shape)
-    except Exception as e: raise ModelError(f"The learner's model failed on an image: {e}") from e
+    except Exception as e:
+        raise ModelError(f"The learner's model failed on an image: {e}") from e
     if len(shape) != 4 or shape[1] <= person or shape[2:] != x.shape[2:]:
-        raise ModelError(f"The learner's model returned the shape {shape} for an input of {tuple(x.shape)}: a segmentation model "
+        raise ModelError(f"The learner's model returned the shape {shape} for an input of "
+                         f"{tuple(x.shape)}: a segmentation model "
                          'returns (1, classes, h, w).')
-    torch.onnx.export(_PersonProbability(model, person, norm).eval(), torch.rand_like(x), str(path), dynamo=False, opset_version=17,
+    torch.onnx.export(_PersonProbability(model, person, norm).eval(), torch.rand_like(x),
+                      str(path), dynamo=False, opset_version=17,
                       input_names=['image'], output_names=['person'])
     return name_profile(path)
 
 # %% ../nbs/06_learner.ipynb #b52a0b2d
 def tutorial_learner(
-    dls,                    # fastai `DataLoaders` from `webcam_dls`
-    pretrained:bool=True,   # download resnet18's ImageNet weights (45 MB); False: random weights
+    dls:Any,                # fastai `DataLoaders` from `webcam_dls`
+    pretrained:bool=True,   # download resnet18's ImageNet weights (45 MB); False: random
+                            # weights
 ) -> Learner:
-    "Return the tutorial's `unet_learner(dls, resnet18)`. Prints a message if the weights can't be downloaded."
+    """Return the tutorial's `unet_learner(dls, resnet18)`.
+    Prints a message if the weights can't be downloaded."""
     args = dict(loss_func=CrossEntropyLossFlat(axis=1), metrics=[person_iou, person_edge])
     try: return unet_learner(dls, resnet18, pretrained=pretrained, **args)
     except OSError as e:    # raised by urllib without a network
-        print(f"resnet18's weights could not be downloaded ({e}): this U-Net starts from random ones.")
+        print(f"resnet18's weights could not be downloaded ({e}): this U-Net starts from "
+              "random ones.")
         return unet_learner(dls, resnet18, pretrained=False, **args)
 
 # %% ../nbs/06_learner.ipynb #ae785f3c

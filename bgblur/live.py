@@ -7,9 +7,12 @@ __all__ = ['LiveState', 'Live', 'live']
 
 # %% ../nbs/08_live.ipynb #3fb7cbc5
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from threading import Event
 from time import monotonic
+from typing import Any
 
 import cv2, numpy as np
 from fastcore.basics import patch
@@ -23,8 +26,9 @@ from .camera.sources import (Camera, Capture, FileSource, Source, bgr_to_yuv, ca
                                    yuv_to_bgr_image)
 from .camera.statistics import LiveReport, Samples, memory_mb, summary
 from .core.errors import BgblurError
-from .background import VideoBackground, background_from
+from .background import Background, VideoBackground, background_from
 from .matte import Matte
+from .pipeline import Blurrer
 from .video import blurrer_from
 
 # %% ../nbs/08_live.ipynb #d6f02d2d
@@ -37,7 +41,8 @@ class LiveState:
 
 def _same_background(a, b):
     "Return whether two settings need the same background object."
-    return a.background == b.background and (a.strength == b.strength or b.background not in ('blur', 'lens'))
+    return a.background == b.background \
+        and (a.strength == b.strength or b.background not in ('blur', 'lens'))
 
 # %% ../nbs/08_live.ipynb #ee14a488
 def _ignore(line): "Do nothing."
@@ -53,28 +58,38 @@ class Live:
     "Blurs frames of a source and shows them in sinks, always the newest one."
     patience = 1.      # seconds without a frame until the sinks show why
     def __init__(self,
-        source:Source,           # such as `Camera` or `FileSource`
-        sinks=(),                # such as `Window`; empty: nothing is shown
-        blurrer=None,            # model and matte to use; its background is replaced. None: as in `settings`
-        settings=Settings(),     # what to start with; quality None: 'fast'
-        backgrounds=BACKGROUNDS, # what the key b steps through
-        rest_after=5.,           # seconds without viewers until the source is closed; None: never
-        seconds=None,            # stop after this many seconds; None: never
-        on_status=None,          # function that gets a status line when it changes, and once per second
-        view=LiveView(),         # initial view of private sinks
-        background=None,         # background object to start with; None: as in `settings`
-        saver=None,              # `Saver` of snapshots and recordings; None: for the current folder
+        source:Source,                          # such as `Camera` or `FileSource`
+        sinks:Sequence[Sink]=(),                # such as `Window`; empty: nothing is shown
+        blurrer:Blurrer|None=None,              # model and matte to use; its background is
+                                                # replaced. None: as in `settings`
+        settings:Settings=Settings(),           # what to start with; quality None: 'fast'
+        backgrounds:Sequence[str]=BACKGROUNDS,  # what the key b steps through
+        rest_after:float|None=5.,               # seconds without viewers until the source is
+                                                # closed; None: never
+        seconds:float|None=None,                # stop after this many seconds; None: never
+        on_status:Callable|None=None,           # function that gets a status line when it
+                                                # changes, and once per second
+        view:LiveView=LiveView(),               # initial view of private sinks
+        background:Background|None=None,        # background object to start with; None: as in
+                                                # `settings`
+        saver:Saver|None=None,                  # `Saver` of snapshots and recordings; None:
+                                                # for the current folder
     ):
         "Raise `BgblurError` if the background is unknown or cannot be read."
         self.source,self.sinks,self.backgrounds = source,list(sinks) or [Sink()],backgrounds
         self.rest_after,self.seconds,self.on_status = rest_after,seconds,on_status or _ignore
-        self.capture,self.samples,self.recent,self.done = Capture(source),Samples(),deque(maxlen=30),Event()
-        self.size,self.last,self.n_failed,self.error,self.frame_error = source.size,None,0,'',''
-        self.frame_time = self.shown_time = -np.inf      # of the last frame, and of the last image shown
+        self.capture,self.samples,self.recent,self.done = Capture(source),Samples(), \
+            deque(maxlen=30),Event()
+        self.size,self.last,self.n_failed,self.error,self.frame_error = source.size,None,0, \
+            '',''
+        # of the last frame, and of the last image shown
+        self.frame_time = self.shown_time = -np.inf
         self.status_time,self.last_status,self.message = 0.,'',('', -np.inf)
-        self.own_background = background      # made by the caller, so a change of strength keeps it
+        # made by the caller, so a change of strength keeps it
+        self.own_background = background
         self.saver,self.is_choosing = saver or Saver(),False
-        parts = replace(settings, background='blur', wrap=None)      # the background comes below
+        # the background comes below
+        parts = replace(settings, background='blur', wrap=None)
         self.blurrer = blurrer or blurrer_from(parts, quality=DEFAULT_QUALITY['live'])
         background = background or background_from(settings.background, settings.strength)
         self.state = self.used = LiveState(_with_own(settings, self.blurrer), view, background)
@@ -83,18 +98,22 @@ class Live:
 # %% ../nbs/08_live.ipynb #a431fd51
 @patch
 def change(self:Live,
-    **changes    # new values for fields of `Settings` and `LiveView`
-):
+    **changes:Any  # new values for fields of `Settings` and `LiveView`
+) -> None:
     """Change settings or view, from any thread.
     Raise `BgblurError`, and change nothing, if a value cannot be used."""
     old = self.state
     settings,view = apply_changes(old.settings, old.view, changes)
-    is_new = any(vars(settings)[name] != vars(old.settings)[name] for name in ('people', 'edge'))
+    is_new = any(vars(settings)[name] != vars(old.settings)[name]
+                 for name in ('people', 'edge'))
     if is_new and not isinstance(self.blurrer.matte, Matte):
         raise BgblurError('The matte of this blurrer has no setting for people or edge.')
-    kept = _same_background(old.settings, settings) or old.background is self.own_background and 'background' not in changes
-    background = old.background if kept else background_from(settings.background, settings.strength)
-    self.state = LiveState(settings, view, background)        # one assignment: the loop never sees half a change
+    kept = _same_background(old.settings, settings) or old.background is self.own_background \
+        and 'background' not in changes
+    background = old.background if kept \
+        else background_from(settings.background, settings.strength)
+    # one assignment: the loop never sees half a change
+    self.state = LiveState(settings, view, background)
 
 @patch(as_prop=True)
 def settings(self:Live): return self.state.settings
@@ -128,17 +147,17 @@ def _use_state(self:Live):
 # %% ../nbs/08_live.ipynb #76940e43
 @patch
 def say(self:Live,
-    line,        # for the user; an `Alert` is shown in red
-    seconds=4,   # how long to show it
-):
+    line:str,         # for the user; an `Alert` is shown in red
+    seconds:float=4,  # how long to show it
+) -> None:
     "Show a line for a while, and report it."
     self.message = line,monotonic() + seconds
     self.on_status(line)
 
 @patch
 def choose(self:Live,
-    x, y,        # a point of the preview, in shares of its width and height, 0 to 1
-):
+    x:float, y:float,  # a point of the preview, in shares of its width and height, 0 to 1
+) -> None:
     "Follow the person at a point and blur all others. If no person is there, change nothing."
     x,y = frame_point(self.view, x, y)
     self.change(person=f'{100*x:.2f}%,{100*y:.2f}%')
@@ -185,7 +204,7 @@ def _change_background(self:Live):
 @patch
 def press(self:Live,
     key:str,     # a letter, see `HELP`
-):
+) -> None:
     "Apply the change of a key, save something, or end the loop."
     if key == 'q': return self.done.set()
     if key == 's': return self._try(self.saver.snapshot, self.last)
@@ -211,23 +230,27 @@ def _start_clip(self:Live, t):
 @patch
 def _blur(self:Live, frame, time):
     "Return the blurred frame. Use YUV planes, which are faster, where that is possible."
-    if not self.blurrer.accepts_yuv or frame.shape[0] % 2 or frame.shape[1] % 2: return self.blurrer(frame, time)
+    if not self.blurrer.accepts_yuv or frame.shape[0] % 2 or frame.shape[1] % 2:
+        return self.blurrer(frame, time)
     return yuv_to_bgr_image(self.blurrer(bgr_to_yuv(frame), time))
 
 @patch
 def _blur_or_hide(self:Live, frame, t):
-    "Return the blurred frame. If that fails, return the last result or a placeholder, never the frame."
+    """Return the blurred frame.
+    If that fails, return the last result or a placeholder, never the frame."""
     if t - self.frame_time > self.patience: self._start_clip(t)
     self.frame_time = t
     try:
         self._use_state()
         before = self.blurrer.n_failed
         self.last = self._blur(frame, t - self.clip_start)
-        self.frame_error = str(self.blurrer.last_error) if self.blurrer.n_failed > before else ''
+        self.frame_error = str(self.blurrer.last_error) if self.blurrer.n_failed > before \
+            else ''
         self._check_choice()
     except Exception as e:
         self.n_failed,self.frame_error = self.n_failed + 1,str(e) or type(e).__name__
-        if self.last is None or self.last.shape != frame.shape: self.last = placeholder(frame.shape[1::-1])
+        if self.last is None or self.last.shape != frame.shape:
+            self.last = placeholder(frame.shape[1::-1])
     self.error = self.frame_error or self.error
     return self.last
 
@@ -254,7 +277,8 @@ def resting(self:Live): return not self.capture.active.is_set()
 def status(self:Live) -> str:
     "Return the current problem; empty if there is none."
     if self.resting: return 'camera off: no viewers'
-    if monotonic() - self.frame_time > self.patience: return self.source.status or f'waiting for {self.source.name}'
+    if monotonic() - self.frame_time > self.patience:
+        return self.source.status or f'waiting for {self.source.name}'
     return Alert(self.frame_error) if self.frame_error else ''
 
 @patch
@@ -262,7 +286,9 @@ def numbers(self:Live) -> str:
     "Return frames per second and latency of the last 30 frames."
     if len(self.recent) < 2: return ''
     (first,_),*_,(last,_) = self.recent
-    return f'{(len(self.recent) - 1)/max(1e-9, last - first):.0f} fps, {np.median([l for _,l in self.recent]):.0f} ms'
+    fps = (len(self.recent) - 1)/max(1e-9, last - first)
+    ms = np.median([l for _,l in self.recent])
+    return f'{fps:.0f} fps, {ms:.0f} ms'
 
 _FOLLOWING = {'followed': 'following one person', 'lost': 'looking for the person',
               'waiting': 'waiting for the person'}
@@ -323,7 +349,8 @@ def _report_status(self:Live, now):
 @patch
 def report(self:Live) -> LiveReport:
     "Return the numbers so far."
-    return summary(self.samples, name=self.source.name, size=self.size, dropped=self.capture.latest.dropped,
+    return summary(self.samples, name=self.source.name, size=self.size,
+                   dropped=self.capture.latest.dropped,
                    n_failed=self.n_failed + self.blurrer.n_failed, error=self.error)
 
 # %% ../nbs/08_live.ipynb #7f114fb9
@@ -369,7 +396,8 @@ def _close(self:Live):
 
 @patch
 def run(self:Live) -> LiveReport:
-    "Run until the end. Raise `BgblurError` if the source or a sink cannot be opened, or fails for good."
+    """Run until the end.
+    Raise `BgblurError` if the source or a sink cannot be opened, or fails for good."""
     try:
         self._open()
         self._show_status()
@@ -381,7 +409,7 @@ def run(self:Live) -> LiveReport:
     return self.report()
 
 @patch
-def stop(self:Live):
+def stop(self:Live) -> None:
     "End the loop, from any thread."
     self.done.set()
 
@@ -392,21 +420,29 @@ def _open_source(source, size, rate):
     if source == 'browser':
         from bgblur.ui.live import BrowserCamera
         return lambda sink: BrowserCamera(sink, size or (640, 480), rate or 30)
-    if isinstance(source, int) or str(source).startswith('/dev/'): return Camera(source, size or (1280, 720), rate or 30)
+    if isinstance(source, int) or str(source).startswith('/dev/'):
+        return Camera(source, size or (1280, 720), rate or 30)
     return FileSource(source, size, rate)
 
 def live(
-    source=None,          # number or path of a camera, path of a video, or 'browser' for its camera; None: the first camera here
-    size=None,            # width and height, in pixels; None: 1280x720, 640x480 for the browser's camera, or as in the video
-    rate=None,            # frames per second; None: 30, or as in the video
-    blurrer=None,         # with the model and matte to use; None: one of the `quality` in `settings`
-    preview='result',     # one of `PREVIEWS`
-    mirror=False,         # mirror your own view?
-    saver=None,           # `Saver` of snapshots and recordings; None: for the current folder
-    **settings            # strength up to 245, background by name, and others, see `Settings`
-):                        # a `LiveWidget`, which shows itself in a notebook
-    "Show live video in a notebook. Use the browser's camera if this computer has none. Raise `BgblurError` if that fails."
-    if blurrer and settings.get('quality'): raise BgblurError('The blurrer has its own quality. Leave out blurrer or quality.')
+    source:int|str|Path|None=None,  # number or path of a camera, path of a video, or 'browser'
+                                    # for its camera; None: the first camera here
+    size:tuple[int,int]|None=None,  # width and height, in pixels; None: 1280x720, 640x480 for
+                                    # the browser's camera, or as in the video
+    rate:float|None=None,           # frames per second; None: 30, or as in the video
+    blurrer:Blurrer|None=None,      # with the model and matte to use; None: one of the
+                                    # `quality` in `settings`
+    preview:str='result',           # one of `PREVIEWS`
+    mirror:bool=False,              # mirror your own view?
+    saver:Saver|None=None,          # `Saver` of snapshots and recordings; None: for the
+                                    # current folder
+    **settings:Any                  # strength up to 245, background by name, and others, see
+                                    # `Settings`
+) -> Any:                           # a `LiveWidget`, which shows itself in a notebook
+    """Show live video in a notebook. Use the browser's camera if this computer has none.
+    Raise `BgblurError` if that fails."""
+    if blurrer and settings.get('quality'):
+        raise BgblurError('The blurrer has its own quality. Leave out blurrer or quality.')
     chosen,view = _open_source(source, size, rate),LiveView(preview, mirror)
     from bgblur.ui.live import LiveWidget
     return LiveWidget(chosen, Live, blurrer, Settings(**settings), view, saver=saver).start()

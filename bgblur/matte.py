@@ -8,6 +8,7 @@ __all__ = ['LIMIT', 'unknown_region', 'guided_coefficients', 'stretch', 'refine'
 
 # %% ../nbs/02_matte.ipynb #bfe8c3fe
 from collections import deque, namedtuple
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from numbers import Integral
 from reprlib import repr as short
@@ -19,14 +20,14 @@ from .blur import sample_bilinear
 from .core.checks import as_alpha
 from .core.docs import explain_module
 from .core.errors import BgblurError, check_number, name_of
-from .core.frame import as_frame, small_size
+from .core.frame import Frame, as_frame, small_size
 from .core.masks import SHARE, fill_holes, remove_small_components, resize_prob
 from .core.motion import chain, local_change, optical_flow, warp
 from .predict import accepts
 
 # %% ../nbs/02_matte.ipynb #ab141cce
 def unknown_region(
-    p,              # probability, float32 `(h,w)` in [0,1]
+    p:np.ndarray,   # probability, float32 `(h,w)` in [0,1]
 ) -> np.ndarray:    # uint8 `(h,w)`: 255 where the person's edge may be, else 0
     "Return where the model is not sure: where the probability is between .1 and .9."
     return cv2.inRange(p, .1, .9)
@@ -35,20 +36,23 @@ def unknown_region(
 def _solve(diagonal, off, c):
     "Solve the symmetric 3×3 systems of all pixels together, by Cramer's rule."
     (xx,yy,zz),(xy,xz,yz) = diagonal,off
-    rows = [(yy*zz - yz*yz, xz*yz - xy*zz, xy*yz - xz*yy), (xz*yz - xy*zz, xx*zz - xz*xz, xy*xz - xx*yz),
+    rows = [(yy*zz - yz*yz, xz*yz - xy*zz, xy*yz - xz*yy),
+            (xz*yz - xy*zz, xx*zz - xz*xz, xy*xz - xx*yz),
             (xy*yz - xz*yy, xy*xz - xx*yz, xx*yy - xy*xy)]
     det = xx*rows[0][0] + xy*rows[0][1] + xz*rows[0][2]
     return np.stack([(r[0]*c[0] + r[1]*c[1] + r[2]*c[2])/det for r in rows])
 
 # %% ../nbs/02_matte.ipynb #49849c6a
 def _coefficients(img, p, region, radius, eps):
-    "Return the mean of the windows' planes, solved only near `region`; elsewhere the offset is the probability."
+    """Return the mean of the windows' planes, solved only near `region`;
+    elsewhere the offset is the probability."""
     def box(x): return cv2.blur(x, (2*radius+1, 2*radius+1))
     blue,green,red = cv2.split(img)
     means = box(cv2.merge([blue, green, red, p]))
     with_p = box(cv2.multiply(img, cv2.merge([p]*3)))
     squares = box(cv2.multiply(img, img))
-    products = box(cv2.merge([cv2.multiply(blue, green), cv2.multiply(blue, red), cv2.multiply(green, red)]))
+    products = box(cv2.merge([cv2.multiply(blue, green), cv2.multiply(blue, red),
+                              cv2.multiply(green, red)]))
     near = np.flatnonzero(cv2.dilate(region, np.ones((2*radius+1, 2*radius+1), np.uint8)))
     means,with_p,squares,products = (np.take(x.reshape(-1, x.shape[2]), near, axis=0).T.copy()
                                      for x in (means, with_p, squares, products))
@@ -61,14 +65,16 @@ def _coefficients(img, p, region, radius, eps):
     return box(planes.reshape(*p.shape, 4))
 
 def guided_coefficients(
-    img,            # BGR float32 `(h,w,3)` in [0,1]
-    p,              # probability, float32 `(h,w)` in [0,1]
-    region,         # uint8 `(h,w)`, not 0 where coefficients are needed
-    radius=2,       # of the window, in pixels
-    eps=5e-5,       # flattens the planes where colours hardly differ
-) -> np.ndarray:    # float32 `(h,w,4)`: slopes for B, G, R, and the offset; alpha = slopes*BGR + offset
-    "Return the coefficients of a guided filter with a colour guide (He, Sun and Tang 2010)."
-    planes,(x,y,w,h),r = np.zeros((*p.shape, 4), np.float32),cv2.boundingRect(region),2*radius + 1
+    img:np.ndarray,     # BGR float32 `(h,w,3)` in [0,1]
+    p:np.ndarray,       # probability, float32 `(h,w)` in [0,1]
+    region:np.ndarray,  # uint8 `(h,w)`, not 0 where coefficients are needed
+    radius:int=2,       # of the window, in pixels
+    eps:float=5e-5,     # flattens the planes where colours hardly differ
+) -> np.ndarray:        # float32 `(h,w,4)`: slopes for B, G, R, and the offset
+    """Return the coefficients of a guided filter with a colour guide (He, Sun and Tang 2010):
+    alpha = slopes*BGR + offset."""
+    planes,r = np.zeros((*p.shape, 4), np.float32),2*radius + 1
+    x,y,w,h = cv2.boundingRect(region)
     planes[..., 3] = p
     if w:
         part = np.s_[max(0, y-r):y+h+r, max(0, x-r):x+w+r]
@@ -77,16 +83,17 @@ def guided_coefficients(
 
 # %% ../nbs/02_matte.ipynb #ae9a1deb
 def stretch(
-    a,              # float array
-    lo=.1, hi=.9,   # values that become 0 and 1
-) -> np.ndarray:    # like `a`, in [0,1]
+    a:np.ndarray,              # float array
+    lo:float=.1, hi:float=.9,  # values that become 0 and 1
+) -> np.ndarray:               # like `a`, in [0,1]
     "Return `a` mapped linearly from [lo, hi] to [0, 1], and clipped."
     return np.clip((a - lo)*np.float32(1/(hi - lo)), 0, 1)
 
 # %% ../nbs/02_matte.ipynb #9585fbfc
 LIMIT = .2    # how far the frame may move alpha from the probability
 
-def _half(x): return cv2.resize(x, ((x.shape[1]+1)//2, (x.shape[0]+1)//2), interpolation=cv2.INTER_AREA)
+def _half(x):
+    return cv2.resize(x, ((x.shape[1]+1)//2, (x.shape[0]+1)//2), interpolation=cv2.INTER_AREA)
 
 def _follow_frame(alpha, places, frame, small, p, region):
     "Return alpha at some places of the frame, corrected by the frame's colours."
@@ -100,10 +107,11 @@ def _follow_frame(alpha, places, frame, small, p, region):
     return np.clip(fine, np.maximum(rough - LIMIT, 0), np.minimum(rough + LIMIT, 1))
 
 def refine(
-    frame,          # BGR uint8 `(H,W,3)`, or a `Frame`
-    p,              # probability, float32 `(h,w)` in [0,1], in the frame's shape but small
-    crisp=0.,       # alpha below this value becomes 0, and above 1 minus this value 1
-) -> np.ndarray:    # alpha, float32 `(H,W)` in [0,1]
+    frame:np.ndarray|Frame,  # BGR uint8 `(H,W,3)`, or a `Frame`
+    p:np.ndarray,            # probability, float32 `(h,w)` in [0,1], in the frame's shape but
+                             # small
+    crisp:float=0.,          # alpha below this value becomes 0, and above 1 minus this value 1
+) -> np.ndarray:             # alpha, float32 `(H,W)` in [0,1]
     "Return the probability at the frame's size, with its edge where the frame has one."
     frame = as_frame(frame)
     h,w = frame.shape[:2]
@@ -111,16 +119,18 @@ def refine(
     alpha = cv2.resize(stretch(p), (w, h), interpolation=cv2.INTER_LINEAR)
     places = np.flatnonzero(cv2.resize(region, (w, h), interpolation=cv2.INTER_LINEAR) > 0)
     if not len(places): return alpha
-    alpha.reshape(-1)[places] = _follow_frame(alpha, places, frame, frame.bgr(p.shape[::-1]), p, region)
+    alpha.reshape(-1)[places] = _follow_frame(alpha, places, frame, frame.bgr(p.shape[::-1]),
+                                              p, region)
     alpha = cv2.GaussianBlur(alpha, (3, 3), 0, dst=alpha)    # against the frame's noise
     return stretch(alpha, crisp, 1 - crisp) if crisp else alpha
 
 # %% ../nbs/02_matte.ipynb #a4b7c2d3
 def settle(
-    p,              # probability, float32 `(h,w)` in [0,1]
-    reach=6.,       # half the width from which an unsure area is not an edge; in pixels of a `p` with 160 lines
-    lo=.25, hi=.75, # values that become 0 and 1 there
-) -> np.ndarray:    # like `p`
+    p:np.ndarray,                # probability, float32 `(h,w)` in [0,1]
+    reach:float=6.,              # half the width from which an unsure area is not an edge; in
+                                 # pixels of a `p` with 160 lines
+    lo:float=.25, hi:float=.75,  # values that become 0 and 1 there
+) -> np.ndarray:                 # like `p`
     "Return `p` with fewer values between 0 and 1 in wide areas. Narrow edges do not change."
     k = 2*max(1, round(reach*min(p.shape)/160)) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (k, k))
@@ -131,24 +141,29 @@ def settle(
 
 # %% ../nbs/02_matte.ipynb #8b0856da
 def hold_weight(
-    change,             # float32 `(h,w)` in grey levels, see `local_change`
-    dt,                 # seconds since the last frame
-    hold_seconds=.6,    # time constant in seconds
-    still_below=1.,     # change that still counts as none, in grey levels
-    moving_above=8.,    # change from which nothing is held, in grey levels
-) -> np.ndarray:        # float32 `(h,w)` in [0,1]
+    change:np.ndarray,      # float32 `(h,w)` in grey levels, see `local_change`
+    dt:float,               # seconds since the last frame
+    hold_seconds:float=.6,  # time constant in seconds
+    still_below:float=1.,   # change that still counts as none, in grey levels
+    moving_above:float=8.,  # change from which nothing is held, in grey levels
+) -> np.ndarray:            # float32 `(h,w)` in [0,1]
     "Return the weight of the last alpha."
     let_go = np.clip((change - still_below)*np.float32(1/(moving_above - still_below)), 0, 1)
     return np.float32(np.exp(-dt/hold_seconds))*(1 - let_go)**2
 
 # %% ../nbs/02_matte.ipynb #735535c9
 def temporal_average(
-    now,            # `(grey, p)` of the frame: uint8 `(h,w)` or smaller, and float32 `(h,w)`
-    around,         # `(frames away, grey, p, flow)` of its neighbours; `flow` points from the frame to the neighbour,
-                    # see `optical_flow`, and may be None where both have the same `p`
-    alike=36.,      # change in grey levels from which a neighbour has no weight (Tukey's biweight)
-) -> np.ndarray:    # float32 `(h,w)` in [0,1]
-    "Return the weighted mean of the probabilities of a frame and its neighbours, which follow its motion."
+    now:tuple[np.ndarray,np.ndarray],  # `(grey, p)` of the frame: uint8 `(h,w)` or smaller,
+                                       # and float32 `(h,w)`
+    around:Sequence[tuple],            # `(frames away, grey, p, flow)` of its neighbours;
+                                       # `flow` points from the frame to the neighbour,
+                                       # see `optical_flow`, and may be None where both have
+                                       # the same `p`
+    alike:float=36.,                   # change in grey levels from which a neighbour has no
+                                       # weight (Tukey's biweight)
+) -> np.ndarray:                       # float32 `(h,w)` in [0,1]
+    """Return the weighted mean of the probabilities of a frame and its neighbours, which
+    follow its motion."""
     grey,p = now
     most = 1 + max((d for d,*_ in around), default=0)     # weight of the frame itself
     n,others = most,{}
@@ -158,7 +173,8 @@ def temporal_average(
         elif id(q) in others: others[id(q)][0] += most - d
         else: others[id(q)] = [most - d, other, q, flow]
     if not others: return p
-    total,weights = np.multiply(p, n, order='C'),np.full_like(p, n)    # OpenCV adds to rows in memory order
+    # OpenCV adds to rows in memory order
+    total,weights = np.multiply(p, n, order='C'),np.full_like(p, n)
     for weight,other,q,flow in others.values():
         change = np.minimum(local_change(grey, warp(other, flow))*np.float32(1/alike), 1)
         w = cv2.resize(np.float32(weight)*(1 - change*change)**2, p.shape[::-1])
@@ -168,14 +184,16 @@ def temporal_average(
 
 # %% ../nbs/02_matte.ipynb #2cf26f93
 def feather(
-    alpha,          # float32 `(H,W)` in [0,1]
-    px,             # reach of the soft edge in pixels: outwards, or inwards below 0
-) -> np.ndarray:    # like `alpha`
+    alpha:np.ndarray,  # float32 `(H,W)` in [0,1]
+    px:float,          # reach of the soft edge in pixels: outwards, or inwards below 0
+) -> np.ndarray:       # like `alpha`
     "Return alpha with its edge softened to one side."
     k = 2*round(abs(px)) + 1
     if k == 1: return alpha
-    mean = cv2.GaussianBlur(alpha, (k, k), 0, borderType=cv2.BORDER_REPLICATE)     # one half at a straight edge
-    return np.maximum(alpha, np.minimum(2*mean, 1)) if px > 0 else np.minimum(alpha, np.maximum(2*mean - 1, 0))
+    # one half at a straight edge
+    mean = cv2.GaussianBlur(alpha, (k, k), 0, borderType=cv2.BORDER_REPLICATE)
+    return np.maximum(alpha, np.minimum(2*mean, 1)) if px > 0 \
+        else np.minimum(alpha, np.maximum(2*mean - 1, 0))
 
 # %% ../nbs/02_matte.ipynb #7918981b
 class BaseMatte:
@@ -185,91 +203,115 @@ class BaseMatte:
     side = 160          # shorter side of the probability that it needs, in pixels
 
     def __call__(self,
-        frame,          # `Frame`: call `.bgr()` for its pixels
-        p,              # person probability, float32 `(h,w)` in [0,1], of any size
-        time=None,      # time of the frame, in seconds; None: 1/25 s after the last one
-        ahead=(),       # `(frame, p)` of the next frames, at most `lookahead`
-    ) -> np.ndarray:    # alpha, float32 `(H,W)` in [0,1]
+        frame:Frame,               # `Frame`: call `.bgr()` for its pixels
+        p:np.ndarray,              # person probability, float32 `(h,w)` in [0,1], of any size
+        time:float|None=None,      # time of the frame, in seconds; None: 1/25 s after the last
+                                   # one
+        ahead:Sequence[tuple]=(),  # `(frame, p)` of the next frames, at most `lookahead`
+    ) -> np.ndarray:               # alpha, float32 `(H,W)` in [0,1]
         "Return alpha for one frame."
         raise NotImplementedError
 
-    def reset(self): "Forget the frames so far."
+    def reset(self) -> None: "Forget the frames so far."
 
 # %% ../nbs/02_matte.ipynb #ad5b005e
 def _check_people(people):
     if isinstance(people, str) and people in SHARE: return
-    raise BgblurError(f"people must be {' or '.join(map(repr, SHARE))}, got {' '.join(short(people).split())}.")
+    raise BgblurError(f"people must be {' or '.join(map(repr, SHARE))}, got "
+                      f"{' '.join(short(people).split())}.")
 
+# %% ../nbs/02_matte.ipynb #f668ecfa
 class Matte(BaseMatte):
-    "Probability to alpha, frame by frame: only people, with a refined edge, steady where the frame is steady."
+    """Probability to alpha, frame by frame: only people, with a refined edge, steady where the
+    frame is steady."""
     def __init__(self,
-        hold_seconds=.3,    # how slowly alpha changes in a still frame: time constant in seconds; 0: immediately
-        still_below=1.,     # change of the frame that still counts as none, in grey levels
-        moving_above=8.,    # change from which nothing is held, in grey levels; above `still_below`
-        lookahead=4,        # how many later frames it may use; a live image has none
-        people='all',       # who stays sharp: 'all', or 'main' for the largest person only
-        feather=0.,         # widen the edge outwards, or inwards below 0; in pixels of a frame 360 pixels high
-        scene_cut=40.,      # mean change of the whole frame that makes a cut, in grey levels
-        side=160,           # shorter side of the probability that it refines, in pixels, 60 to 480
-        crisp_image=.06,    # for a single image: alpha below this value becomes 0, and above 1 minus it 1; 0 to 0.4
+        hold_seconds:float=.3,  # how slowly alpha changes in a still frame: time constant in
+                                # seconds; 0: immediately
+        still_below:float=1.,   # change of the frame that still counts as none, in grey levels
+        moving_above:float=8.,  # change from which nothing is held, in grey levels; above
+                                # `still_below`
+        lookahead:int=4,        # how many later frames it may use; a live image has none
+        people:str='all',       # who stays sharp: 'all', or 'main' for the largest person only
+        feather:float=0.,       # widen the edge outwards, or inwards below 0; in pixels of a
+                                # frame 360 pixels high
+        scene_cut:float=40.,    # mean change of the whole frame that makes a cut, in grey
+                                # levels
+        side:int=160,           # shorter side of the probability that it refines, in pixels,
+                                # 60 to 480
+        crisp_image:float=.06,  # for a single image: alpha below this value becomes 0, and
+                                # above 1 minus it 1; 0 to 0.4
     ):
         "Raises `BgblurError` for an invalid parameter."
         _check_people(people)
-        for name,x,lo,hi in (('hold_seconds', hold_seconds, 0, 3600), ('still_below', still_below, 0, 255),
-                             ('moving_above', moving_above, 0, 1000), ('feather', feather, -50, 50),
+        for name,x,lo,hi in (('hold_seconds', hold_seconds, 0, 3600),
+                             ('still_below', still_below, 0, 255),
+                             ('moving_above', moving_above, 0, 1000),
+                             ('feather', feather, -50, 50),
                              ('scene_cut', scene_cut, 0, 255), ('side', side, 8, 2000),
-                             ('crisp_image', crisp_image, 0, .4)): check_number(x, lo, hi, name)
+                             ('crisp_image', crisp_image, 0, .4)):
+            check_number(x, lo, hi, name)
         check_number(lookahead, 0, 100, 'lookahead', Integral)
         if not still_below < moving_above:
-            raise BgblurError(f'moving_above must be above still_below, got {moving_above} and {still_below}.')
-        self.hold_seconds,self.still_below,self.moving_above = hold_seconds,still_below,moving_above
-        self.lookahead,self.people,self.feather,self.scene_cut = lookahead,people,feather,scene_cut
-        self.side,self.crisp_image = side,crisp_image
+            raise BgblurError(f'moving_above must be above still_below, got {moving_above} '
+                              f'and {still_below}.')
+        self.hold_seconds,self.lookahead = hold_seconds,lookahead
+        self.still_below,self.moving_above,self.scene_cut = still_below,moving_above,scene_cut
+        self.people,self.feather,self.side,self.crisp_image = people,feather,side,crisp_image
         self.reset()
 
     def reset(self):
-        self.alpha = self.kept = self.time = None      # last alpha, last cleaned probability, its time
+        # last alpha, last cleaned probability, its time
+        self.alpha = self.kept = self.time = None
         self.past,self.upcoming = deque(maxlen=max(1, self.lookahead)),[]
 
     def __repr__(self):
         return (f'Matte(hold_seconds={self.hold_seconds}, still_below={self.still_below}, '
-                f'moving_above={self.moving_above}, lookahead={self.lookahead}, people={self.people!r}, '
-                f'feather={self.feather}, scene_cut={self.scene_cut}, side={self.side}, crisp_image={self.crisp_image})')
+                f'moving_above={self.moving_above}, lookahead={self.lookahead}, '
+                f'people={self.people!r}, feather={self.feather}, '
+                f'scene_cut={self.scene_cut}, side={self.side}, '
+                f'crisp_image={self.crisp_image})')
 
 # %% ../nbs/02_matte.ipynb #3393e264
 # a frame, its given probability, and small versions: grey, and the probability;
 # flows: -1 or 1 -> the grey version of the moment before or after, and the flow to it
-_Moment = namedtuple('Moment', 'frame given grey p flows')
+_Moment = namedtuple('_Moment', 'frame given grey p flows')
 
 @patch
 def _moment(self:Matte, frame, p):
-    "Return a frame with its small versions. Reuse those of an upcoming frame, or the probability if the model was skipped."
+    """Return a frame with its small versions.
+    Reuse those of an upcoming frame, or the probability if the model was skipped."""
     for m in self.upcoming:
         if m.frame is frame and m.given is p: return m
     size = small_size(*frame.shape[:2])
     grey = cv2.GaussianBlur(cv2.cvtColor(frame.bgr(size), cv2.COLOR_BGR2GRAY), (3, 3), 0)
-    p_size = small_size(*frame.shape[:2], self.side)
+    p_size = small_size(*frame.shape[:2], side=self.side)
     last = self.upcoming[-1] if self.upcoming else None
-    if last and last.given is p and last.p.shape == p_size[::-1]: return _Moment(frame, p, grey, last.p, {})
+    if last and last.given is p and last.p.shape == p_size[::-1]:
+        return _Moment(frame, p, grey, last.p, {})
     return _Moment(frame, p, grey, settle(resize_prob(as_alpha(p, 'probability'), p_size)), {})
 
 # %% ../nbs/02_matte.ipynb #ed4e112f
 def _flow(a, b, side):
-    "Return the flow from moment `a` to `b`, its neighbour before (`side` -1) or after (1). Compute it only once."
-    if side not in a.flows or a.flows[side][0] is not b.grey: a.flows[side] = b.grey,optical_flow(a.grey, b.grey)
+    """Return the flow from moment `a` to `b`, its neighbour before (`side` -1) or after (1).
+    Compute it only once."""
+    if side not in a.flows or a.flows[side][0] is not b.grey:
+        a.flows[side] = b.grey,optical_flow(a.grey, b.grey)
     return a.flows[side][1]
 
 def _with_flows(now, moments, side):
     "Return `(frames away, grey, p, flow)` of the moments on one side, nearest first."
-    needed = max((d for d,m in enumerate(moments, 1) if not np.array_equal(m.p, now.p)), default=0)
-    flows = accumulate((_flow(a, b, side) for a,b in zip([now, *moments], moments[:needed])), chain)
+    needed = max((d for d,m in enumerate(moments, 1) if not np.array_equal(m.p, now.p)),
+                 default=0)
+    flows = accumulate((_flow(a, b, side) for a,b in zip([now, *moments], moments[:needed])),
+                       chain)
     return [(d, m.grey, m.p, next(flows, None)) for d,m in enumerate(moments, 1)]
 
 def _distance(a, b): return cv2.mean(cv2.absdiff(a.grey, b.grey))[0]
 
 @patch
 def _around(self:Matte, now, coming):
-    "Return the neighbours before and after for `temporal_average`. Both sides are equally long."
+    """Return the neighbours before and after for `temporal_average`.
+    Both sides are equally long."""
     n = 0
     for a,b in zip([now, *coming], coming):
         if b.frame.shape != now.frame.shape or _distance(a, b) > self.scene_cut: break
@@ -283,7 +325,8 @@ def _hold(self:Matte, alpha, grey, time):
     dt = 1/25 if time is None or self.time is None else max(0, time - self.time)
     if self.hold_seconds and self.alpha is not None:
         change = local_change(grey, self.past[-1].grey)
-        weight = hold_weight(change, dt, self.hold_seconds, self.still_below, self.moving_above)
+        weight = hold_weight(change, dt, self.hold_seconds, self.still_below,
+                             self.moving_above)
         step = cv2.subtract(self.alpha, alpha, dst=self.alpha)
         cv2.multiply(step, cv2.resize(weight, alpha.shape[::-1]), dst=step)
         alpha = cv2.add(alpha, step, dst=step)
@@ -292,8 +335,10 @@ def _hold(self:Matte, alpha, grey, time):
 
 # %% ../nbs/02_matte.ipynb #1638c18f
 @patch
-def __call__(self:Matte, frame, p, time=None, ahead=()):
-    "Return alpha for one frame: float32 `(H,W)` in [0,1]. Raises `BgblurError` for an invalid frame or probability."
+def __call__(self:Matte, frame:np.ndarray|Frame, p:np.ndarray, time:float|None=None,
+             ahead:Sequence[tuple]=()) -> np.ndarray:
+    """Return alpha for one frame: float32 `(H,W)` in [0,1].
+    Raises `BgblurError` for an invalid frame or probability."""
     frame = as_frame(frame)
     now,coming = self._moment(frame, p),[self._moment(as_frame(f), q) for f,q in ahead]
     if self.alpha is not None and self.alpha.shape != frame.shape[:2]: self.reset()
@@ -303,28 +348,32 @@ def __call__(self:Matte, frame, p, time=None, ahead=()):
     self.kept = remove_small_components(fill_holes(p), SHARE[self.people], self.kept)
     crisp = 0 if self.past or coming else self.crisp_image
     alpha = self._hold(refine(frame, self.kept, crisp), now.grey, time)
-    self.past.append(now._replace(frame=None, given=None))     # these are large, and no longer needed
+    # these are large, and no longer needed
+    self.past.append(now._replace(frame=None, given=None))
     return feather(alpha, self.feather*min(alpha.shape)/360)
 
 # %% ../nbs/02_matte.ipynb #00b044d1
 class FunctionMatte(BaseMatte):
     "A matte that calls a function of `(frame, p, seconds)`, the frame as BGR uint8 `(H,W,3)`."
     def __init__(self,
-        function,       # `(frame, p, seconds)` -> alpha, float32 `(H,W)` in [0,1]
+        function:Callable,  # `(frame, p, seconds)` -> alpha, float32 `(H,W)` in [0,1]
     ):
         self.function = function
 
-    def __call__(self, frame, p, time=None, ahead=()): return self.function(frame.bgr(), p, time)
+    def __call__(self, frame, p, time=None, ahead=()):
+        return self.function(frame.bgr(), p, time)
     def __repr__(self): return f'FunctionMatte({name_of(self.function)})'
 
 def as_matte(
-    matte=None,      # `BaseMatte`, or function of `(frame, p, seconds)`; None: `Matte()`
+    matte:BaseMatte|Callable|None=None,  # `BaseMatte`, or function of `(frame, p, seconds)`;
+                                         # None: `Matte()`
 ) -> BaseMatte:
     "Return a `BaseMatte`. Raises `BgblurError` if it is something else."
     if matte is None: return Matte()
     if isinstance(matte, BaseMatte): return matte
     if callable(matte) and accepts(matte, 3): return FunctionMatte(matte)
-    raise BgblurError(f'matte must be a BaseMatte, or a function of (frame, probability, seconds), got {matte!r}.')
+    raise BgblurError('matte must be a BaseMatte, or a function of (frame, probability, '
+                      f'seconds), got {matte!r}.')
 
 # %% ../nbs/02_matte.ipynb #b2e0a654
 explain_module(__name__)

@@ -7,12 +7,14 @@ __all__ = ['matte_size', 'BaseBlurrer', 'Result', 'with_quality', 'Blurrer', 'Fu
 
 # %% ../nbs/03_pipeline.ipynb #dbc07394
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import islice, takewhile
 from threading import Event
 from time import perf_counter
 from traceback import format_exception
+from typing import Any
 
 import cv2, numpy as np
 from fastcore.basics import patch
@@ -27,9 +29,10 @@ from .core.frame import YuvFrame, as_frame, over_black, small_size
 from .core.masks import SHARE
 from .core.opinion import SecondOpinion
 from .core.person import PersonTracker
+from .core.place import Place
 from .core.prefetch import prefetch
-from .core.quality import as_quality
-from .matte import Matte, as_matte
+from .core.quality import Quality, as_quality
+from .matte import BaseMatte, Matte, as_matte
 from .predict import Looks, accepts, as_segmenter, load_segmenter
 
 # %% ../nbs/03_pipeline.ipynb #c59dde8f
@@ -43,10 +46,11 @@ def _result_or_error(f, *args):
 
 # %% ../nbs/03_pipeline.ipynb #f6d58bdf
 def matte_size(
-    h:int, w:int,           # of the frame, in pixels
-    max_matte_height=480,   # halve again while the shorter side has at least as many pixels
-) -> tuple[int,int]:        # width and height at which alpha is computed
-    "Return the size for alpha: the frame's own, or from 320 lines on a half, a quarter, and so on."
+    h:int, w:int,              # of the frame, in pixels
+    max_matte_height:int=480,  # halve again while the shorter side has at least as many pixels
+) -> tuple[int,int]:           # width and height at which alpha is computed
+    """Return the size for alpha: the frame's own, or from 320 lines on a half, a quarter, and
+    so on."""
     k = 2 if min(h, w) >= 320 else 1
     while min(h, w)//k >= max(2, max_matte_height): k *= 2
     return w//k,h//k
@@ -59,16 +63,18 @@ class BaseBlurrer:
     n_failed = 0                # frames that are hidden because a part failed
     n_with_person = None        # frames that show a person; None: not counted
     last_error = None           # exception of the last failure
-    tracker = None              # follows the chosen person, see `PersonTracker`; None: no choice was made
+    # follows the chosen person, see `PersonTracker`; None: no choice was made
+    tracker = None
 
     def __call__(self,
-        frame,                  # BGR uint8 `(H,W,3)`; or `YuvFrame`, if `accepts_yuv`; or BGRA, if `accepts_alpha`
-        time=None,              # of the frame, in seconds; None: 1/25 s after the last one
-    ):                          # like `frame`; BGR for a frame with alpha
+        frame:np.ndarray|YuvFrame,  # BGR uint8 `(H,W,3)`; or `YuvFrame`, if `accepts_yuv`; or
+                                    # BGRA, if `accepts_alpha`
+        time:float|None=None,       # of the frame, in seconds; None: 1/25 s after the last one
+    ) -> Any:                       # like `frame`; BGR for a frame with alpha
         "Return the new frame."
         raise NotImplementedError
 
-    def reset(self): "Forget the frames so far."
+    def reset(self) -> None: "Forget the frames so far."
 
 # %% ../nbs/03_pipeline.ipynb #2d0cfabf
 @dataclass
@@ -76,12 +82,12 @@ class Result:
     "What a `Blurrer` computed for one frame."
     out: object = None              # the new frame: BGR uint8 `(H,W,3)`, or `YuvFrame`
     alpha: np.ndarray = None        # float32 `(h,w)` in [0,1], at the size of `matte_size`
-    p: np.ndarray = None            # person probability, float32 `(h,w)` in [0,1]; None if a part failed
-    layers: tuple = ()              # colours of person and background, small, see `estimate_layers`
-    ms: dict = field(default_factory=dict)     # milliseconds of 'segment', 'matte' and 'background'
+    p: np.ndarray = None            # probability, float32 `(h,w)` in [0,1]; None: failed
+    layers: tuple = ()              # small colours of both layers, see `estimate_layers`
+    ms: dict = field(default_factory=dict)  # milliseconds of 'segment', 'matte', 'background'
     error: Exception = None         # why the frame is hidden; None if it isn't
-    person: str = None              # 'waiting', 'followed' or 'lost', see `PersonTracker`; None: no choice was made
-    trust: float = None             # in the second model on this frame, see `SecondOpinion`; None: it did not run
+    person: str = None              # 'waiting', 'followed' or 'lost'; None: no choice was made
+    trust: float = None             # in the second model, see `SecondOpinion`; None: not run
 
 class _Stopwatch:
     "Add the milliseconds of a block to `ms[name]`."
@@ -93,52 +99,67 @@ class _Stopwatch:
 
 # %% ../nbs/03_pipeline.ipynb #dbe2d2de
 def with_quality(
-    segmenter,          # `Segmenter`
-    quality,            # `Quality`
-) -> tuple:             # a `Segmenter`, and a `SecondOpinion` or None
-    "Return the segmenter with the looks and the second opinion of a quality. Other models than 'person' stay alone."
+    segmenter:Any,    # `Segmenter`
+    quality:Quality,  # `Quality`
+) -> tuple:           # a `Segmenter`, and a `SecondOpinion` or None
+    """Return the segmenter with the looks and the second opinion of a quality.
+    Other models than 'person' stay alone."""
     if not segmenter.second: return segmenter,None
     looks = Looks(segmenter, quality.looks, quality.mirrored)
     if quality.opinion is None: return looks,None
-    second = Looks(load_segmenter(segmenter.second, **segmenter.options), (quality.opinion_side,))
+    second = Looks(load_segmenter(segmenter.second, **segmenter.options),
+                   (quality.opinion_side,))
     return looks,SecondOpinion(second, quality.opinion, quality.weight)
 
 # %% ../nbs/03_pipeline.ipynb #4846bdb9
 class Blurrer(BaseBlurrer):
-    """Blur or replace the background of frames. If the segmenter or the matte fails, the whole frame is hidden.
+    """Blur or replace the background of frames.
+    If the segmenter or the matte fails, the whole frame is hidden.
 
-    Your own parts can be functions, or subclasses of `Segmenter`, `BaseMatte` and `Background`:
+    Your own parts can be functions, or subclasses of `Segmenter`, `BaseMatte` and
+    `Background`:
 
         # segmenter: frame to probability
         def dark(frame): return (frame.max(2) < 60).astype('float32')
         # matte: frame, probability and time to alpha
-        def hard(frame, p, seconds): return (cv2.resize(p, frame.shape[1::-1]) > .5).astype('float32')
+        def hard(frame, p, seconds): return np.float32(cv2.resize(p, frame.shape[1::-1]) > .5)
         # background: frame, alpha and estimated background to an image
         def sea(frame, alpha, bg): return np.full_like(frame, (150, 120, 40))
         blurrer = Blurrer(dark, hard, sea)"""
     accepts_alpha = True
 
     def __init__(self,
-        segmenter=None,         # `Segmenter`, function of a BGR frame, model name or path; None: 'person'
-        matte=None,             # `BaseMatte`, or function of `(frame, p, seconds)` to alpha; None: `Matte()`
-        background=None,        # `Background`, function, name, colour, path or image; None: `Blur()`
-        crop=True,              # run the model on a crop around the people, see `Attention`
-        skip=7,                 # run it only if the frame changed by as many grey levels; 0: always
-        max_matte_height=None,  # alpha is computed on fewer lines than this, see `matte_size`; None: as `quality` says
-        wrap=None,              # light of the background on the edge, 0 to 1; None: the background's own
-        strict=False,           # raise errors of the parts instead of hiding the frame
-        quality='good',         # 'fast', 'good', 'best', or a `Quality`
-        person=None,            # keep only this person sharp: text or a pair of shares, see `as_place`; None: all people
+        segmenter:Any=None,                   # `Segmenter`, function of a BGR frame, model
+                                              # name or path; None: 'person'
+        matte:BaseMatte|Callable|None=None,   # `BaseMatte`, or function of
+                                              # `(frame, p, seconds)` to alpha; None: `Matte()`
+        background:Any=None,                  # `Background`, function, name, colour, path or
+                                              # image; None: `Blur()`
+        crop:bool=True,                       # run the model on a crop around the people, see
+                                              # `Attention`
+        skip:float=7,                         # run it only if the frame changed by as many
+                                              # grey levels; 0: always
+        max_matte_height:int|None=None,       # alpha is computed on fewer lines than this, see
+                                              # `matte_size`; None: as `quality` says
+        wrap:float|None=None,                 # light of the background on the edge, 0 to 1;
+                                              # None: the background's own
+        strict:bool=False,                    # raise errors of the parts instead of hiding the
+                                              # frame
+        quality:str|Quality='good',           # 'fast', 'good', 'best', or a `Quality`
+        person:str|Sequence|Place|None=None,  # keep only this person sharp: text or a pair of
+                                              # shares, see `as_place`; None: all people
     ):
         "Raises `BgblurError` if a part, a number or a place is invalid."
         self.quality,self.strict,self._wrap = as_quality(quality),strict,wrap
-        self.max_matte_height = self.quality.matte_height if max_matte_height is None else max_matte_height
+        self.max_matte_height = self.quality.matte_height if max_matte_height is None \
+            else max_matte_height
         check_number(self.max_matte_height, 0, np.inf, 'max_matte_height')
         if wrap is not None: check_number(wrap, 0, 1, 'wrap')
         self._matte = Matte(**self.quality.matte) if matte is None else as_matte(matte)
         self._background,self._segmenter = as_background(background),as_segmenter(segmenter)
         models = with_quality(self._segmenter, self.quality)
-        self.attention = Attention(models[0], crop, skip, self._matte.people, self._matte.side, models[1])
+        self.attention = Attention(models[0], crop, skip, self._matte.people, self._matte.side,
+                                   models[1])
         self.person = person
         self.reset()
 
@@ -165,7 +186,7 @@ def person(self:Blurrer, person):
 def wrap(self:Blurrer): return self.background.wrap if self._wrap is None else self._wrap
 
 @patch
-def reset(self:Blurrer):
+def reset(self:Blurrer) -> None:
     "Forget the clip so far: call it between clips."
     self.n_failed,self.n_with_person,self.last_error = 0,0,None
     self.layers,self.last = None,Result()
@@ -176,8 +197,10 @@ def reset(self:Blurrer):
 def __repr__(self:Blurrer):
     parts = ', '.join(map(repr, (self.segmenter, self.matte, self.background)))
     return (f'Blurrer({parts}, crop={self.attention.crop}, skip={self.attention.skip}, '
-            f'max_matte_height={self.max_matte_height}, wrap={self.wrap}, strict={self.strict}, '
-            f'quality={self.quality.name!r}' + f', person={self.person!r}'*bool(self.person) + ')')
+            f'max_matte_height={self.max_matte_height}, wrap={self.wrap}, '
+            f'strict={self.strict}, '
+            f'quality={self.quality.name!r}' + f', person={self.person!r}'*bool(self.person)
+            + ')')
 
 # %% ../nbs/03_pipeline.ipynb #5c563e7e
 @patch
@@ -187,7 +210,8 @@ def _try(self:Blurrer, f, *args):
 
 @patch
 def _probabilities(self:Blurrer, frames):
-    "Return probability and trust for each `(frame, seconds)`, or the exception of a segmenter that fails and None."
+    """Return probability and trust for each `(frame, seconds)`, or the exception of a
+    segmenter that fails and None."""
     imgs,times = zip(*frames)
     ps = self._try(self.attention.probabilities, list(imgs), list(times))
     if not isinstance(ps, Exception): return list(zip(ps, self.attention.trusts))
@@ -206,27 +230,32 @@ def _segment(self:Blurrer, frames):
     "Return `(Frame, seconds, probability or exception, Result)` for each `(frame, seconds)`."
     frames,ms = [(as_frame(f), t) for f,t in frames],{}
     with _Stopwatch(ms, 'segment'):
-        found = [(*self._restrict(f, t, p), trust) for (f,t),(p,trust) in zip(frames, self._probabilities(frames))]
-    return [(f, t, p, Result(person=person, trust=trust, ms={'segment': ms['segment']/len(frames)}))
+        found = [(*self._restrict(f, t, p), trust)
+                 for (f,t),(p,trust) in zip(frames, self._probabilities(frames))]
+    return [(f, t, p, Result(person=person, trust=trust,
+                             ms={'segment': ms['segment']/len(frames)}))
             for (f,t),(p,person,trust) in zip(frames, found)]
 
 # %% ../nbs/03_pipeline.ipynb #a8b0a464
 @patch
 def _at_matte_size(self:Blurrer, frame):
-    return frame.resized(matte_size(*frame.shape[:2], self.max_matte_height))
+    limit = self.max_matte_height
+    return frame.resized(matte_size(*frame.shape[:2], max_matte_height=limit))
 
 @patch
 def _checked_alpha(self:Blurrer, work, p, time, ahead):
     "Return the matte's alpha. Raises `BgblurError` if it is invalid."
     alpha = as_alpha(self.matte(work, p, time, ahead), 'alpha')
     if alpha.shape == work.shape[:2]: return alpha
-    raise BgblurError(f'The matte returned alpha of shape {alpha.shape} for a frame of shape {work.shape}.')
+    raise BgblurError(f'The matte returned alpha of shape {alpha.shape} for a frame of shape '
+                      f'{work.shape}.')
 
 @patch
 def _find_alpha(self:Blurrer, work, p, time, r, ahead=()):
     "Return the `Result` `r` with alpha for `work`, the frame at the size for alpha."
     with _Stopwatch(r.ms, 'matte'):
-        alpha = p if isinstance(p, Exception) else self._try(self._checked_alpha, work, p, time, ahead)
+        alpha = p if isinstance(p, Exception) \
+            else self._try(self._checked_alpha, work, p, time, ahead)
     if not isinstance(alpha, Exception):
         self.n_with_person += int(alpha.max() > .5)
         return replace(r, alpha=alpha, p=p)
@@ -252,7 +281,8 @@ def _blend_bgr(self:Blurrer, frame, time, work, r):
     new = self.background(img, full, bg)
     check_frame(new, 'background')
     if not self.wrap: return replace_background(img, r.alpha, fg, bg, new)
-    return composite(light_wrap(foreground(img, r.alpha, fg, bg), full, new, self.wrap), full, new)
+    return composite(light_wrap(foreground(img, r.alpha, fg, bg), full, new, self.wrap),
+                     full, new)
 
 # %% ../nbs/03_pipeline.ipynb #bccb6814
 @patch
@@ -278,9 +308,11 @@ def _process(self:Blurrer, frame, time, blend):
 
 @patch
 def __call__(self:Blurrer,
-    frame,          # BGR uint8 `(H,W,3)`, or BGRA `(H,W,4)`; or `YuvFrame`, if `accepts_yuv`
-    time=None,      # of the frame in its clip, in seconds; None: 1/25 s after the last one
-):                  # like `frame`; BGR for a frame with alpha
+    frame:np.ndarray|YuvFrame,  # BGR uint8 `(H,W,3)`, or BGRA `(H,W,4)`; or `YuvFrame`, if
+                                # `accepts_yuv`
+    time:float|None=None,       # of the frame in its clip, in seconds; None: 1/25 s after the
+                                # last one
+) -> Any:                       # like `frame`; BGR for a frame with alpha
     """Return `frame` with a new background, or only background if the person can't be found.
     Raises `BgblurError` for an invalid frame."""
     return self._process(frame, time, self._blend)
@@ -310,45 +342,51 @@ def wrap(self:Blurrer, wrap):
 # %% ../nbs/03_pipeline.ipynb #cc845560
 @patch
 def cutout(self:BaseBlurrer,
-    frame,          # BGR uint8 `(H,W,3)`
-    time=None,      # of the frame in its clip, in seconds; None: 1/25 s after the last one
-) -> np.ndarray:    # BGRA uint8 `(H,W,4)`
+    frame:np.ndarray,      # BGR uint8 `(H,W,3)`
+    time:float|None=None,  # of the frame in its clip, in seconds; None: 1/25 s after the last
+                           # one
+) -> np.ndarray:           # BGRA uint8 `(H,W,4)`
     "Return the person with alpha. Raises `BgblurError` if this blurrer can't do that."
     raise BgblurError('This blurrer has no transparent output.')
 
 @patch
 def _blend_cutout(self:Blurrer, frame, time, work, r):
     "Return the person with alpha, BGRA uint8 `(H,W,4)`."
-    if isinstance(frame, YuvFrame): raise BgblurError('A cutout needs a BGR frame, got a YuvFrame.')
+    if isinstance(frame, YuvFrame):
+        raise BgblurError('A cutout needs a BGR frame, got a YuvFrame.')
     r.layers = self._estimate(work.bgr(small_size(*work.shape[:2])), r.alpha)
     return cutout(frame.straight, _enlarge(r.alpha, frame), *r.layers, frame.opacity)
 
 @patch
 def cutout(self:Blurrer,
-    frame,          # BGR uint8 `(H,W,3)`, or BGRA `(H,W,4)`
-    time=None,      # of the frame in its clip, in seconds; None: 1/25 s after the last one
-) -> np.ndarray:    # BGRA uint8 `(H,W,4)`, colour not multiplied by alpha
+    frame:np.ndarray,      # BGR uint8 `(H,W,3)`, or BGRA `(H,W,4)`
+    time:float|None=None,  # of the frame in its clip, in seconds; None: 1/25 s after the last
+                           # one
+) -> np.ndarray:           # BGRA uint8 `(H,W,4)`, colour not multiplied by alpha
     """Return the person with alpha. No detail of the background is left.
     Raises `BgblurError` for an invalid frame."""
     return self._process(frame, time, self._blend_cutout)
 
 @patch
 def alpha(self:Blurrer,
-    frame,          # BGR uint8 `(H,W,3)`, or BGRA `(H,W,4)`
-    time=None,      # of the frame in its clip, in seconds; None: 1/25 s after the last one
-) -> np.ndarray:    # opacity of the person, float32 `(H,W)` in [0,1]
+    frame:np.ndarray,      # BGR uint8 `(H,W,3)`, or BGRA `(H,W,4)`
+    time:float|None=None,  # of the frame in its clip, in seconds; None: 1/25 s after the last
+                           # one
+) -> np.ndarray:           # opacity of the person, float32 `(H,W)` in [0,1]
     "Return alpha, 0 everywhere if a part fails. Raises `BgblurError` for an invalid frame."
-    frame,time,p,r = self._segment([(frame, time)])[0]
-    self.last = self._find_alpha(self._at_matte_size(frame), p, time, r)
-    alpha = _enlarge(self.last.alpha, frame)
-    return alpha.copy() if frame.opacity is None else alpha*frame.opacity     # the matte may keep its own
+    f,time,p,r = self._segment([(frame, time)])[0]
+    self.last = self._find_alpha(self._at_matte_size(f), p, time, r)
+    alpha = _enlarge(self.last.alpha, f)
+    # the matte may keep its own
+    return alpha.copy() if f.opacity is None else alpha*f.opacity
 
 # %% ../nbs/03_pipeline.ipynb #d4889ed6
 @patch
 def with_alpha(self:BaseBlurrer,
-    frame,          # BGRA uint8 `(H,W,4)`
-    time=None,      # of the frame in its clip, in seconds; None: 1/25 s after the last one
-) -> np.ndarray:    # BGRA uint8 `(H,W,4)`
+    frame:np.ndarray,      # BGRA uint8 `(H,W,4)`
+    time:float|None=None,  # of the frame in its clip, in seconds; None: 1/25 s after the last
+                           # one
+) -> np.ndarray:           # BGRA uint8 `(H,W,4)`
     "Return the new frame with alpha. Raises `BgblurError` if this blurrer can't do that."
     raise BgblurError('This blurrer has no transparent output.')
 
@@ -364,25 +402,28 @@ def _blend_with_alpha(self:Blurrer, frame, time, work, r):
     new = self.background(frame.bgr(), alpha, bg)
     check_frame(new, 'background')
     if self.wrap: person = light_wrap(person, alpha, new, self.wrap)
-    return np.dstack([composite(person, alpha, new), frame.alpha if self.background.from_frame else opaque])
+    return np.dstack([composite(person, alpha, new),
+                      frame.alpha if self.background.from_frame else opaque])
 
 @patch
 def _blend_over_black(self:Blurrer, *args): return over_black(self._blend_with_alpha(*args))
 
 @patch
 def with_alpha(self:Blurrer,
-    frame,          # BGRA uint8 `(H,W,4)`, or BGR `(H,W,3)`
-    time=None,      # of the frame in its clip, in seconds; None: 1/25 s after the last one
-) -> np.ndarray:    # BGRA uint8 `(H,W,4)`, colour not multiplied by alpha; opaque if the background is new
-    "Return `frame` with a new background and its own alpha. Raises `BgblurError` for an invalid frame."
+    frame:np.ndarray,      # BGRA uint8 `(H,W,4)`, or BGR `(H,W,3)`
+    time:float|None=None,  # of the frame in its clip, in seconds; None: 1/25 s after the last
+                           # one
+) -> np.ndarray:           # BGRA uint8 `(H,W,4)`, not multiplied; opaque if all is new
+    """Return `frame` with a new background and its own alpha.
+    Raises `BgblurError` for an invalid frame."""
     return self._process(frame, time, self._blend_with_alpha)
 
 # %% ../nbs/03_pipeline.ipynb #559b8408
 @patch
 def stream(self:BaseBlurrer,
-    frames,                 # iterable of `(frame, seconds)`
-    transparent=False,      # return what `cutout` returns
-):                          # generator of new frames
+    frames:Iterable[tuple],  # iterable of `(frame, seconds)`
+    transparent:bool=False,  # return what `cutout` returns
+) -> Iterator[np.ndarray]:   # generator of new frames
     "Return the new frames of a clip, one by one."
     return ((self.cutout if transparent else self)(*f) for f in frames)
 
@@ -391,7 +432,8 @@ def stream(self:BaseBlurrer,
 def _segmented(self:Blurrer, frames):
     "Yield frames with their probabilities, as many together as the segmenter prefers."
     frames = iter(frames)
-    while some := list(islice(frames, self.segmenter.batch_size)): yield from self._segment(some)
+    while some := list(islice(frames, self.segmenter.batch_size)):
+        yield from self._segment(some)
 
 @patch
 def _finished(self:Blurrer, segmented, blend, seen=None):
@@ -402,7 +444,8 @@ def _finished(self:Blurrer, segmented, blend, seen=None):
         while waiting:
             frame,time,work,p,r = waiting.popleft()
             ahead = [(w, q) for _,_,w,q,_ in waiting if not isinstance(q, Exception)]
-            out = self._finish(blend, frame, time, work, self._find_alpha(work, p, time, r, ahead))
+            out = self._finish(blend, frame, time, work,
+                               self._find_alpha(work, p, time, r, ahead))
             if seen: seen(frame, self.last)
             yield out
             waiting.extend(islice(segmented, 1))
@@ -410,11 +453,14 @@ def _finished(self:Blurrer, segmented, blend, seen=None):
 # %% ../nbs/03_pipeline.ipynb #23d50ba3
 @patch
 def stream(self:Blurrer,
-    frames,             # iterable of `(frame, seconds)`, each frame in memory of its own
-    transparent=False,  # return what `cutout` returns; None: return None, where only `seen` is wanted
-    threads=True,       # segment and blend in threads of their own, see `prefetch`
-    seen=None,          # function of `(Frame, Result)`, called for each frame before its new one is returned
-):                      # generator of new frames, one for each frame, in their order
+    frames:Iterable[tuple],       # iterable of `(frame, seconds)`, each frame in memory of its
+                                  # own
+    transparent:bool|None=False,  # return what `cutout` returns; None: return None, where only
+                                  # `seen` is wanted
+    threads:bool=True,            # segment and blend in threads of their own, see `prefetch`
+    seen:Callable|None=None,      # function of `(Frame, Result)`, called for each frame before
+                                  # its new one is returned
+) -> Iterator[Any]:               # generator of new frames, one for each frame, in their order
     "Return the new frames of a clip. Only a few frames are in memory."
     done = Event()
     def ahead(items, n): return prefetch(items, n, done) if threads else items
@@ -439,7 +485,8 @@ def _over(alpha, planes):
 @patch
 def _blend_yuv(self:Blurrer, frame, time, work, r):
     "Return the new frame, a `YuvFrame`. Raises `BgblurError` if the background needs BGR."
-    if not self.accepts_yuv: raise BgblurError('This background does not accept a YuvFrame: see accepts_yuv.')
+    if not self.accepts_yuv:
+        raise BgblurError('This background does not accept a YuvFrame: see accepts_yuv.')
     fg,bg = r.layers = self._estimate(frame.yuv(small_size(*frame.shape[:2])), r.alpha)
     new = self.background.on_yuv(frame.shape[:2], bg)
     y,u,v = zip((frame.y, frame.u, frame.v), *(cv2.split(x) for x in (fg, bg, new)))
@@ -449,7 +496,7 @@ def _blend_yuv(self:Blurrer, frame, time, work, r):
 class FunctionBlurrer(BaseBlurrer):
     "A blurrer that calls a function of `(frame, seconds)`."
     def __init__(self,
-        function,               # `(frame, seconds)` -> new frame, both BGR uint8 `(H,W,3)`
+        function:Callable,      # `(frame, seconds)` -> new frame, both BGR uint8 `(H,W,3)`
     ):
         self.function = function
 
@@ -459,14 +506,16 @@ class FunctionBlurrer(BaseBlurrer):
         return self.function(over_black(frame) if has_alpha else frame, time)
 
 def as_blurrer(
-    blurrer=None,               # `BaseBlurrer`, or function of `(frame, seconds)`; None: a `Blurrer` of this quality
-    quality='good',             # 'fast', 'good', 'best', or a `Quality`
+    blurrer:BaseBlurrer|Callable|None=None,  # `BaseBlurrer`, or function of `(frame,
+                                             # seconds)`; None: a `Blurrer` of this quality
+    quality:str|Quality='good',              # 'fast', 'good', 'best', or a `Quality`
 ) -> BaseBlurrer:
     "Return a `BaseBlurrer`. Raises `BgblurError` if it is something else."
     if blurrer is None: return Blurrer(quality=quality)
     if isinstance(blurrer, BaseBlurrer): return blurrer
     if callable(blurrer) and accepts(blurrer, 2): return FunctionBlurrer(blurrer)
-    raise BgblurError(f'blurrer must be a Blurrer, or a function of (frame, seconds), got {blurrer!r}.')
+    raise BgblurError('blurrer must be a Blurrer, or a function of (frame, seconds), got '
+                      f'{blurrer!r}.')
 
 # %% ../nbs/03_pipeline.ipynb #b7568378
 explain_module(__name__)

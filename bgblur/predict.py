@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import warnings
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from importlib.util import find_spec
@@ -18,6 +19,7 @@ from inspect import signature
 from pathlib import Path
 from textwrap import shorten
 from threading import Lock
+from typing import Any
 
 import cv2, numpy as np
 from fastcore.basics import patch
@@ -25,22 +27,25 @@ from fastcore.basics import patch
 from .core.checks import as_alpha, check_frame
 from .core.docs import explain_module
 from .core.errors import BgblurError, ModelError, default_threads, name_of
-from .core.frame import as_frame, small_size
+from .core.frame import Frame, as_frame, small_size
 from .core.download import model_file
 from .core.onnxfile import check_one_file
-from .core.profiles import PROFILES, ModelIO, find_profile
+from .core.profiles import PROFILES, ModelIO, Profile, find_profile
 
 # %% ../nbs/00_predict.ipynb #43c6d4f5
 def _person_class(learn):
     "Return the index of the person among the classes of `learn`."
-    vocab = list(getattr(learn.dls, 'vocab', None) or getattr(learn.dls.after_item, 'vocab', ()))
+    vocab = list(getattr(learn.dls, 'vocab', None)
+                 or getattr(learn.dls.after_item, 'vocab', ()))
     if 'person' in vocab: return vocab.index('person')
     if len(vocab) == 2: return 1
-    raise ModelError(f"The learner knows the classes {vocab}: call the person's class 'person'.")
+    raise ModelError(f"The learner knows the classes {vocab}: call the person's class "
+                     "'person'.")
 
 # %% ../nbs/00_predict.ipynb #5d0f93a6
 def _check_probability(p, name):
-    "Return `p` as float32 `(h,w)` in [0,1]. Raises `ModelError`, with the model's `name`, if it is not a probability."
+    """Return `p` as float32 `(h,w)` in [0,1].
+    Raises `ModelError`, with the model's `name`, if it is not a probability."""
     if p.ndim != 2 or p.dtype.kind not in 'fiub' or not p.size:
         raise ModelError(f'{name} returned {p.dtype} {p.shape}, not a probability (h, w).')
     p = p.astype(np.float32, copy=False)
@@ -49,51 +54,62 @@ def _check_probability(p, name):
         numbers = f'numbers from {lo:.2g} to {hi:.2g}' if lo <= hi else 'NaN'
         raise ModelError(f'{name} returned {numbers}, not probabilities in [0,1].')
     # 0 everywhere is valid: there is no person
-    if hi > .01 and hi - lo < 1e-6: raise ModelError(f'{name} returned {hi:.2f} everywhere, whatever the frame shows.')
+    if hi > .01 and hi - lo < 1e-6:
+        raise ModelError(f'{name} returned {hi:.2f} everywhere, whatever the frame shows.')
     return np.clip(p, 0, 1)
 
 # %% ../nbs/00_predict.ipynb #b31bfd17
 def _reason(e):
     "Return a library's error as one line, without what is meant for the library's authors."
-    noise = (r"\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from .* failed:|Fatal error:|/onnxruntime_src/[^)]*\)"
+    noise = (r"\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from .* failed:|Fatal "
+             r"error:|/onnxruntime_src/[^)]*\)"
              r"|Non-zero status code returned while |Name:'[^']*' Status Message:")
-    return shorten(re.sub(noise, '', str(e)).strip(' .\n'), 200, placeholder=' …') or type(e).__name__
+    return shorten(re.sub(noise, '', str(e)).strip(' .\n'), 200, placeholder=' …') \
+        or type(e).__name__
 
 # %% ../nbs/00_predict.ipynb #8888f7a3
 _learner_lock = Lock()
 
 def person_probability(
-    learn,        # fastai `Learner` with a class called 'person', or two classes, person second
-    frame,        # BGR uint8 `(H,W,3)`
-) -> np.ndarray:  # probability of a person, float32 `(H,W)` in [0,1]
-    "Return what `learn.predict` finds. Raises `ModelError` if the learner fails, `BgblurError` for an invalid frame."
+    learn:Any,         # fastai `Learner` with a class called 'person', or two classes, person
+                       # second
+    frame:np.ndarray,  # BGR uint8 `(H,W,3)`
+) -> np.ndarray:       # probability of a person, float32 `(H,W)` in [0,1]
+    """Return what `learn.predict` finds.
+    Raises `ModelError` if the learner fails, `BgblurError` for an invalid frame."""
     check_frame(frame)
     person = _person_class(learn)
     try:
-        with _learner_lock, learn.no_bar(): *_,probs = learn.predict(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+        with _learner_lock, learn.no_bar():
+            *_,probs = learn.predict(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
         p = np.asarray(probs[person], np.float32)
-    except Exception as e: raise ModelError(f'The learner failed on a frame: {_reason(e)}.') from e
+    except Exception as e:
+        raise ModelError(f'The learner failed on a frame: {_reason(e)}.') from e
     return cv2.resize(_check_probability(p, 'The learner'), frame.shape[1::-1])
 
 # %% ../nbs/00_predict.ipynb #68bc3079
 class Segmenter:
     "Base class: frames to person probabilities. Subclasses write `low_res`."
     batch_size = 1      # frames that `low_res` handles faster together than one by one
-    second = None       # name of the model that can give a second opinion, see `Looks` and `SecondOpinion`; None: there is none
-    is_recurrent = False    # does a result depend on the frames before? Then the model must run on every whole frame
+    # name of the model that can give a second opinion, see `Looks` and `SecondOpinion`; None:
+    # there is none
+    second = None
+    # does a result depend on the frames before? Then the model must run on every whole frame
+    is_recurrent = False
 
-    def reset(self): "Forget the frames so far."
+    def reset(self) -> None: "Forget the frames so far."
 
     def low_res(self,
-        frames,         # list of `Frame`
-    ) -> list:          # for each frame its person probability, float32 `(h,w)` in [0,1], at any resolution
+        frames:Sequence[Frame],  # list of `Frame`
+    ) -> list:                   # per frame a probability, float32 `(h,w)` in [0,1], any size
         "Return the probabilities at the model's own resolution."
         raise NotImplementedError
 
     def __call__(self,
-        frame,          # BGR uint8 `(H,W,3)`, or a `Frame`
-    ) -> np.ndarray:    # person probability, float32 `(H,W)` in [0,1]
-        "Return the probability at the frame's size. Raises what `low_res` raises, `BgblurError` for an invalid frame."
+        frame:np.ndarray|Frame,  # BGR uint8 `(H,W,3)`, or a `Frame`
+    ) -> np.ndarray:             # person probability, float32 `(H,W)` in [0,1]
+        """Return the probability at the frame's size.
+        Raises what `low_res` raises, `BgblurError` for an invalid frame."""
         frame = as_frame(frame)
         return cv2.resize(self.low_res([frame])[0], frame.shape[1::-1])
 
@@ -103,7 +119,7 @@ class Segmenter:
 class FunctionSegmenter(Segmenter):
     "A segmenter that calls a function: BGR uint8 `(H,W,3)` to probability `(H,W)`."
     def __init__(self,
-        function,       # BGR uint8 `(H,W,3)` -> person probability `(H,W)` in [0,1]
+        function:Callable,  # BGR uint8 `(H,W,3)` -> person probability `(H,W)` in [0,1]
     ):
         self.function = function
 
@@ -111,7 +127,8 @@ class FunctionSegmenter(Segmenter):
 
     def _probability(self, frame):
         p = self.function(frame.bgr())
-        if p is None: raise BgblurError('The segmenter returned None instead of a probability.')
+        if p is None:
+            raise BgblurError('The segmenter returned None instead of a probability.')
         p = as_alpha(p, 'probability')
         if p.shape != frame.shape[:2]:
             raise BgblurError(f'The segmenter returned a probability of shape {p.shape} '
@@ -122,10 +139,12 @@ class FunctionSegmenter(Segmenter):
 
 # %% ../nbs/00_predict.ipynb #5e9b7d30
 class LearnerSegmenter(Segmenter):
-    "A segmenter that runs a fastai learner: the result of `person_probability`, faster, and for several frames together."
+    """A segmenter that runs a fastai learner: the result of `person_probability`, faster, and
+    for several frames together."""
     batch_size = 8
     def __init__(self,
-        learn,          # fastai `Learner` with a class called 'person', or two classes, person second
+        learn:Any,      # fastai `Learner` with a class called 'person', or two classes, person
+                        # second
     ):
         "Raises `ModelError` if no class is the person."
         self.learn,self.person = learn,_person_class(learn)
@@ -135,33 +154,41 @@ class LearnerSegmenter(Segmenter):
         rgb = [cv2.cvtColor(img, cv2.COLOR_BGR2RGB) for img in bgr]
         try:
             with _learner_lock, self.learn.no_bar():
-                probs,_ = self.learn.get_preds(dl=self.learn.dls.test_dl(rgb, bs=len(rgb), num_workers=0))
+                probs,_ = self.learn.get_preds(dl=self.learn.dls.test_dl(rgb, bs=len(rgb),
+                    num_workers=0))
             ps = np.asarray(probs[:, self.person], np.float32)
-        except Exception as e: raise ModelError(f'The learner failed on a frame: {_reason(e)}.') from e
-        return [cv2.resize(_check_probability(p, 'The learner'), img.shape[1::-1]) for p,img in zip(ps, bgr)]
+        except Exception as e:
+            raise ModelError(f'The learner failed on a frame: {_reason(e)}.') from e
+        return [cv2.resize(_check_probability(p, 'The learner'), img.shape[1::-1])
+                for p,img in zip(ps, bgr)]
 
 # %% ../nbs/00_predict.ipynb #ad443d5e
 def net_size(
     h:int, w:int,        # height and width of the frame, in pixels
-    side=336,            # side of a square with as many pixels as the model's input
-    multiple=32,         # both are multiples of this
+    side:int=336,        # side of a square with as many pixels as the model's input
+    multiple:int=32,     # both are multiples of this
 ) -> tuple[int,int]:     # height and width of the model's input
-    "Return the input size: about `side`×`side` pixels in the frame's shape, which is limited to 1:4 up to 4:1."
+    """Return the input size: about `side`×`side` pixels in the frame's shape, which is limited
+    to 1:4 up to 4:1."""
     r = np.clip(w/h, 1/4, 4)**.5
     return tuple(max(1, round(s/multiple))*multiple for s in (side/r, side*r))
 
 # %% ../nbs/00_predict.ipynb #5b0e94f1
 def _check_device(device, cuda, package):
-    "Raise `ModelError` unless `device` is 'cpu', or 'cuda' where `cuda` says that a GPU can be used."
-    if device not in ('cpu', 'cuda'): raise ModelError(f"device must be 'cpu' or 'cuda', got {device!r}.")
+    """Raise `ModelError` unless `device` is 'cpu', or 'cuda' where `cuda` says that a GPU can
+    be used."""
+    if device not in ('cpu', 'cuda'):
+        raise ModelError(f"device must be 'cpu' or 'cuda', got {device!r}.")
     if device == 'cuda' and not cuda:
-        raise ModelError(f'No Nvidia GPU can be used here: install its driver and {package} with CUDA.')
+        raise ModelError(f'No Nvidia GPU can be used here: install its driver and {package} '
+                         'with CUDA.')
 
 def _session(path, threads, device):
     "Open an onnxruntime session for one model."
     os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')    # some versions send usage data
     import onnxruntime as ort
-    _check_device(device, 'CUDAExecutionProvider' in ort.get_available_providers(), 'onnxruntime-gpu')
+    _check_device(device, 'CUDAExecutionProvider' in ort.get_available_providers(),
+                  'onnxruntime-gpu')
     providers = ['CUDAExecutionProvider']*(device == 'cuda') + ['CPUExecutionProvider']
     opts = ort.SessionOptions()
     opts.intra_op_num_threads = threads or default_threads()
@@ -169,12 +196,16 @@ def _session(path, threads, device):
     opts.log_severity_level = 4     # errors come as exceptions, no need to print them
     check_one_file(path)
     try: return ort.InferenceSession(str(path), opts, providers=providers)
-    except Exception as e: raise ModelError(f'{path.name} is not a model that onnxruntime can open: {_reason(e)}.') from e
+    except Exception as e:
+        raise ModelError(f'{path.name} is not a model that onnxruntime can open: '
+                         f'{_reason(e)}.') from e
 
 # %% ../nbs/00_predict.ipynb #09f2272a
 def _model_io(session, path, profile):
-    "Return the `ModelIO` of an open model. Raises `ModelError` if its profile is unknown or doesn't fit."
-    ins,outs,metadata = session.get_inputs(),session.get_outputs(),session.get_modelmeta().custom_metadata_map
+    """Return the `ModelIO` of an open model.
+    Raises `ModelError` if its profile is unknown or doesn't fit."""
+    ins,outs = session.get_inputs(),session.get_outputs()
+    metadata = session.get_modelmeta().custom_metadata_map
     return ModelIO(find_profile(path, ins, outs, metadata, profile), ins, outs, path.name)
 
 def _model_side(session, default):
@@ -184,36 +215,43 @@ def _model_side(session, default):
 
 # %% ../nbs/00_predict.ipynb #45d52ee7
 class OnnxSegmenter(Segmenter):
-    "A segmenter that runs an ONNX file, as its profile says. A recurrent model carries its states from frame to frame."
+    """A segmenter that runs an ONNX file, as its profile says.
+    A recurrent model carries its states from frame to frame."""
     scene_cut = 40.         # mean change of the whole frame that makes a cut, in grey levels
 
     def __init__(self,
-        path,               # the `.onnx` file
-        threads:int=None,   # threads per frame; None: see `default_threads`
-        device='cpu',       # 'cpu', or 'cuda' for an Nvidia GPU (untested)
-        profile=None,       # `Profile`, name of one, or path of a `.json`; None: see `find_profile`
+        path:str|Path,                       # the `.onnx` file
+        threads:int|None=None,               # threads per frame; None: see `default_threads`
+        device:str='cpu',                    # 'cpu', or 'cuda' for an Nvidia GPU (untested)
+        profile:Profile|str|Path|None=None,  # `Profile`, name of one, or path of a `.json`;
+                                             # None: see `find_profile`
     ):
-        "Raises `ModelError` if `path` is not a model that fits its profile, or the device can't be used."
+        """Raises `ModelError` if `path` is not a model that fits its profile, or the device
+        can't be used."""
         self.path,self.options = Path(path),{'threads': threads, 'device': device}
         self.session = _session(self.path, threads, device)
         self.io = _model_io(self.session, self.path, profile)
         self.profile,self.fixed = self.io.profile,self.io.size
-        self.side,self.is_recurrent = _model_side(self.session, self.profile.side),bool(self.profile.states)
+        self.side,self.is_recurrent = _model_side(self.session, self.profile.side), \
+            bool(self.profile.states)
         self.reset()
 
     def low_res(self, frames): return [self.look(f) for f in frames]
 
-    def __repr__(self): return f'OnnxSegmenter({self.path.name!r}, profile={self.profile.name!r}, side={self.side})'
+    def __repr__(self):
+        profile = self.profile.name
+        return f'OnnxSegmenter({self.path.name!r}, profile={profile!r}, side={self.side})'
 
 # %% ../nbs/00_predict.ipynb #0bb06a70
 @patch
 def look(self:OnnxSegmenter,
-    frame,              # `Frame`
-    side:int=None,      # side of the input, see `net_size`; None: the model's own
-    mirrored=False,     # mirror the input, and the probability back?
-) -> np.ndarray:        # float32 `(h,w)` in [0,1]
+    frame:Frame,          # `Frame`
+    side:int|None=None,   # side of the input, see `net_size`; None: the model's own
+    mirrored:bool=False,  # mirror the input, and the probability back?
+) -> np.ndarray:          # float32 `(h,w)` in [0,1]
     "Return the checked probability of one frame. Raises `ModelError` if the model fails."
-    h,w = size = self.fixed or net_size(*frame.shape[:2], side or self.side, self.profile.multiple)
+    h,w = size = self.fixed or net_size(*frame.shape[:2], side or self.side,
+                                        self.profile.multiple)
     self._forget_other_scene(frame)
     img = frame.bgr((w, h))
     try: p = self._run(cv2.flip(img, 1) if mirrored else img, size)
@@ -226,7 +264,9 @@ def look(self:OnnxSegmenter,
 def _run(self:OnnxSegmenter, img, size):
     "Return the checked probability of an image of the input's size."
     try: arrays = self.session.run(self.io.outputs, self.io.feed(img, size))
-    except Exception as e: raise ModelError(f'{self.path.name} failed on an image of {size[1]}×{size[0]}: {_reason(e)}.') from e
+    except Exception as e:
+        raise ModelError(f'{self.path.name} failed on an image of {size[1]}×{size[0]}: '
+                         f'{_reason(e)}.') from e
     return _check_probability(self.io.read(arrays), self.path.name)
 
 # %% ../nbs/00_predict.ipynb #1181506a
@@ -240,16 +280,18 @@ def _forget_other_scene(self:OnnxSegmenter, frame):
     "Reset a recurrent model at a cut, and where the frame size changes."
     if not self.is_recurrent: return
     shape,grey = frame.shape,frame.grey(small_size(*frame.shape[:2]))
-    if self.shape not in (None, shape) or self.shape and cv2.absdiff(grey, self.grey).mean() > self.scene_cut: self.reset()
+    if self.shape not in (None, shape) or self.shape \
+        and cv2.absdiff(grey, self.grey).mean() > self.scene_cut:
+        self.reset()
     self.shape,self.grey = shape,grey
 
 # %% ../nbs/00_predict.ipynb #0cbe71c8
 class Looks(Segmenter):
     "A segmenter that returns the mean of several predictions of one model."
     def __init__(self,
-        segmenter,          # `OnnxSegmenter`
-        sides=(336, 384),   # sides of its inputs, see `net_size`
-        mirrored=(),        # sides of further inputs, which are mirrored
+        segmenter:OnnxSegmenter,         # `OnnxSegmenter`
+        sides:Sequence[int]=(336, 384),  # sides of its inputs, see `net_size`
+        mirrored:Sequence[int]=(),       # sides of further inputs, which are mirrored
     ):
         self.segmenter,self.sides,self.mirrored = segmenter,tuple(sides),tuple(mirrored)
 
@@ -257,7 +299,8 @@ class Looks(Segmenter):
 
     def _mean(self, frame):
         "Return the mean probability, at the size of the largest one."
-        ps = [self.segmenter.look(frame, side, m) for m,sides in ((False, self.sides), (True, self.mirrored)) for side in sides]
+        ps = [self.segmenter.look(frame, side, m)
+              for m,sides in ((False, self.sides), (True, self.mirrored)) for side in sides]
         size = max((p.shape for p in ps), key=np.prod)[::-1]
         return np.mean([cv2.resize(p, size) for p in ps], 0)
 
@@ -280,7 +323,8 @@ def _open_learner(path, trust):
     "Return the fastai learner in `path`."
     missing = '' if find_spec('fastai') else f' It also {_EXTRA}.'
     if not trust:
-        raise ModelError(f'{path.name} is a pickle, which can run any code when it is opened: if you trust '
+        raise ModelError(f'{path.name} is a pickle, which can run any code when it is opened: '
+                         'if you trust '
                          f'its maker, pass trust=True (--trust on the command line).{missing}')
     if missing: raise ModelError(f'{path.name} {_EXTRA}.')
     try:
@@ -288,7 +332,9 @@ def _open_learner(path, trust):
         with _learner_lock, _create_mask(), warnings.catch_warnings(action='ignore'):
             from fastai.learner import load_learner
             return load_learner(path)
-    except Exception as e: raise ModelError(f'{path.name} does not open as a fastai learner: {_reason(e)}.') from e
+    except Exception as e:
+        raise ModelError(f'{path.name} does not open as a fastai learner: '
+                         f'{_reason(e)}.') from e
 
 # %% ../nbs/00_predict.ipynb #8e6bc1fe
 def _try_out(seg):
@@ -311,7 +357,8 @@ def _to_device(learn, device):
 
 # %% ../nbs/00_predict.ipynb #ac6552b2
 #: built-in models: name -> what it is
-MODELS = {'person': 'people at a webcam: MediaPipe Selfie Segmentation (Google, Apache-2.0), 0.1 M parameters',
+MODELS = {'person': 'people at a webcam: MediaPipe Selfie Segmentation (Google, Apache-2.0), '
+                    '0.1 M parameters',
           'portrait': 'one person, close: SINet (anilsathyan, MIT), 0.09 M parameters'}
 
 #: which model gives a second opinion on another one
@@ -323,7 +370,8 @@ def _model_path(spec):
     "Return the path of a model file. Raises `ModelError` if there is none."
     path = Path(spec)
     if path.suffix.lower() not in ('.onnx', '.pkl'):
-        if os.path.isfile(path): raise ModelError(f'{path} is not a model: use an .onnx or .pkl file.')
+        if os.path.isfile(path):
+            raise ModelError(f'{path} is not a model: use an .onnx or .pkl file.')
         raise ModelError(f"There is no model called '{spec}': use {' or '.join(MODELS)}, "
                          'or the path of an .onnx or .pkl file.')
     # os.path accepts names that are too long for Path
@@ -331,31 +379,41 @@ def _model_path(spec):
     if not os.path.isfile(path): raise ModelError(f'There is no model file {path}.')
     return path
 
+# %% ../nbs/00_predict.ipynb #3f7cbc13
 def load_segmenter(
-    spec='person',       # name of a model that 'bgblur models' lists, path of an `.onnx` or `.pkl` file, or a fastai `Learner`
-    threads:int=None,    # threads per frame (ONNX only); None: see `default_threads`
-    trust:bool=False,    # open a `.pkl`, which runs the code inside it
-    device='cpu',        # 'cpu', or 'cuda' for an Nvidia GPU (untested)
-    profile=None,        # name of a profile that 'bgblur models' lists, or path of a `.json`; None: see `find_profile`
+    spec:Any='person',                   # name of a model that 'bgblur models' lists, path of
+                                         # an `.onnx` or `.pkl` file, or a fastai `Learner`
+    threads:int|None=None,               # threads per frame (ONNX only); None: see
+                                         # `default_threads`
+    trust:bool=False,                    # open a `.pkl`, which runs the code inside it
+    device:str='cpu',                    # 'cpu', or 'cuda' for an Nvidia GPU (untested)
+    profile:Profile|str|Path|None=None,  # name of a profile that 'bgblur models' lists, or
+                                         # path of a `.json`; None: see `find_profile`
 ) -> Segmenter:
-    "Open a segmenter. Raises `ModelError` if there is no such model, it is not a segmenter, or a `.pkl` is not trusted."
+    """Open a segmenter. Raises `ModelError` if there is no such model, it is not a segmenter,
+    or a `.pkl` is not trusted."""
     if _is_learner(spec): return _try_out(LearnerSegmenter(_to_device(spec, device)))
     if spec in MODELS:
-        seg = OnnxSegmenter(files('bgblur')/'weights'/f'{spec}.onnx', threads, device, profile)
+        path = Path(str(files('bgblur')/'weights'/f'{spec}.onnx'))
+        seg = OnnxSegmenter(path, threads, device, profile)
         seg.second = SECOND.get(spec)
         return seg
-    if spec in PROFILES: return _try_out(OnnxSegmenter(model_file(spec), threads, device, profile or spec))
+    if spec in PROFILES:
+        return _try_out(OnnxSegmenter(model_file(spec), threads, device, profile or spec))
     path = _model_path(spec)
-    if path.suffix.lower() == '.onnx': return _try_out(OnnxSegmenter(path, threads, device, profile))
-    if profile: raise ModelError(f'{path.name} is a fastai learner, which needs no profile: leave out --profile.')
+    if path.suffix.lower() == '.onnx':
+        return _try_out(OnnxSegmenter(path, threads, device, profile))
+    if profile:
+        raise ModelError(f'{path.name} is a fastai learner, which needs no profile: leave out '
+                         '--profile.')
     learn = _to_device(_open_learner(path, trust), device)
     try: return _try_out(LearnerSegmenter(learn))
     except ModelError as e: raise ModelError(f'{path.name}: {e}') from e
 
 # %% ../nbs/00_predict.ipynb #e37b5f3b
 def accepts(
-    function,        # callable
-    n:int,           # number of arguments
+    function:Callable,  # callable
+    n:int,              # number of arguments
 ) -> bool:
     "Tell whether `function` can be called with `n` arguments."
     try: signature(function).bind(*range(n))
@@ -364,12 +422,15 @@ def accepts(
     return True
 
 def as_segmenter(
-    segmenter=None,  # `Segmenter`, function from frame to probability, model name or path, fastai `Learner`; None: 'person'
+    segmenter:Any=None,  # `Segmenter`, function from frame to probability, model name or path,
+                         # fastai `Learner`; None: 'person'
 ) -> Segmenter:
-    "Return a `Segmenter`. Raises `BgblurError` if it is something else, `ModelError` if a model can't be opened."
+    """Return a `Segmenter`.
+    Raises `BgblurError` if it is something else, `ModelError` if a model can't be opened."""
     if isinstance(segmenter, Segmenter): return segmenter
     if segmenter is None: return load_segmenter()
-    if isinstance(segmenter, (str, Path)) or _is_learner(segmenter): return load_segmenter(segmenter)
+    if isinstance(segmenter, (str, Path)) or _is_learner(segmenter):
+        return load_segmenter(segmenter)
     if callable(segmenter) and accepts(segmenter, 1): return FunctionSegmenter(segmenter)
     raise BgblurError('segmenter must be a Segmenter, a function of a frame, '
                       f'or a model name or path, got {segmenter!r}.')

@@ -15,12 +15,14 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import av
 import numpy as np
@@ -38,13 +40,14 @@ from .video import blur_video
 
 # %% ../nbs/07_speed.ipynb #beebde58
 class Clock:
-    "A stopwatch that adds up the seconds of named stages. The time of an inner stage does not count for the outer one."
+    """A stopwatch that adds up the seconds of named stages.
+    The time of an inner stage does not count for the outer one."""
     def __init__(self): self.rows,self.row,self._inner = [],Counter(),[]
 
     @contextmanager
     def __call__(self,
-        stage,      # name of the stage
-    ):
+        stage:str,  # name of the stage
+    ) -> Iterator[None]:
         "Time the body of `with clock(stage):`."
         self._inner.append(0.)
         start = perf_counter()
@@ -56,50 +59,55 @@ class Clock:
 
 # %% ../nbs/07_speed.ipynb #6178083a
 @patch
-def next_frame(self:Clock):
+def next_frame(self:Clock) -> None:
     "Store the row of this frame and start a new one."
     self.rows.append(self.row)
     self.row = Counter()
 
 # %% ../nbs/07_speed.ipynb #308419eb
 def percentiles(
-    seconds,        # durations of at least one frame, in seconds
-) -> dict:          # 'mean', 'median' and 'p95' in milliseconds
+    seconds:Sequence[float],  # durations of at least one frame, in seconds
+) -> dict:                    # 'mean', 'median' and 'p95' in milliseconds
     "Return mean, median and 95th percentile. Raises `BgblurError` if `seconds` is empty."
     if not len(seconds): raise BgblurError('No frame was measured: run at least one.')
     ms = 1000*np.asarray(seconds, float)
-    return dict(mean=float(ms.mean()), median=float(np.median(ms)), p95=float(np.percentile(ms, 95)))
+    return dict(mean=float(ms.mean()), median=float(np.median(ms)),
+                p95=float(np.percentile(ms, 95)))
 
 def per_stage(
     clock:Clock,    # a clock with at least one row
-) -> dict:          # stage -> its `percentiles` and 'share', the share of frames in which it ran
+) -> dict:          # stage -> its `percentiles`, and 'share': of the frames in which it ran
     "Summarise the rows of `clock`. A frame without a stage counts as 0 ms of that stage."
     names = dict.fromkeys(name for row in clock.rows for name in row)
     times = {name: [row[name] for row in clock.rows] for name in names}
-    return {name: {**percentiles(t), 'share': float(np.mean(np.array(t) > 0))} for name,t in times.items()}
+    return {name: {**percentiles(t), 'share': float(np.mean(np.array(t) > 0))}
+            for name,t in times.items()}
 
 # %% ../nbs/07_speed.ipynb #492e499c
 def table(
-    head,           # names of the columns
-    rows,           # rows with one value per column
-) -> str:           # Markdown
+    head:Sequence[str],       # names of the columns
+    rows:Sequence[Sequence],  # rows with one value per column
+) -> str:                     # Markdown
     "Return a Markdown table whose columns also line up in a terminal."
     lines = [[str(v) for v in row] for row in (head, *rows)]
     widths = [max(map(len, column)) for column in zip(*lines)]
     lines.insert(1, ['-'*w for w in widths])
-    return '\n'.join('| ' + ' | '.join(v.ljust(w) for v,w in zip(line, widths)) + ' |' for line in lines)
+    return '\n'.join('| ' + ' | '.join(v.ljust(w) for v,w in zip(line, widths)) + ' |'
+                     for line in lines)
 
 def stage_table(
-    stages,         # as `per_stage` returns them
+    stages:dict,    # as `per_stage` returns them
 ) -> str:           # Markdown
     "Return the stages as a table, with the sum of the means in the last row."
-    rows = [[name, *(f'{t[k]:.1f}' for k in ('mean', 'median', 'p95')), f"{t['share']:.0%}"] for name,t in stages.items()]
+    rows = [[name, *(f'{t[k]:.1f}' for k in ('mean', 'median', 'p95')), f"{t['share']:.0%}"]
+            for name,t in stages.items()]
     total = f"{sum(t['mean'] for t in stages.values()):.1f}"
-    return table(['ms per frame', 'mean', 'median', 'p95', 'share of frames'], [*rows, ['all', total, '', '', '']])
+    return table(['ms per frame', 'mean', 'median', 'p95', 'share of frames'],
+                 [*rows, ['all', total, '', '', '']])
 
 # %% ../nbs/07_speed.ipynb #1cd6d7dc
 def figure_png(
-    fig,            # a matplotlib `Figure`
+    fig:Any,        # a matplotlib `Figure`
 ) -> bytes:         # a PNG
     "Return a figure as a PNG."
     from io import BytesIO
@@ -108,13 +116,14 @@ def figure_png(
     return out.getvalue()
 
 def bars(
-    values,         # name -> number above 0
-    line=None,      # value to mark with a dashed line
-    upto=None,      # last name to draw; the axis still has room for all. None: draw all
-    highlight=None, # name of the bar to point out; None: the last one
-    unit='frames per second',            # label of the axis
-    line_label='decode + encode alone',  # label of the line
-) -> bytes:         # a PNG, 640 pixels wide
+    values:dict[str,float],                  # name -> number above 0
+    line:float|None=None,                    # value to mark with a dashed line
+    upto:str|None=None,                      # last name to draw; the axis still has room for
+                                             # all. None: draw all
+    highlight:str|None=None,                 # name of the bar to point out; None: the last one
+    unit:str='frames per second',            # label of the axis
+    line_label:str='decode + encode alone',  # label of the line
+) -> bytes:                                  # a PNG, 640 pixels wide
     "Draw horizontal bars on a logarithmic axis. Needs matplotlib."
     from matplotlib.figure import Figure
     names,every = list(values),[*values.values(), *([line] if line else [])]
@@ -123,8 +132,10 @@ def bars(
     ax = fig.subplots()
     colours = ['#2b6a99' if n == (highlight or shown[-1]) else '#9db4c8' for n in shown]
     drawn = ax.barh(shown, [values[n] for n in shown], color=colours, height=.7)
-    ax.bar_label(drawn, [f'{values[n]:.2g}' if values[n] < 10 else f'{values[n]:.0f}' for n in shown], padding=3)
-    ax.set(xscale='log', xlim=(min(every)/2, max(every)*2.5), xlabel=unit, ylim=(len(shown) - .4, -.6))
+    ax.bar_label(drawn, [f'{values[n]:.2g}' if values[n] < 10 else f'{values[n]:.0f}'
+                         for n in shown], padding=3)
+    ax.set(xscale='log', xlim=(min(every)/2, max(every)*2.5), xlabel=unit,
+           ylim=(len(shown) - .4, -.6))
     ax.xaxis.set_major_formatter('{x:g}')
     ax.spines[['top', 'right']].set_visible(False)
     if line:
@@ -134,13 +145,14 @@ def bars(
 
 # %% ../nbs/07_speed.ipynb #7899d38d
 def copy_frames(
-    src,            # a video file
-    dst,            # the file to write; .mkv accepts almost every codec
+    src:str|Path,   # a video file
+    dst:str|Path,   # the file to write; .mkv accepts almost every codec
     n:int,          # number of frames, 1 or more
 ) -> Path:          # `dst`
     """Copy the first `n` frames of `src` without sound; a shorter clip is repeated.
 
-    Packets are stored in decoding order, so one of the last frames may be a later one. Raises `BgblurError`."""
+    Packets are stored in decoding order, so one of the last frames may be a later one.
+    Raises `BgblurError`."""
     if n < 1: raise BgblurError(f'The number of frames must be at least 1, got {n}.')
     dst,left,shift = Path(dst),n,0
     try:
@@ -149,16 +161,21 @@ def copy_frames(
             while left:
                 with VideoReader(src) as reader:
                     stream = stream or out.add_stream_from_template(reader.video)
-                    packets = (p for p in reader.container.demux(reader.video) if p.size and p.pts is not None)
+                    packets = (p for p in reader.container.demux(reader.video) if p.size
+                               and p.pts is not None)
                     some = list(islice(packets, left))
-                    if not some: raise BgblurError(f'{src} has no frames with timestamps, so they cannot be copied: convert it to MP4.')
+                    if not some:
+                        raise BgblurError(f'{src} has no frames with timestamps, so they '
+                                          'cannot be copied: convert it to MP4.')
                     length = _mux_shifted(out, stream, reader, some, shift)
                 left,shift = left - len(some),shift + length
-    except (av.error.FFmpegError, ValueError) as e: raise BgblurError(f'The first frames of {src} cannot be copied: {e}.') from e
+    except (av.error.FFmpegError, ValueError) as e:
+        raise BgblurError(f'The first frames of {src} cannot be copied: {e}.') from e
     return dst
 
 def _mux_shifted(out, stream, reader, packets, shift):
-    "Write `packets` to `stream` of `out`, later by `shift` ticks. Return their duration in ticks."
+    """Write `packets` to `stream` of `out`, later by `shift` ticks.
+    Return their duration in ticks."""
     one = round(1/(reader.rate*reader.video.time_base))
     length = max(p.pts + (p.duration or one) for p in packets) - min(p.pts for p in packets)
     for p in packets:
@@ -170,9 +187,9 @@ def _mux_shifted(out, stream, reader, packets, shift):
 # %% ../nbs/07_speed.ipynb #25f381e9
 @patch
 def items(self:Clock,
-    stage,      # name of the stage
-    iterable,   # yields the items
-):              # generator of the same items
+    stage:str,          # name of the stage
+    iterable:Iterable,  # yields the items
+) -> Iterator:          # generator of the same items
     "Time the production of each item."
     iterator,end = iter(iterable),object()
     while True:
@@ -184,34 +201,35 @@ def items(self:Clock,
 class TimedBlurrer(Blurrer):
     "A `Blurrer` in a single thread. Its `clock` records the stages of each frame."
     def __init__(self,
-        **kwargs,       # as for `Blurrer`
+        **kwargs:Any,   # as for `Blurrer`
     ):
         self.clock = Clock()
         super().__init__(**kwargs)
 
     def stream(self,
-        frames,             # iterable of `(frame, seconds)`
-        transparent=False,  # yield BGRA cutouts
-        threads=False,      # no effect: there is always a single thread
-    ):                      # generator of images
+        frames:Iterable,         # iterable of `(frame, seconds)`
+        transparent:bool=False,  # yield BGRA cutouts
+        threads:bool=False,      # no effect: there is always a single thread
+    ) -> Iterator:               # generator of images
         "Yield what `Blurrer.stream` yields and time it."
-        for img in super().stream(self.clock.items('decode', frames), transparent, threads=False):
+        for img in super().stream(self.clock.items('decode', frames), transparent,
+                                  threads=False):
             self.clock.row.update({stage: ms/1000 for stage,ms in self.last.ms.items()})
             with self.clock('encode'): yield img
             self.clock.next_frame()
 
 # %% ../nbs/07_speed.ipynb #0a557396
 def run_blurrer(
-    src, dst,           # the file to read, and the file to write, .mp4
-    blurrer=None,       # as `blur_video` takes it; None: `Blurrer()`
-) -> tuple:             # number of frames, and seconds from opening the source to closing the destination
+    src:str|Path, dst:str|Path,  # the file to read, and the file to write, .mp4
+    blurrer:Callable|None=None,  # as `blur_video` takes it; None: `Blurrer()`
+) -> tuple:                      # number of frames, and seconds from opening to closing
     "Run `blur_video` without a progress bar."
     r = blur_video(src, dst, blurrer, overwrite=True, progress=False)
     return r.frames,r.seconds
 
 def run_stages(
-    src, dst,           # the file to read, and the file to write, .mp4
-) -> tuple:             # number of frames, seconds, and stages as `per_stage` returns them
+    src:str|Path, dst:str|Path,  # the file to read, and the file to write, .mp4
+) -> tuple:                      # number of frames, seconds, and stages, see `per_stage`
     "Run `blur_video` in a single thread and time its stages."
     blurrer = TimedBlurrer()
     return *run_blurrer(src, dst, blurrer),per_stage(blurrer.clock)
@@ -228,37 +246,39 @@ class Run:
     stages: dict = field(default_factory=dict)     # see `per_stage`
 
     @property
-    def fps(self):
+    def fps(self) -> float:
         "Frames per second"
         return self.frames/self.seconds
 
 def ratios(
-    runs, others,   # lists of `Run`; the i-th of both are from the same turn
-) -> tuple:         # median, minimum, maximum
+    runs:Sequence[Run], others:Sequence[Run],  # lists of `Run`; the i-th of both are from the
+                                               # same turn
+) -> tuple:                                    # median, minimum, maximum
     "Return how many times as fast `runs` were as `others`, turn by turn."
     r = [a.fps/b.fps for a,b in zip(runs, others, strict=True)]
     return float(np.median(r)),min(r),max(r)
 
 # %% ../nbs/07_speed.ipynb #de6e3fec
 def alternate(
-    ways,               # name -> function that returns a `Run`
-    rounds:int=3,       # number of turns of each
-    progress=True,      # show a progress bar
-) -> dict:              # name -> list of `Run`
+    ways:Mapping[str,Callable],  # name -> function that returns a `Run`
+    rounds:int=3,                # number of turns of each
+    progress:bool=True,          # show a progress bar
+) -> dict:                       # name -> list of `Run`
     "Run A B C, A B C, ...: a phase in which the machine is slow affects all of them."
     turns = [name for _ in range(rounds) for name in ways]
     runs = {name: [] for name in ways}
-    for name in tqdm(turns, disable=not progress, unit='run', leave=False): runs[name].append(ways[name]())
+    for name in tqdm(turns, disable=not progress, unit='run', leave=False):
+        runs[name].append(ways[name]())
     return runs
 
 # %% ../nbs/07_speed.ipynb #bb8bab75
 def decode_encode(
-    src, dst,       # the file to read, and the file to write, .mp4
-) -> tuple:         # number of frames, and seconds from opening the source to closing the destination
+    src:str|Path, dst:str|Path,  # the file to read, and the file to write, .mp4
+) -> tuple:                      # number of frames, and seconds from opening to closing
     "Decode and encode in two threads, as `blur_video` does, without blurring."
     n,start = 0,perf_counter()
     with VideoReader(src) as reader:
-        writer = VideoWriter(dst, reader)
+        writer = VideoWriter(Path(dst), reader)
         with closing(prefetch(reader.frames())) as frames:
             for n,f in enumerate(frames, 1): writer.write(to_yuv(f) or to_bgr(f), f)
         writer.close()
@@ -267,7 +287,9 @@ def decode_encode(
 # %% ../nbs/07_speed.ipynb #5f974160
 def peak_memory() -> float:     # in MB (1e6 bytes); NaN on Windows
     "Return the peak memory of this process so far."
-    try: return 1024*int(re.search(r'VmHWM:\s+(\d+) kB', Path('/proc/self/status').read_text())[1])/1e6
+    try:
+        return 1024*int(re.search(r'VmHWM:\s+(\d+) kB',
+                                  Path('/proc/self/status').read_text())[1])/1e6
     except OSError: pass
     try: import resource
     except ImportError: return float('nan')
@@ -278,85 +300,109 @@ def peak_memory() -> float:     # in MB (1e6 bytes); NaN on Windows
 WAYS = {'bgblur': run_blurrer, 'floor': decode_encode, 'stages': run_stages}
 
 def report_run(
-    run,                # function of source and destination; returns frames, seconds and optionally stages
-    src, dst,           # the file to read, and the file to write
-):
+    run:Callable,                # function of source and destination; returns frames, seconds
+                                 # and optionally stages
+    src:str|Path, dst:str|Path,  # the file to read, and the file to write
+) -> None:
     "Run one way and print its frames, seconds, peak memory and stages as JSON, for `measure`."
     frames,seconds,*stages = run(src, dst)
-    print(json.dumps(dict(frames=frames, seconds=seconds, memory=peak_memory(), stages=stages[0] if stages else {})))
+    print(json.dumps(dict(frames=frames, seconds=seconds, memory=peak_memory(),
+                          stages=stages[0] if stages else {})))
 
 # -P: do not import modules from the current folder
-COMMAND = (sys.executable, '-P', '-c', 'import sys; from bgblur.speed import *; report_run(WAYS[sys.argv[1]], *sys.argv[2:])')
+COMMAND = (sys.executable, '-P', '-c', 'import sys; from bgblur.speed import *; '
+                                       'report_run(WAYS[sys.argv[1]], *sys.argv[2:])')
 
 def measure(
-    way,                # a name in `WAYS`, or another that `command` accepts
-    src, dst,           # the file to read, and the file to write
-    command=COMMAND,    # program that runs `way src dst` and prints frames, seconds and memory as JSON
+    way:str,                        # a name in `WAYS`, or another that `command` accepts
+    src:str|Path, dst:str|Path,     # the file to read, and the file to write
+    command:Sequence[str]=COMMAND,  # program that runs `way src dst` and prints frames,
+                                    # seconds and memory as JSON
 ) -> Run:
     "Run one way in its own process. Raises `BgblurError` if that fails."
     start = perf_counter()
-    done = subprocess.run([*map(str, (*command, way, src, dst))], capture_output=True, text=True)
+    done = subprocess.run([*map(str, (*command, way, src, dst))], capture_output=True,
+                          text=True)
     reason = (done.stderr.strip() or 'it printed nothing').split('\n')[-1]
     if done.returncode: raise BgblurError(f'{way} failed: {reason}')
-    return Run(way, wall=perf_counter() - start, **json.loads(done.stdout.strip().split('\n')[-1]))
+    return Run(way, wall=perf_counter() - start,
+               **json.loads(done.stdout.strip().split('\n')[-1]))
 
 # %% ../nbs/07_speed.ipynb #fa95f7d4
 def format_ratio(
-    r,              # median, minimum, maximum, as `ratios` returns them
-) -> str:           # '1.52 (1.38 to 1.71)'
+    r:Sequence[float],  # median, minimum, maximum, as `ratios` returns them
+) -> str:               # '1.52 (1.38 to 1.71)'
     "Return a ratio with its range as text; without the range if there was one turn."
     return f'{r[0]:.2f}' if r[1] == r[2] else f'{r[0]:.2f} ({r[1]:.2f} to {r[2]:.2f})'
 
 def bench(
-    src,                # a video file
-    frames:int=250,     # number of frames to use; a shorter clip is repeated
-    rounds:int=3,       # number of turns
-    progress=True,      # show a progress bar
-) -> str:               # Markdown tables
-    "Measure `blur_video` on this machine, in turns with decoding and encoding alone. Raises `BgblurError`."
+    src:str|Path,        # a video file
+    frames:int=250,      # number of frames to use; a shorter clip is repeated
+    rounds:int=3,        # number of turns
+    progress:bool=True,  # show a progress bar
+) -> str:                # Markdown tables
+    """Measure `blur_video` on this machine, in turns with decoding and encoding alone.
+    Raises `BgblurError`."""
     with tempfile.TemporaryDirectory(prefix='bgblur-') as tmp:
         clip,dst = copy_frames(src, Path(tmp)/'clip.mkv', frames),Path(tmp)/'result.mp4'
         with VideoReader(clip) as reader: w,h = reader.video.width,reader.video.height
         ways = {way: partial(measure, way, clip, dst) for way in ('bgblur', 'floor')}
         runs = alternate(ways, rounds, progress)
         stages = measure('stages', clip, dst).stages
-    rows = [[name, f'{np.median([r.fps for r in runs[way]]):.0f}', f'{max(r.memory for r in runs[way]):.0f} MB']
+    rows = [[name, f'{np.median([r.fps for r in runs[way]]):.0f}',
+             f'{max(r.memory for r in runs[way]):.0f} MB']
             for way,name in [('bgblur', 'bgblur'), ('floor', 'decode + encode alone')]]
-    return '\n\n'.join([f'{Path(src).name}: {frames} frames of {w}×{h}, {rounds} round{"s"*(rounds > 1)}, {os.cpu_count()} cores',
+    return '\n\n'.join([f'{Path(src).name}: {frames} frames of {w}×{h}, {rounds} '
+                        f'round{"s"*(rounds > 1)}, {os.cpu_count()} cores',
                         table(['', 'frames per second', 'peak memory'], rows),
-                        f"bgblur takes {format_ratio(ratios(runs['floor'], runs['bgblur']))} times as long as decode + encode alone.",
+                        f"bgblur takes {format_ratio(ratios(runs['floor'], runs['bgblur']))} "
+                        "times as long as decode + encode alone.",
                         'Stages in a single thread:', stage_table(stages)])
 
 # %% ../nbs/07_speed.ipynb #6a324f9f
 def speed_table(
-    measured,       # content of bench.json
+    measured:dict,  # content of bench.json
 ) -> str:           # Markdown
-    "Return frames per second of each program and size, and how bgblur compares, with the range over the turns."
+    """Return frames per second of each program and size, and how bgblur compares, with the
+    range over the turns."""
     def row(size, stored):
         runs = {way: [Run(**r) for r in rs] for way,rs in stored['runs'].items()}
-        fps = [f'{np.median([r.fps for r in runs[w]]):.3g}' if w in runs else '' for w in ('tutorial', 'mediapipe', 'bgblur', 'floor')]
-        times = [f"{ratios(runs['bgblur'], runs[w])[0]:.3g}×" if w in runs else '' for w in ('tutorial', 'mediapipe')]
-        to_floor = format_ratio(ratios(runs['floor'], runs['bgblur'])) if 'floor' in runs else ''
-        return [size.replace('x', '×'), *fps, *times, to_floor, f"{max(r.memory for r in runs['bgblur']):.0f} MB"]
-    return table(['frames per second', 'the tutorial', 'MediaPipe script', 'bgblur', 'decode + encode alone', 'bgblur vs. tutorial',
+        fps = [f'{np.median([r.fps for r in runs[w]]):.3g}' if w in runs else ''
+               for w in ('tutorial', 'mediapipe', 'bgblur', 'floor')]
+        times = [f"{ratios(runs['bgblur'], runs[w])[0]:.3g}×" if w in runs else ''
+                 for w in ('tutorial', 'mediapipe')]
+        to_floor = format_ratio(ratios(runs['floor'], runs['bgblur'])) if 'floor' in runs \
+            else ''
+        return [size.replace('x', '×'), *fps, *times, to_floor,
+                f"{max(r.memory for r in runs['bgblur']):.0f} MB"]
+    return table(['frames per second', 'the tutorial', 'MediaPipe script', 'bgblur',
+                  'decode + encode alone', 'bgblur vs. tutorial',
                   'bgblur vs. script', 'time vs. decode + encode', 'peak memory of bgblur'],
                  [row(*item) for item in measured['sizes'].items()])
 
 # %% ../nbs/07_speed.ipynb #2f946a61
 def start_table(
-    measured,       # content of bench.json
+    measured:dict,  # content of bench.json
 ) -> str:           # Markdown
-    "Return how fast the command starts, the memory over a long clip, and the numbers of live video."
+    """Return how fast the command starts, the memory over a long clip, and the numbers of live
+    video."""
     start,memory,live = (measured.get(k, {}) for k in ('start', 'memory', 'live'))
     rows = [[name, f'{np.median(start[k]):.2f} s'] for k,name in
-            [('help', '`bgblur --help`'), ('first frame', '`bgblur video`, from start to first frame')] if k in start]
+            [('help', '`bgblur --help`'), ('first frame', '`bgblur video`, from start to '
+                                                          'first frame')] if k in start]
     rows += [[f'peak memory at frame {int(n):,}', f'{mb:.0f} MB'] for n,mb in memory.items()]
     if live:
         w,h = live['size']
-        rows += [[f"live, {w}×{h}, {live['seconds']:.0f} s", f"{live['fps']:.1f} frames per second, {live['dropped']} of {live['frames']} dropped"],
-                 ['live, processing per frame', '{:.0f} ms, 95th percentile {:.0f} ms'.format(*live['processing'])],
-                 ['live, latency, first and last third', '{:.0f} and {:.0f} ms'.format(live['latency_first'][0], live['latency_last'][0])],
-                 ['live, memory, first and last third', f"{live['memory_first']:.0f} and {live['memory_last']:.0f} MB"]]
+        rows += [[f"live, {w}×{h}, {live['seconds']:.0f} s",
+                  f"{live['fps']:.1f} frames per second, {live['dropped']} of "
+                  f"{live['frames']} dropped"],
+                 ['live, processing per frame', '{:.0f} ms, 95th percentile '
+                                                '{:.0f} ms'.format(*live['processing'])],
+                 ['live, latency, first and last third',
+                  '{:.0f} and {:.0f} ms'.format(live['latency_first'][0],
+                                                live['latency_last'][0])],
+                 ['live, memory, first and last third',
+                  f"{live['memory_first']:.0f} and {live['memory_last']:.0f} MB"]]
     return table(['', 'measured'], rows)
 
 # %% ../nbs/07_speed.ipynb #00ac939d

@@ -7,24 +7,32 @@ __all__ = ['WARM_UP', 'SHORTEST', 'plan_parts', 'blur_part', 'join_clip', 'cache
            'process_part', 'process_join', 'split_steps']
 
 # %% ../nbs/split.ipynb #4c47435f
+from collections.abc import Callable, Generator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
 from types import SimpleNamespace
+from typing import Any
 
-import cv2    # before PyAV: both load a GUI library, and with PyAV's the windows of OpenCV hang
+# before PyAV: both load a GUI library, and with PyAV's the windows of OpenCV hang
+import cv2
 import av
 
 from .core.docs import explain_module
 from .core.errors import default_threads
-from .core.settings import DEFAULT_QUALITY, Encoding
-from .io.files import VideoError, as_video_error, atomic_file, check_destination, check_source, private_folder
-from .io.parts import CannotSplit, PartReader, PartWriter, find_parts, first_frame, join_parts
+from .core.settings import DEFAULT_QUALITY, Encoding, Settings
+from .io.files import (VideoError, as_video_error, atomic_file, check_destination,
+                             check_source, private_folder)
+from .io.parts import (CannotSplit, Part, PartReader, PartWriter, find_parts,
+                             first_frame, join_parts)
 from .io.reader import VideoReader
 from .io.remote import is_url
+from .io.sources import Pair
 from .io.workers import tell
 from .io.writer import FORMATS
-from .video import _blur_frames, _make_report, _opencv_threads, _progress, blurrer_from, encoding_for
+from .pipeline import Blurrer
+from .video import (Report, _blur_frames, _make_report, _opencv_threads, _progress,
+                          blurrer_from, encoding_for)
 
 # %% ../nbs/split.ipynb #c3c3b8bf
 WARM_UP = 2.     # seconds before a part that its worker also blurs
@@ -32,40 +40,46 @@ SHORTEST = 5     # seconds of a part; shorter ones would be mostly warm-up
 
 # %% ../nbs/split.ipynb #ffb9a993
 def plan_parts(
-    src,                    # video file
-    dst,                    # file to write, which may exist
-    seconds,                # wanted duration of a part
-    encoding=Encoding(),    # quality, codec and preset of the result
-    transparent=False,      # will the result have a transparent background?
-    start=0,                # second of the file at which the clip starts
-    end=None,               # second of the file at which it ends; None: the end of the file
-) -> dict:                  # `parts`, a list of `Part`, and `choice`, what `VideoWriter.choose` returns
-    "Plan the parts of a clip. Raises `CannotSplit` if it must be blurred in one piece, and `VideoError` as `blur_video` does."
+    src:str|Path,                  # video file
+    dst:str|Path,                  # file to write, which may exist
+    seconds:float,                 # wanted duration of a part
+    encoding:Encoding=Encoding(),  # quality, codec and preset of the result
+    transparent:bool=False,        # will the result have a transparent background?
+    start:float=0,                 # second of the file at which the clip starts
+    end:float|None=None,           # second of the file at which it ends; None: the end of the
+                                   # file
+) -> dict:                         # `parts`, a list of `Part`, and `choice` of the encoder
+    """Plan the parts of a clip. Raises `CannotSplit` if it must be blurred in one piece, and
+    `VideoError` as `blur_video` does."""
     src,suffix = check_source(src),Path(dst).suffix.lower()
     if transparent: raise CannotSplit('a transparent result is not joined from parts')
     check_destination(src, dst, FORMATS, True)
-    if not FORMATS[suffix].codecs: raise CannotSplit(f'a {suffix} file is not joined from parts')
+    if not FORMATS[suffix].codecs:
+        raise CannotSplit(f'a {suffix} file is not joined from parts')
     parts = find_parts(src, seconds, start, end)
     with VideoReader(src, start, end) as reader:
         # each part may use its own reserve of the bit rate, so a part counts as a clip
         if reader.n_frames: reader.n_frames = min(reader.n_frames, round(seconds*reader.rate))
-        writer = FORMATS[suffix](dst, reader, encoding)
+        writer = FORMATS[suffix](Path(dst), reader, encoding)
         return {'parts': parts, 'choice': (writer.codec, writer.options, writer.source_rate)}
 
 # %% ../nbs/split.ipynb #67c0414e
 def blur_part(
-    src,                    # video file
-    path,                   # file to write for `join_clip`
-    part,                   # `Part` of the clip
-    suffix,                 # of the result, such as '.mp4'
-    choice,                 # of the encoder, from `plan_parts`
-    blurrer,                # `Blurrer`
-    encoding=Encoding(),    # quality, codec and preset of the result
-    start=0,                # second of the file at which the clip starts
-    end=None,               # second of the file at which it ends; None: the end of the file
-    progress=False,         # show a progress bar? or a function of the `VideoReader` that makes one
-    warm_up=WARM_UP,        # seconds before the part that are also blurred, but not written
-) -> dict:                  # numbers and texts for `join_clip`
+    src:str|Path,                  # video file
+    path:Path,                     # file to write for `join_clip`
+    part:Part,                     # `Part` of the clip
+    suffix:str,                    # of the result, such as '.mp4'
+    choice:tuple,                  # of the encoder, from `plan_parts`
+    blurrer:Blurrer,               # `Blurrer`
+    encoding:Encoding=Encoding(),  # quality, codec and preset of the result
+    start:float=0,                 # second of the file at which the clip starts
+    end:float|None=None,           # second of the file at which it ends; None: the end of the
+                                   # file
+    progress:bool|Callable=False,  # show a progress bar? or a function of the `VideoReader`
+                                   # that makes one
+    warm_up:float=WARM_UP,         # seconds before the part that are also blurred, but not
+                                   # written
+) -> dict:                         # numbers and texts for `join_clip`
     "Blur a part of a clip. Raises `VideoError`; then nothing is written."
     blurrer.reset()
     first,size = first_frame(src, start, end)
@@ -75,64 +89,81 @@ def blur_part(
         try:
             writer = PartWriter(tmp, reader, first, suffix, encoding, choice)
             with _progress(reader, progress) as bar:
-                _blur_frames(reader, writer, blurrer, done=lambda n, img, frame: part.contains(frame) and bar.update())
+                _blur_frames(reader, writer, blurrer,
+                             done=lambda n, img, frame: part.contains(frame) and bar.update())
             writer.close()
-        except (av.error.FFmpegError, OSError) as e: raise VideoError(f'{path} cannot be written: {e.strerror}.') from e
+        except (av.error.FFmpegError, OSError) as e:
+            raise VideoError(f'{path} cannot be written: {e.strerror}.') from e
     notes = reader.notes*(part.first is None) + [*reader.normalizer.notes.values()]
-    return {'frames': writer.n, 'n_with_person': blurrer.n_with_person, 'n_failed': min(writer.n, blurrer.n_failed),
-            'last_error': str(blurrer.last_error or ''), 'n_undecodable': reader.n_undecodable, 'read_error': reader.read_error,
-            'notes': notes, 'is_transparent': reader.is_transparent, 'last_duration': writer.last_duration}
+    return {'frames': writer.n, 'n_with_person': blurrer.n_with_person,
+            'n_failed': min(writer.n, blurrer.n_failed),
+            'last_error': str(blurrer.last_error or ''), 'n_undecodable': reader.n_undecodable,
+            'read_error': reader.read_error,
+            'notes': notes, 'is_transparent': reader.is_transparent,
+            'last_duration': writer.last_duration}
 
 # %% ../nbs/split.ipynb #8bdf6bfa
 def _merge(reader, facts):
-    "Add what the readers of the parts have found to `reader`. Return the counts of all blurrers."
+    """Add what the readers of the parts have found to `reader`.
+    Return the counts of all blurrers."""
     reader.n_undecodable += sum(f['n_undecodable'] for f in facts)
-    reader.read_error = next(filter(None, [reader.read_error, *(f['read_error'] for f in facts)]), '')
+    reader.read_error = next(filter(None, [reader.read_error,
+                                           *(f['read_error'] for f in facts)]), '')
     reader.is_transparent = any(f['is_transparent'] for f in facts)
     reader.notes = [*dict.fromkeys(note for f in facts for note in f['notes'])]
-    return SimpleNamespace(n_failed=sum(f['n_failed'] for f in facts), n_with_person=sum(f['n_with_person'] for f in facts),
-                           last_error=next(filter(None, (f['last_error'] for f in facts)), ''), tracker=None)
+    return SimpleNamespace(n_failed=sum(f['n_failed'] for f in facts),
+                           n_with_person=sum(f['n_with_person'] for f in facts),
+                           last_error=next(filter(None, (f['last_error'] for f in facts)), ''),
+                           tracker=None)
 
 def join_clip(
-    src,                    # video file
-    dst,                    # file to write; an existing one is replaced
-    paths,                  # files that `blur_part` has written
-    facts,                  # for each what `blur_part` returned
-    choice,                 # of the encoder, from `plan_parts`
-    encoding=Encoding(),    # quality, codec and preset of the result
-    start=0,                # second of the file at which the clip starts
-    end=None,               # second of the file at which it ends; None: the end of the file
-):                          # `Report`, as of `blur_video`
-    "Join the parts of a clip, and copy everything else from the source. Raises `VideoError`; then nothing is written."
+    src:str|Path,                  # video file
+    dst:str|Path,                  # file to write; an existing one is replaced
+    paths:Sequence[Path],          # files that `blur_part` has written
+    facts:Sequence[dict],          # for each what `blur_part` returned
+    choice:tuple,                  # of the encoder, from `plan_parts`
+    encoding:Encoding=Encoding(),  # quality, codec and preset of the result
+    start:float=0,                 # second of the file at which the clip starts
+    end:float|None=None,           # second of the file at which it ends; None: the end of the
+                                   # file
+) -> Report:                       # `Report`, as of `blur_video`
+    """Join the parts of a clip, and copy everything else from the source. Raises `VideoError`;
+    then nothing is written."""
     began,dst = perf_counter(),Path(dst)
     used = [(p, f) for p,f in zip(paths, facts) if f['frames']]
     if not used: raise VideoError(f'{src} has no frame that can be decoded.')
     with VideoReader(src, start, end) as reader, atomic_file(dst) as tmp:
         try:
             writer = FORMATS[dst.suffix.lower()](tmp, reader, encoding, choice)
-            n = join_parts(writer, first_frame(src, start, end)[0], [p for p,_ in used], used[-1][1]['last_duration'])
+            n = join_parts(writer, first_frame(src, start, end)[0], [p for p,_ in used],
+                           used[-1][1]['last_duration'])
             audio = writer.audio_report(bool(reader.audio))
             writer.finish()
-        except (av.error.FFmpegError, OSError) as e: raise VideoError(f'{dst} cannot be written: {e.strerror}.') from e
+        except (av.error.FFmpegError, OSError) as e:
+            raise VideoError(f'{dst} cannot be written: {e.strerror}.') from e
         counts = _merge(reader, facts)
-        return _make_report(dst, n, perf_counter() - began, audio, reader, writer, counts, SimpleNamespace(paths=[]), False)
+        return _make_report(dst, n, perf_counter() - began, audio, reader, writer, counts,
+                            SimpleNamespace(paths=[]), False)
 
 # %% ../nbs/split.ipynb #e0a7bfec
 @lru_cache(2)
 def cached_blurrer(
-    settings,       # `Settings`
-    trust,          # open a `.pkl` model?
-    kind,           # 'clip' or 'image', for the quality
-):                  # `Blurrer`
-    "Return the blurrer of this worker. Raises `BgblurError` if a model or background cannot be opened."
-    return blurrer_from(settings, trust, DEFAULT_QUALITY['image' if kind == 'image' else 'video'])
+    settings:Settings,  # `Settings`
+    trust:bool,         # open a `.pkl` model?
+    kind:str,           # 'clip' or 'image', for the quality
+) -> Blurrer:           # `Blurrer`
+    """Return the blurrer of this worker.
+    Raises `BgblurError` if a model or background cannot be opened."""
+    return blurrer_from(settings, trust,
+                        DEFAULT_QUALITY['image' if kind == 'image' else 'video'])
 
 class Teller:
-    "A progress bar that tells the main process twice per second: frames, frames in total or None, seconds of video."
+    """A progress bar that tells the main process twice per second: frames, frames in total or
+    None, seconds of video."""
     def __init__(self,
-        reader,     # `VideoReader`
+        reader:VideoReader,  # `VideoReader`
     ):
-        self.rate,self.total,self.n,self.last = float(reader.rate),reader.n_frames,0,0
+        self.rate,self.total,self.n,self.last = float(reader.rate),reader.n_frames,0,0.
     def __enter__(self): return self
     def __exit__(self, *_): tell((self.n, self.total, self.n/self.rate))
 
@@ -143,69 +174,84 @@ class Teller:
         tell((self.n, self.total, self.n/self.rate))
 
 def clip_facts(
-    report,         # `Report`
-    src,            # the source, for the sentences
+    report:Report,  # `Report`
+    src:str|Path,   # the source, for the sentences
 ) -> dict:          # of text, numbers and lists
     "Return what a batch keeps of a report."
-    return {'frames': report.frames, 'sound': report.audio, 'notes': report.notes, 'seconds': report.seconds,
+    return {'frames': report.frames, 'sound': report.audio, 'notes': report.notes,
+            'seconds': report.seconds,
             'n_failed': report.n_failed, 'problem': ' '.join(report.problems(src))}
 
 # %% ../nbs/split.ipynb #0eb5dee5
 def start_split(
-    pair,           # `Pair`
-    seconds,        # wanted duration of a part
-    process,        # function of `pair` and the next arguments that blurs a clip in one piece and returns its facts
-    settings,       # `Settings`
-    encoding,       # `Encoding`
-    start, end,     # part of the file, in seconds
-    trust,          # open a `.pkl` model?
+    pair:Pair,                    # `Pair`
+    seconds:float,                # wanted duration of a part
+    process:Callable,             # function of `pair` and the next arguments that blurs a clip
+                                  # in one piece and returns its facts
+    settings:Settings,            # `Settings`
+    encoding:Encoding,            # `Encoding`
+    start:float, end:float|None,  # part of the file, in seconds
+    trust:bool,                   # open a `.pkl` model?
 ) -> dict:
-    "Plan the parts of a clip. If it has only one, blur it and return its facts, with a note if it cannot be split."
+    """Plan the parts of a clip.
+    If it has only one, blur it and return its facts, with a note if it cannot be split."""
     notes = []
     try:
-        if is_url(pair.src) or is_url(pair.dst): raise CannotSplit('its parts need a folder that all workers see')
-        if settings.person: raise CannotSplit('the chosen person must be followed from the beginning')
+        if is_url(pair.src) or is_url(pair.dst):
+            raise CannotSplit('its parts need a folder that all workers see')
+        if settings.person:
+            raise CannotSplit('the chosen person must be followed from the beginning')
         with as_video_error(f"The folder '{pair.dst.parent}' cannot be created"):
             pair.dst.parent.mkdir(parents=True, exist_ok=True)
-        plan = plan_parts(pair.src, pair.dst, seconds, encoding_for(pair.dst, encoding, settings),
+        plan = plan_parts(pair.src, pair.dst, seconds,
+                          encoding_for(pair.dst, encoding, settings),
                           settings.background == 'none', start, end)
         if len(plan['parts']) > 1: return plan
     except CannotSplit as e: notes = [f'the clip was not split, because {e}']
     facts = process(pair, settings, encoding, start, end, trust)
     return facts | {'notes': facts['notes'] + notes}
 
+# %% ../nbs/split.ipynb #680b1d43
 def process_part(
-    pair, path, part, choice,    # as for `blur_part`
-    settings, encoding, start, end, trust,     # as for `start_split`
+    pair:Pair, path:Path, part:Part, choice:tuple,  # as for `blur_part`
+    settings:Settings, encoding:Encoding,           # as for `start_split`
+    start:float, end:float|None, trust:bool,        # as for `start_split`
 ) -> dict:
     "Blur a part of a clip, and return what `join_clip` needs."
-    return blur_part(pair.src, path, part, pair.dst.suffix.lower(), choice, cached_blurrer(settings, trust, 'clip'),
+    return blur_part(pair.src, path, part, pair.dst.suffix.lower(), choice,
+                     cached_blurrer(settings, trust, 'clip'),
                      encoding_for(pair.dst, encoding, settings), start, end, Teller)
 
 def process_join(
-    pair, paths, facts, choice,  # as for `join_clip`
-    settings, encoding, start, end, trust,     # as for `start_split`
+    pair:Pair, paths:Sequence[Path],                # as for `join_clip`
+    facts:Sequence[dict], choice:tuple,             # as for `join_clip`
+    settings:Settings, encoding:Encoding,           # as for `start_split`
+    start:float, end:float|None, trust:bool,        # as for `start_split`
 ) -> dict:
     "Join the parts of a clip, and return its facts."
     with VideoReader(pair.src) as reader: rate = float(reader.rate)
-    report = join_clip(pair.src, pair.dst, paths, facts, choice, encoding_for(pair.dst, encoding, settings), start, end)
+    report = join_clip(pair.src, pair.dst, paths, facts, choice,
+                       encoding_for(pair.dst, encoding, settings), start, end)
     tell((report.frames, report.frames, report.frames/rate))
     return clip_facts(report, pair.src) | {'size': pair.dst.stat().st_size}
 
 # %% ../nbs/split.ipynb #ecd9f7dc
 def split_steps(
-    pair,           # `Pair`
-    seconds,        # wanted duration of a part
-    process,        # as for `start_split`
-    arguments,      # of `start_split`, from `settings` on
-):
-    """Yield lists of calls, each a function and its arguments. Receive their results, and return the facts of the clip."""
+    pair:Pair,         # `Pair`
+    seconds:float,     # wanted duration of a part
+    process:Callable,  # as for `start_split`
+    arguments:Any,     # of `start_split`, from `settings` on
+) -> Generator[list,list,dict]:
+    """Yield lists of calls, each a function and its arguments. Receive their results, and
+    return the facts of the clip."""
     [plan] = yield [(start_split, pair, seconds, process, *arguments)]
     if 'parts' not in plan: return plan
     parts,choice = plan['parts'],plan['choice']
-    with as_video_error(f'{pair.dst} cannot be written'), private_folder(pair.dst.parent, pair.dst.stem) as folder:
+    with as_video_error(f'{pair.dst} cannot be written'), \
+         private_folder(pair.dst.parent, pair.dst.stem) as folder:
         paths = [folder/f'{i:05}.nut' for i in range(len(parts))]
-        facts = yield [(process_part, pair, path, part, choice, *arguments) for path,part in zip(paths, parts)]
+        facts = yield [(process_part, pair, path, part, choice, *arguments)
+                       for path,part in zip(paths, parts)]
         [result] = yield [(process_join, pair, paths, facts, choice, *arguments)]
     return result
 

@@ -7,13 +7,15 @@ __all__ = ['Report', 'blur_video', 'BlurredImage', 'blur_image', 'blurrer_from',
 
 # %% ../nbs/04_video.ipynb #ce559ee4
 from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
 import cv2, numpy as np
-import av    # after OpenCV: both load a GUI library, and with PyAV's the windows of OpenCV hang
+# after OpenCV: both load a GUI library, and with PyAV's the windows of OpenCV hang
+import av
 from fastcore.basics import patch
 from tqdm import tqdm
 
@@ -26,7 +28,8 @@ from .core.settings import Encoding, Settings
 from .io.files import Pipe, VideoError, atomic_file, check_destination, check_source
 from .io.image import ALPHA_IMAGES, IMAGES, Stills, encode_image, load_image
 from .io.normalize import square_pixels, to_bgr, to_image, to_yuv
-from .io.outputs import check_matte, check_result, grey_alpha, open_writers, removed_on_error, writer_for
+from .io.outputs import (check_matte, check_result, grey_alpha, open_writers,
+                               removed_on_error, writer_for)
 from .io.reader import VideoReader
 from .io.sequence import check_clip, is_sequence
 from .io.writer import FORMATS
@@ -37,13 +40,15 @@ from .ui.progress import LogLines, shows_bars
 
 # %% ../nbs/04_video.ipynb #8ec6c920
 def _pixels(frame, blurrer, transparent):
-    "Return a decoded frame in the form that `blurrer` accepts: YUV if possible, with alpha if possible."
+    """Return a decoded frame in the form that `blurrer` accepts: YUV if possible, with alpha
+    if possible."""
     # to_yuv returns None for frames in another format
     if blurrer.accepts_yuv and not transparent and (yuv := to_yuv(frame)): return yuv
     return to_image(frame) if blurrer.accepts_alpha else to_bgr(frame)
 
 def _blurrer_inputs(reader, frames, packets, blurrer, transparent):
-    "Yield `(frame, seconds)` for the blurrer; queue each frame, and packets of other tracks, for the writer."
+    """Yield `(frame, seconds)` for the blurrer;
+    queue each frame, and packets of other tracks, for the writer."""
     for item in reader:
         if isinstance(item, av.Packet): packets.append(item)
         else:
@@ -54,10 +59,12 @@ def _blurrer_inputs(reader, frames, packets, blurrer, transparent):
 
 # %% ../nbs/04_video.ipynb #9d9698f2
 def _blur_frames(reader, writer, blurrer, transparent=False, done=None, matte_writer=None):
-    "Blur all frames of `reader` into the writers, call `done(n, img, frame)` after each, return their number."
+    """Blur all frames of `reader` into the writers, call `done(n, img, frame)` after each,
+    return their number."""
     n,frames,packets,mattes = 0,deque(),deque(),deque()
     def keep(frame, r): mattes.append(grey_alpha(r.alpha, frame))
-    inputs,seen = _blurrer_inputs(reader, frames, packets, blurrer, transparent),{'seen': keep} if matte_writer else {}
+    inputs = _blurrer_inputs(reader, frames, packets, blurrer, transparent)
+    seen = {'seen': keep} if matte_writer else {}
     with closing(blurrer.stream(inputs, transparent, **seen)) as outputs:
         for img in outputs:
             while packets: writer.copy(packets.popleft())
@@ -73,30 +80,30 @@ def _blur_frames(reader, writer, blurrer, transparent=False, done=None, matte_wr
 @dataclass(repr=False)
 class Report:
     "Result of `blur_video`."
-    path: Path           # the result; None: only a matte was wanted
+    path: Path|None      # the result; None: only a matte was wanted
     frames: int          # number of frames in the result
     seconds: float       # duration of the work
-    audio: str           # the sound was 'copied', 'converted to AAC' (or Opus, MP3), 'left out' or 'none'
-    n_failed: int        # number of frames in which the model failed; they are blurred as a whole
+    audio: str           # sound: 'copied', 'converted to AAC' (or other), 'left out', 'none'
+    n_failed: int        # number of frames in which the model failed; they are fully blurred
     error: str           # why the model failed last
     stills: list[Path]   # images saved on the way
     n_undecodable: int   # number of pieces of the source that could not be decoded
-    missing: str         # what is missing at the end of the source, in words; empty if it is complete
+    missing: str         # what is missing at the end of the source, in words; '' if nothing is
     notes: list[str]     # other differences from the source
-    source: Path = None  # what was read
-    matte: Path = None   # the alpha as a video or as images; None: not wanted
+    source: Path|None = None    # what was read
+    matte: Path|None = None     # the alpha as a video or as images; None: not wanted
 
 # %% ../nbs/04_video.ipynb #8589fb0e
 @patch(as_prop=True)
 def fps(self:Report): return self.frames/self.seconds
 
 @patch(as_prop=True)
-def ended_early(self:Report):
+def ended_early(self:Report) -> bool:
     "Tell whether the source contains less than its header states."
     return bool(self.missing)
 
 @patch(as_prop=True)
-def is_incomplete(self:Report):
+def is_incomplete(self:Report) -> bool:
     "Tell whether something of the source is missing in the result."
     return self.ended_early or self.n_undecodable > 0
 
@@ -118,29 +125,37 @@ def __repr__(self:Report):
     if self.n_failed: facts.append(f'model failed on {self.n_failed} frames: {self.error}')
     if self.n_undecodable: facts.append(f'{self.n_undecodable} undecodable in the source')
     if self.ended_early: facts.append(f'the source ended early: {self.missing}')
-    return f'<Report of {(self.path or self.matte).name}: {"; ".join([*facts, *self.notes])}>'
+    name = (self.path or self.matte or Path()).name
+    return f'<Report of {name}: {"; ".join([*facts, *self.notes])}>'
 
 # %% ../nbs/04_video.ipynb #318758e8
 @patch
 def problems(self:Report,
-    src=None,       # the source, for the sentences; None: as it is in the report
-) -> list:          # of text; empty if the result is complete
+    src:str|Path|None=None,  # the source, for the sentences; None: as it is in the report
+) -> list:                   # of text; empty if the result is complete
     "Return what is wrong with the result, as sentences."
     src = src or self.source
-    failed = (f'the model failed on {self.n_failed} of {self.frames} frames. They are hidden completely. {self.error}',)
-    damaged = (f'{src} is damaged. {self.n_undecodable} parts could not be decoded and are missing in the result.',)
+    failed = (f'the model failed on {self.n_failed} of {self.frames} frames. They are hidden '
+              f'completely. {self.error}',)
+    damaged = (f'{src} is damaged. {self.n_undecodable} parts could not be decoded and are '
+               'missing in the result.',)
     short = (f'{src} ended early: {self.missing}.',)
-    return [*failed*bool(self.n_failed), *damaged*bool(self.n_undecodable), *short*self.ended_early]
+    return [*failed*bool(self.n_failed), *damaged*bool(self.n_undecodable),
+            *short*self.ended_early]
 
 # %% ../nbs/04_video.ipynb #6ec4ecfc
-def _as_text(path): return '-' if isinstance(path, Pipe) else None if path is None else str(path)
+def _as_text(path):
+    return '-' if isinstance(path, Pipe) else None if path is None else str(path)
 
 @patch
 def to_dict(self:Report) -> dict:
     "Return the report as text, numbers, lists and None."
-    return {'source': _as_text(self.source), 'result': _as_text(self.path), 'matte': _as_text(self.matte), 'frames': self.frames,
-            'seconds': round(self.seconds, 3), 'fps': round(self.fps, 1), 'sound': self.audio, 'stills': [*map(str, self.stills)],
-            'n_failed': self.n_failed, 'n_undecodable': self.n_undecodable, 'missing': self.missing, 'notes': self.notes,
+    return {'source': _as_text(self.source), 'result': _as_text(self.path),
+            'matte': _as_text(self.matte), 'frames': self.frames,
+            'seconds': round(self.seconds, 3), 'fps': round(self.fps, 1), 'sound': self.audio,
+            'stills': [*map(str, self.stills)],
+            'n_failed': self.n_failed, 'n_undecodable': self.n_undecodable,
+            'missing': self.missing, 'notes': self.notes,
             'problems': self.problems()}
 
 # %% ../nbs/04_video.ipynb #0ef06c35
@@ -154,31 +169,41 @@ def _opencv_threads(n):
 
 def _no_person_note(blurrer):
     "Yield a note if no frame shows a person; a model that failed is reported elsewhere."
-    if blurrer.n_with_person == 0 and not blurrer.n_failed: yield 'no person was found, so every frame is blurred as a whole'
+    if blurrer.n_with_person == 0 and not blurrer.n_failed:
+        yield 'no person was found, so every frame is blurred as a whole'
 
 def _person_note(blurrer):
     "Yield a note if the chosen person was lost for a while."
     if blurrer.tracker and (n := blurrer.tracker.n_lost):
-        yield f"the chosen person was not found in {n} frame{'s'*(n > 1)}, which are blurred as a whole"
+        yield (f"the chosen person was not found in {n} frame{'s'*(n > 1)}, which are blurred "
+               'as a whole')
 
 def _transparency_note(reader, transparent):
     "Yield a note if the source has transparent parts and the result has none."
     if reader.is_transparent and not transparent:
-        yield 'the source is transparent in places, where the result shows black or the new background'
+        yield ('the source is transparent in places, where the result shows black or the new '
+               'background')
 
-def _make_report(dst, n, seconds, audio, reader, writer, blurrer, stills, transparent, matte=None):
+def _make_report(dst, n, seconds, audio, reader, writer, blurrer, stills, transparent,
+                 matte=None):
     notes = [*reader.notes, *reader.normalizer.notes.values(), *writer.notes]
-    if dst: notes += [*_transparency_note(reader, transparent), *_no_person_note(blurrer), *_person_note(blurrer)]
-    elif not (blurrer.n_with_person or blurrer.n_failed): notes.append('no person was found, so the matte is black')
+    if dst:
+        notes += [*_transparency_note(reader, transparent), *_no_person_note(blurrer),
+                  *_person_note(blurrer)]
+    elif not (blurrer.n_with_person or blurrer.n_failed):
+        notes.append('no person was found, so the matte is black')
     return Report(dst, n, seconds, audio, blurrer.n_failed, str(blurrer.last_error or ''),
-                  stills.paths, reader.n_undecodable, reader.missing, notes, reader.path, matte)
+                  stills.paths, reader.n_undecodable, reader.missing, notes,
+                  reader.path, matte)
 
 # %% ../nbs/04_video.ipynb #25060a59
 def _progress(reader, wanted):
-    "Return a progress bar for a terminal or a notebook, or lines for a log. `wanted` can also be a function that makes one."
+    """Return a progress bar for a terminal or a notebook, or lines for a log.
+    `wanted` can also be a function that makes one."""
     if callable(wanted): return wanted(reader)
     total,name = reader.n_frames,reader.path.name
-    if shows_bars() or not wanted: return tqdm(total=total, unit=' frames', desc=name, disable=not wanted)
+    if shows_bars() or not wanted:
+        return tqdm(total=total, unit=' frames', desc=name, disable=not wanted)
     return LogLines(total, name)
 
 # %% ../nbs/04_video.ipynb #a61a325b
@@ -187,7 +212,8 @@ def _as_still(img, frame, aspect):
     return square_pixels(img.bgr() if isinstance(img, YuvFrame) else img, aspect, frame)
 
 def _stills_folder(dst, n):
-    "Return the folder for every `n`-th frame beside `dst`. Raises `VideoError` if `dst` has no name of its own."
+    """Return the folder for every `n`-th frame beside `dst`.
+    Raises `VideoError` if `dst` has no name of its own."""
     if n and (dst is None or isinstance(dst, Pipe) or is_sequence(dst)):
         raise VideoError('Stills have no default folder here: name one (--stills-dir).')
     return dst.with_name(f'{dst.stem}-stills') if n else None
@@ -196,11 +222,13 @@ def _stills_folder(dst, n):
 def _no_frame(reader):
     "Return the error for a clip without frames."
     part = ' in this part' if reader.start or reader.length else ''
-    hint = ' An MP4 or MOV can only be piped if its index comes first.' if isinstance(reader.path, Pipe) and reader.read_error else ''
+    hint = ' An MP4 or MOV can only be piped if its index comes first.' \
+        if isinstance(reader.path, Pipe) and reader.read_error else ''
     return VideoError(f'{reader.path} has no frame that can be decoded{part}.{hint}')
 
 def _write(reader, writer, matte_writer, blurrer, transparent, progress, each):
-    "Blur all frames into the writers, call `each(n, img, frame)` after each, and close the writers. Return number and sound."
+    """Blur all frames into the writers, call `each(n, img, frame)` after each, and close the
+    writers. Return number and sound."""
     with _progress(reader, progress) as bar:
         def done(*args):
             each(*args)
@@ -215,11 +243,13 @@ def _write(reader, writer, matte_writer, blurrer, transparent, progress, each):
 
 # %% ../nbs/04_video.ipynb #51db8bdd
 def _start_tracker(blurrer, start):
-    "Set the second at which the clip starts. Raises `VideoError` if the person is chosen before it."
+    """Set the second at which the clip starts.
+    Raises `VideoError` if the person is chosen before it."""
     tracker = blurrer.tracker
     if tracker is None: return
     if 0 < tracker.place.time < start:
-        raise VideoError(f'The person is chosen at {tracker.place.time:g} s, but the clip starts at {float(start):g} s.')
+        raise VideoError(f'The person is chosen at {tracker.place.time:g} s, but the clip '
+                         f'starts at {float(start):g} s.')
     tracker.start = float(start)
 
 def _check_person(blurrer, src, time=np.inf):
@@ -230,42 +260,55 @@ def _check_person(blurrer, src, time=np.inf):
 
 # %% ../nbs/04_video.ipynb #002b62e1
 def blur_video(
-    src,                    # video file, images such as `frame_%06d.png`, or '-' for standard input
-    dst,                    # file, images or '-' to write, see `check_result`; None: only the matte
-    blurrer=None,           # a `Blurrer`, or a function of `(frame, seconds)`; None: `Blurrer()`
-    stills:int=0,           # save every n-th frame as a JPEG, if transparent as a PNG; 0: none
-    stills_dir=None,        # folder for the stills; None: `NAME-stills` beside `dst`
-    overwrite:bool=False,   # replace `dst`, `matte` and stills that exist?
-    progress=True,          # show a progress bar? or a function of the `VideoReader` that makes one
-    transparent:bool=False, # write the person without background?
-    start=0,                # second of the clip at which to start
-    end=None,               # second of the clip at which to stop; None: its end
-    encoding=Encoding(),    # quality, codec and preset of the result
-    matte=None,             # write alpha to this video or these images, see `MATTE_FORMATS`; None: don't
-    rate=None,              # frames per second of a source that consists of images; None: 25
+    src:str|Path,                   # video file, images such as `frame_%06d.png`, or '-' for
+                                    # standard input
+    dst:str|Path|None,              # file, images or '-' to write, see `check_result`; None:
+                                    # only the matte
+    blurrer:Callable|None=None,     # a `Blurrer`, or a function of `(frame, seconds)`; None:
+                                    # `Blurrer()`
+    stills:int=0,                   # save every n-th frame as a JPEG, if transparent as a PNG;
+                                    # 0: none
+    stills_dir:str|Path|None=None,  # folder for the stills; None: `NAME-stills` beside `dst`
+    overwrite:bool=False,           # replace `dst`, `matte` and stills that exist?
+    progress:bool|Callable=True,    # show a progress bar? or a function of the `VideoReader`
+                                    # that makes one
+    transparent:bool=False,         # write the person without background?
+    start:float=0,                  # second of the clip at which to start
+    end:float|None=None,            # second of the clip at which to stop; None: its end
+    encoding:Encoding=Encoding(),   # quality, codec and preset of the result
+    matte:str|Path|None=None,       # write alpha to this video or these images, see
+                                    # `MATTE_FORMATS`; None: don't
+    rate:float|None=None,           # frames per second of a source that consists of images;
+                                    # None: 25
 ) -> Report:
-    "Blur the background of a clip and keep everything else. Raises `VideoError`; then nothing is written."
+    """Blur the background of a clip and keep everything else. Raises `VideoError`;
+    then nothing is written."""
     src = check_clip(src)
     dst = check_result(src, dst, transparent, overwrite)
     matte,blurrer = check_matte(src, dst, matte, overwrite),as_blurrer(blurrer)
-    if matte and not isinstance(blurrer, Blurrer): raise VideoError(f'A matte needs a `Blurrer`, got {blurrer!r:.80}.')
+    if matte and not isinstance(blurrer, Blurrer):
+        raise VideoError(f'A matte needs a `Blurrer`, got {blurrer!r:.80}.')
     blurrer.reset()
     began = perf_counter()
-    saved = Stills(Path(stills_dir) if stills_dir else _stills_folder(dst, stills), stills, overwrite, '.png' if transparent else '.jpg')
-    with _opencv_threads(default_threads()), VideoReader(src, start, end, rate) as reader, saved, \
-         open_writers(reader, dst, matte, transparent, overwrite, encoding) as (writer, matte_writer):
+    saved = Stills(Path(stills_dir) if stills_dir else _stills_folder(dst, stills), stills,
+                   overwrite, '.png' if transparent else '.jpg')
+    with _opencv_threads(default_threads()), VideoReader(src, start, end, rate) as reader, \
+         saved, open_writers(reader, dst, matte, transparent, overwrite, encoding) as writers:
         _start_tracker(blurrer, reader.start)
         def each(n, img, frame):
             _check_person(blurrer, src, frame.time)
             if stills and n % stills == 0: saved.add(n, _as_still(img, frame, reader.aspect))
         # without result and stills, only alpha is needed
         blends = None if dst is None and not stills else transparent
+        writer,matte_writer = writers
         try:
             n,audio = _write(reader, writer, matte_writer, blurrer, blends, progress, each)
             _check_person(blurrer, src)
         except BrokenPipeError: raise
-        except (av.error.FFmpegError, OSError) as e: raise VideoError(f'{dst or matte} cannot be written: {e.strerror}.') from e
-    return _make_report(dst, n, perf_counter() - began, audio, reader, writer, blurrer, saved, transparent, matte)
+        except (av.error.FFmpegError, OSError) as e:
+            raise VideoError(f'{dst or matte} cannot be written: {e.strerror}.') from e
+    return _make_report(dst, n, perf_counter() - began, audio, reader, writer, blurrer, saved,
+                        transparent, matte)
 
 # %% ../nbs/04_video.ipynb #e4e4eb65
 def _new_image(img, blurrer, transparent, suffix):
@@ -276,12 +319,13 @@ def _new_image(img, blurrer, transparent, suffix):
     if not blurrer.accepts_alpha: return blurrer(over_black(img)),on_black
     new = blurrer.with_alpha(img)
     if new[..., 3].min() == 255: return new[..., :3].copy(),''
-    return (new, '') if suffix in ALPHA_IMAGES else (over_black(new), f'{on_black}: {suffix} cannot store transparency')
+    return (new, '') if suffix in ALPHA_IMAGES \
+        else (over_black(new), f'{on_black}: {suffix} cannot store transparency')
 
 # %% ../nbs/04_video.ipynb #fa9ce4e7
 class BlurredImage(type(Path())):
     "Path of a result of `blur_image`."
-    notes = ()      # differences from the source
+    notes:Sequence[str] = ()    # differences from the source
     report = None   # the same facts as for a clip, a `Report`
 
 def _load_image(src):
@@ -293,20 +337,25 @@ def _load_image(src):
             raise VideoError(f'{src} is a video, not an image: use `bgblur video`.') from e
         raise VideoError(str(e)) from e
 
-def _check_image_names(src, dst, transparent, matte, overwrite):
-    "Return result and matte as paths; each may be None. Raises `VideoError` if they cannot be written."
-    if dst is None and matte is None: raise VideoError('There is nothing to write: name a result or a matte.')
+def _check_image_names(src, dst, transparent, matte, overwrite) -> tuple[Path|None,Path|None]:
+    """Return result and matte as paths; each may be None.
+    Raises `VideoError` if they cannot be written."""
+    if dst is None and matte is None:
+        raise VideoError('There is nothing to write: name a result or a matte.')
     if dst is not None:
         kind = Path(dst).suffix.lower()
         if transparent and kind in IMAGES and kind not in ALPHA_IMAGES:
-            raise VideoError(f'{dst} cannot store transparency: use {" or ".join(ALPHA_IMAGES)}.')
+            raise VideoError(f'{dst} cannot store transparency: use '
+                             f'{" or ".join(ALPHA_IMAGES)}.')
         dst = check_destination(src, dst, ALPHA_IMAGES if transparent else IMAGES, overwrite)
     if matte is not None: matte = check_destination(src, matte, ['.png'], overwrite)
-    if dst and matte and dst.resolve() == matte.resolve(): raise VideoError(f'Result and matte cannot both be {matte}: choose another name.')
+    if dst and matte and dst.resolve() == matte.resolve():
+        raise VideoError(f'Result and matte cannot both be {matte}: choose another name.')
     return dst,matte
 
 def _write_files(files, overwrite):
-    "Write a dict of path and bytes; all files appear together. Raises `VideoError` if that fails."
+    """Write a dict of path and bytes; all files appear together.
+    Raises `VideoError` if that fails."""
     with ExitStack() as stack:
         tells = [stack.enter_context(removed_on_error(path)) for path in files]
         for tell,(path,data) in zip(tells, files.items()):
@@ -316,52 +365,62 @@ def _write_files(files, overwrite):
 
 # %% ../nbs/04_video.ipynb #8a6d2fb3
 def blur_image(
-    src,                    # image file
-    dst,                    # file to write; None: only the matte
-    blurrer=None,           # a `Blurrer`, or a function of `(frame, seconds)`; None: `Blurrer(quality='best')`
-    overwrite:bool=False,   # replace `dst` and `matte` if they exist?
-    transparent:bool=False, # write the person without background?
-    matte=None,             # write alpha to this `.png`; None: don't
-) -> BlurredImage:          # `dst`, or without it `matte`; with `notes` and a `report`
+    src:str|Path,                # image file
+    dst:str|Path|None,           # file to write; None: only the matte
+    blurrer:Callable|None=None,  # a `Blurrer`, or a function of `(frame, seconds)`; None:
+                                 # `Blurrer(quality='best')`
+    overwrite:bool=False,        # replace `dst` and `matte` if they exist?
+    transparent:bool=False,      # write the person without background?
+    matte:str|Path|None=None,    # write alpha to this `.png`; None: don't
+) -> BlurredImage:               # `dst`, or without it `matte`; with `notes` and a `report`
     "Blur the background of an image. Raises `VideoError`; then nothing is written."
     src,began = check_source(src),perf_counter()
     still,blurrer = _load_image(src),as_blurrer(blurrer, 'best')
-    if blurrer.tracker and blurrer.tracker.place.time:
-        raise VideoError(f'An image has no times: leave out the time in {str(blurrer.person)!r}.')
+    if isinstance(blurrer, Blurrer) and blurrer.tracker and blurrer.tracker.place.time:
+        raise VideoError('An image has no times: leave out the time in '
+                         f'{str(blurrer.person)!r}.')
     blurrer.reset()
     dst,matte = _check_image_names(src, dst, transparent, matte, overwrite)
-    if matte and not isinstance(blurrer, Blurrer): raise VideoError(f'A matte needs a `Blurrer`, got {blurrer!r:.80}.')
+    if matte and not isinstance(blurrer, Blurrer):
+        raise VideoError(f'A matte needs a `Blurrer`, got {blurrer!r:.80}.')
     files,note,kind = {},'',dst.suffix.lower() if dst else ''
     if dst: new,note = _new_image(still.img, blurrer, transparent, kind)
-    else: blurrer.alpha(still.img)
+    if matte and isinstance(blurrer, Blurrer):
+        if not dst: blurrer.alpha(still.img)
+        files[matte] = encode_image(grey_alpha(blurrer.last.alpha, as_frame(still.img)),
+                                    '.png')
     _check_person(blurrer, src)
-    if matte: files[matte] = encode_image(grey_alpha(blurrer.last.alpha, as_frame(still.img)), '.png')
     if dst: files[dst] = encode_image(new, kind, still.exif, still.dpi)
     _write_files(files, overwrite)
-    no_exif = 'left out: date and camera, which .bmp cannot store' if still.exif and kind == '.bmp' else ''
+    no_exif = 'left out: date and camera, which .bmp cannot store' if still.exif \
+        and kind == '.bmp' else ''
     result,notes = BlurredImage(dst or matte),[n for n in (*still.notes, note, no_exif) if n]
-    result.report = Report(dst, 1, perf_counter() - began, 'none', blurrer.n_failed, str(blurrer.last_error or ''), [], 0, '', notes, src, matte)
+    result.report = Report(dst, 1, perf_counter() - began, 'none', blurrer.n_failed,
+                           str(blurrer.last_error or ''), [], 0, '', notes, src, matte)
     result.notes = notes
     return result
 
 # %% ../nbs/04_video.ipynb #0056513c
 def blurrer_from(
-    settings:Settings, # look and model
-    trust=False,       # open a `.pkl` model, which runs the code inside it
-    quality='good',    # what `settings.quality` None stands for, see `DEFAULT_QUALITY`
-) -> Blurrer:          # for the background 'none', call its method `cutout`
-    "Return the `Blurrer` that `settings` describe. Raises `BgblurError` if a model or background cannot be opened."
+    settings:Settings,   # look and model
+    trust:bool=False,    # open a `.pkl` model, which runs the code inside it
+    quality:str='good',  # what `settings.quality` None stands for, see `DEFAULT_QUALITY`
+) -> Blurrer:            # for the background 'none', call its method `cutout`
+    """Return the `Blurrer` that `settings` describe.
+    Raises `BgblurError` if a model or background cannot be opened."""
     s,q = settings,as_quality(settings.quality or quality)
     background = None if s.background == 'none' else background_from(s.background, s.strength)
     segmenter = load_segmenter(s.model, trust=trust, device=s.device, profile=s.profile)
-    return Blurrer(segmenter, Matte(people=s.people, feather=s.edge, **q.matte), background, wrap=s.wrap, quality=q, person=s.person)
+    return Blurrer(segmenter, Matte(people=s.people, feather=s.edge, **q.matte), background,
+                   wrap=s.wrap, quality=q, person=s.person)
 
 def encoding_for(
-    dst,               # file to write, or whatever else `blur_video` accepts
-    encoding:Encoding, # the user's choice for the file
-    settings:Settings, # and for the matte
+    dst:str|Path|None,  # file to write, or whatever else `blur_video` accepts
+    encoding:Encoding,  # the user's choice for the file
+    settings:Settings,  # and for the matte
 ) -> Encoding:
-    "Return `encoding`. For a format without a quality, a word that the matte also allows is only for the matte."
+    """Return `encoding`.
+    For a format without a quality, a word that the matte also allows is only for the matte."""
     writer = writer_for(dst, settings.background == 'none')
     no_quality = writer and not writer.codecs and encoding.quality == settings.quality
     return replace(encoding, quality='good') if no_quality else encoding

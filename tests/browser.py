@@ -1,6 +1,5 @@
 "Open JupyterLab or the page of `bgblur app` in Debian's Chromium, for the tests and tools/screenshots.py."
 import os
-import shutil
 import signal
 import socket
 import subprocess

@@ -1,7 +1,6 @@
 """Test that what goes in comes out: times, shape, colour, transparency and tracks of the source.
 
 The inputs are what cameras, phones, television, browsers and editors write. Each test shows one case of a kind of fault."""
-import os
 from fractions import Fraction
 
 import av

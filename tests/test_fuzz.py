@@ -384,7 +384,7 @@ def test_refine(scene):
 @fuzz
 @given(st.lists(st.floats(1, 5), max_size=3), st.data())
 def test_temporal_average(distances, data):
-    grey, (p, *others) = data.draw(same_size(Image)), data.draw(same_size(*[Alpha]*(1 + len(distances)), shape=st.just((9, 12))))
+    p, *others = data.draw(same_size(*[Alpha]*(1 + len(distances)), shape=st.just((9, 12))))
     greys = [np.random.default_rng(i).integers(0, 256, p.shape).astype(np.uint8) for i in range(1 + len(distances))]
     flows = [np.random.default_rng(i).normal(0, 9, (*p.shape, 2)).astype(np.float32) for i in range(len(distances))]
     is_alpha(pure(lambda p, *qs: matte.temporal_average((greys[0], p), list(zip(distances, greys[1:], qs, flows))), p, *others), p.shape)

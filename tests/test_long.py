@@ -14,7 +14,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from conftest import CLIP, read_frames, times, write_clip
+from conftest import read_frames, times, write_clip
 
 from bgblur.matte import Matte
 from bgblur.pipeline import Blurrer

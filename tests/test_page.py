@@ -2,10 +2,8 @@
 import os
 import shutil
 import signal
-import subprocess
 import sys
 
-import av
 import cv2
 import numpy as np
 import psutil

@@ -39,7 +39,6 @@ from bgblur.core.errors import BgblurError, ModelError
 from bgblur.predict import load_segmenter
 from bgblur.speed import copy_frames
 from bgblur.background import background_from
-from bgblur.io.reader import VideoReader
 from bgblur.video import blur_image, blur_video
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith('linux'), reason='needs inotify, a feature of Linux')
@@ -94,7 +93,6 @@ def test_pickle_named_onnx_runs_nothing(evil_pickle, trust):
 @pytest.fixture
 def external_weights(tmp_path):
     "Return a function that writes nets/net.onnx, whose weights are in another file. That file exists at each location that we try."
-    import onnx
     from onnx import TensorProto, helper
     weights = np.ones((64, 64), np.float32).tobytes()
     for folder in ('nets', 'nets/sub', 'cwd'): (tmp_path/folder).mkdir()
@@ -295,9 +293,9 @@ def test_clip_reaches_no_other_file(lures, lure, opener):
 ], ids=lambda v: v if isinstance(v, str) else ' '.join(os.path.basename(a) for a in v))
 def test_command_refuses_a_playlist(lures, name, args, soak):
     folder, texts, calls, _ = lures
-    for name in [f'{lure}.{ending}' for lure in texts for ending in ENDINGS] if soak else [name]:
-        (folder/name).write_text(texts[name.split('.')[0]])
-        with no_secret_reached(folder, calls): one_sentence(bgblur(*[str(a).format(name) for a in args], cwd=folder))
+    for lure in [f'{text}.{ending}' for text in texts for ending in ENDINGS] if soak else [name]:
+        (folder/lure).write_text(texts[lure.split('.')[0]])
+        with no_secret_reached(folder, calls): one_sentence(bgblur(*[str(a).format(lure) for a in args], cwd=folder))
         assert not (folder/'out.mp4').exists()
 
 
@@ -741,7 +739,7 @@ def test_upload_is_private(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
     umask = os.umask(0)
     try:
-        with Upload(IMAGE) as ask:
+        with Upload(IMAGE):
             files = [p for p in tmp_path.rglob('*') if p.is_file()]
             assert [p.name for p in files] == ['upload'] and not files[0].parent.stat().st_mode & 0o077
             assert not files[0].stat().st_mode & 0o077

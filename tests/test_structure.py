@@ -2,6 +2,7 @@
 import ast
 import json
 import re
+from functools import cache
 
 import pytest
 from conftest import ROOT
@@ -43,32 +44,44 @@ def test_imports_point_down(name):
 
 @pytest.mark.parametrize('name', MODULES)
 def test_module_is_short(name):
-    assert len(MODULES[name].read_text().splitlines()) <= 480
+    assert len(MODULES[name].read_text().splitlines()) <= 540
+
+
+def code_lines(source):
+    "Return the number of lines of a cell, without the comments and docstrings that explain it."
+    n = sum(not line.lstrip().startswith('# ') for line in source.splitlines())
+    if len(source.splitlines()) <= 45 or '%%' in source: return n
+    plain = re.sub('^ *[!%].*', '', source, flags=re.M)
+    docs = [d.body[0] for d in ast.walk(ast.parse(plain)) if isinstance(d, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(d)]
+    return n - sum(d.end_lineno - d.lineno + 1 for d in docs)
 
 
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda p: str(p.relative_to(ROOT/'nbs')))
 def test_cells_are_short(path):
     cells = [''.join(c['source']) for c in json.loads(path.read_text())['cells'] if c['cell_type'] == 'code']
-    assert [s.split('\n')[1] for s in cells if len(s.splitlines()) > 45] == []
+    assert [s.split('\n')[1] for s in cells if code_lines(s) > 45] == []
 
 
 def explained_functions(tree):
     "Yield the functions whose parameters need a comment: public functions, constructors, and methods with a docstring."
+    def is_public(f): return f.name == '__call__' or not f.name.startswith('_')
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and not node.name.startswith('_'):
+        if isinstance(node, ast.FunctionDef) and is_public(node):
             patched = node.args.args and node.args.args[0].arg == 'self'
             if not patched or ast.get_docstring(node): yield node
         if isinstance(node, ast.ClassDef) and not node.name.startswith('_'):
             yield from (m for m in node.body if isinstance(m, ast.FunctionDef)
-                        and (m.name == '__init__' or not m.name.startswith('_') and ast.get_docstring(m)))
+                        and (m.name == '__init__' or is_public(m) and ast.get_docstring(m)))
 
 
+@cache
 def unexplained(name):
     "Return `(function, parameters without a comment)` for the functions of a module."
     lines = MODULES[name].read_text().splitlines()
-    for f in explained_functions(ast.parse('\n'.join(lines))):
+    def bare(f):
         args = [a for a in (*f.args.posonlyargs, *f.args.args, *f.args.kwonlyargs) if a.arg not in ('self', 'cls')]
-        yield f.name, [a.arg for a in args if not re.search(r'#|setting\(', lines[a.end_lineno - 1])]
+        return [a.arg for a in args if not re.search(r'#|setting\(', lines[a.end_lineno - 1])]
+    return [(f.name, bare(f)) for f in explained_functions(ast.parse('\n'.join(lines)))]
 
 
 @pytest.mark.parametrize('name', [n for n in MODULES if n not in ('cli', '__main__')])

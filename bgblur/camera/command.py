@@ -12,6 +12,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -21,7 +22,7 @@ from .microphone import microphones
 from .pipewire import PipeWireCamera
 from .recorder import RECORDINGS, Saver
 from .sinks import Alert, LiveView, Sink, VirtualCamera, Window
-from .sources import Camera, FileSource, cameras
+from .sources import Camera, FileSource, Source, cameras
 from ..core.command import signals_raise
 from ..core.docs import explain_module
 from ..core.errors import BgblurError, print_traceback
@@ -41,12 +42,12 @@ def _size(text):
     return int(w),int(h)
 
 def live_source(
-    camera,      # number or path of a camera, as text; None: the first one
-    size,        # text such as 1280x720, or None
-    rate,        # frames per second, or None
-    source,      # a video file that stands in for a camera, or None
-    once,        # play the file only once?
-):               # `Source`
+    camera:str|None,       # number or path of a camera, as text; None: the first one
+    size:str|None,         # text such as 1280x720, or None
+    rate:float|None,       # frames per second, or None
+    source:str|Path|None,  # a video file that stands in for a camera, or None
+    once:bool,             # play the file only once?
+) -> Source:               # `Source`
     "Return the source of the frames. Raise typer's error for options that don't fit together."
     if once and not source:
         raise typer.BadParameter('needs a file to play. Add --source FILE.',
@@ -60,9 +61,9 @@ def live_source(
     return Camera(camera, size or (1280, 720), rate or 30)
 
 def live_sinks(
-    to,          # 'window', 'virtual', 'both', 'pipewire' or 'none'
-    device,      # path of the virtual camera; None: the first free one
-) -> list:       # of `Sink`
+    to:str,           # 'window', 'virtual', 'both', 'pipewire' or 'none'
+    device:str|None,  # path of the virtual camera; None: the first free one
+) -> list:            # of `Sink`
     "Return the outputs that --to names."
     if to == 'none': return [Sink()]
     if to == 'pipewire': return [PipeWireCamera()]
@@ -70,24 +71,25 @@ def live_sinks(
 
 # %% ../../nbs/camera/command.ipynb #73553638
 def live_saver(
-    source,        # the video file that is played, or None
-    record,        # file of the recording, or None
-    microphone,    # name of the microphone, or None
-    overwrite,     # may the recording replace a file?
-    background,    # name, colour or file, see `Settings`
+    source:str|Path|None,  # the video file that is played, or None
+    record:str|Path|None,  # file of the recording, or None
+    microphone:str|None,   # name of the microphone, or None
+    overwrite:bool,        # may the recording replace a file?
+    background:str,        # name, colour or file, see `Settings`
 ) -> Saver:
     "Return the saver for these options. Raise `VideoError` if it cannot write the recording."
     files = [Path(p) for p in (source, background) if p and os.path.isfile(p)]
     if record:
-        for path in files or [Path(os.devnull)]: check_destination(path, record, RECORDINGS, overwrite)
+        for path in files or [Path(os.devnull)]:
+            check_destination(path, record, RECORDINGS, overwrite)
     return Saver(record, microphone, overwrite)
 
 # %% ../../nbs/camera/command.ipynb #cf9bdd95
 def choices(
-    ctx,                # typer's context; None: without the last choices
-    settings:Settings,  # from the options
-    preview, mirror,    # as in `LiveView`
-) -> tuple:             # settings, view, and whether the choices of this run may be kept
+    ctx:Any,                   # typer's context; None: without the last choices
+    settings:Settings,         # from the options
+    preview:str, mirror:bool,  # as in `LiveView`
+) -> tuple:                    # settings, view, and whether this run's choices may be kept
     "Return what to start with. Last choices that cannot be used are ignored, with a sentence."
     view = LiveView(preview, mirror)
     try: last = load_choices() if ctx else {}
@@ -104,7 +106,7 @@ def choices(
 
 def keep_choices(
     live:Live,          # that has ended
-):
+) -> None:
     "Keep its choices, unless it failed. Print a sentence if they cannot be kept."
     if live.report().n_failed: return
     try: save_choices(live.settings, live.view)
@@ -136,7 +138,7 @@ def _status_printer():
         last = line
     return print_status
 
-def print_devices():
+def print_devices() -> None:
     "Print the cameras and microphones of this computer."
     found = cameras()
     for path,name in found.items(): typer.echo(f'{path}  {name}')
@@ -146,9 +148,9 @@ def print_devices():
 # %% ../../nbs/camera/command.ipynb #9da87e99
 def run_live(
     settings:Settings,  # what to start with
-    trust,              # open a `.pkl` model, which runs the code inside it?
-    quiet,              # print only errors?
-    **kwargs            # as for `Live`
+    trust:bool,         # open a `.pkl` model, which runs the code inside it?
+    quiet:bool,         # print only errors?
+    **kwargs:Any        # as for `Live`
 ) -> Live:              # that has ended
     "Run a live video and print its report. Raise `BgblurError` as `Live.run` does."
     # the loop makes the background

@@ -6,6 +6,7 @@
 __all__ = ['BACKGROUNDS', 'LIVE', 'next_background', 'key_changes', 'apply_changes']
 
 # %% ../../nbs/camera/keys.ipynb #e0ff4998
+from collections.abc import Sequence
 from dataclasses import fields, replace
 
 from .sinks import LiveView
@@ -18,19 +19,19 @@ from ..core.settings import SETTINGS, Settings
 BACKGROUNDS = ('blur', 'lens', 'grey')
 
 def next_background(
-    background,                   # current background, by name
-    backgrounds=BACKGROUNDS,      # what b steps through
-):                                # name of a background
+    background:str,                         # current background, by name
+    backgrounds:Sequence[str]=BACKGROUNDS,  # what b steps through
+) -> str:                                   # name of a background
     "Return the background after `background`; the first one if it is not in the list."
     i = backgrounds.index(background) if background in backgrounds else -1
     return backgrounds[(i + 1) % len(backgrounds)]
 
 def key_changes(
-    key:str,                      # a letter, see `HELP`
-    settings:Settings,            # current settings
-    view:LiveView,                # current view
-    backgrounds=BACKGROUNDS,      # what b steps through
-) -> dict:                        # new values, as `Live.change` takes them
+    key:str,                                # a letter, see `HELP`
+    settings:Settings,                      # current settings
+    view:LiveView,                          # current view
+    backgrounds:Sequence[str]=BACKGROUNDS,  # what b steps through
+) -> dict:                                  # new values, as `Live.change` takes them
     "Return what a key changes."
     if key in '+=': return {'strength': min(1001, round(1.25*settings.strength + .5))}
     if key == '-': return {'strength': max(1, int(settings.strength/1.25))}
@@ -51,10 +52,11 @@ LIVE = ('background', 'strength', 'wrap', 'people', 'person', 'edge')
 def apply_changes(
     settings:Settings,            # current settings
     view:LiveView,                # current view
-    changes,                      # names of fields of either -> new values
+    changes:dict,                 # names of fields of either -> new values
 ) -> tuple:                       # new settings, and new view
     """Return `settings` and `view` with the values in `changes`.
-    Raise `TypeError` for a name that neither has, `BgblurError` for a setting that is not in `LIVE`."""
+    Raise `TypeError` for a name that neither has, `BgblurError` for a setting that is not in
+    `LIVE`."""
     names = {f.name for f in fields(view)}
     fixed = [name for name in changes if name in SETTINGS and name not in LIVE]
     if fixed:

@@ -29,10 +29,10 @@ def memory_path() -> Path:
 
 # %% ../../nbs/camera/memory.ipynb #dcd9f8f4
 def save_choices(
-    settings:Settings,      # what the video ended with
-    view:LiveView,          # and how it was shown
-    path=None,              # file to write; None: `memory_path`
-):
+    settings:Settings,        # what the video ended with
+    view:LiveView,            # and how it was shown
+    path:str|Path|None=None,  # file to write; None: `memory_path`
+) -> None:
     "Write the choices worth keeping. Raise `BgblurError` if that fails."
     path,background = Path(path or memory_path()),settings.background
     if os.path.isfile(background): background = os.path.abspath(background)
@@ -44,8 +44,8 @@ def save_choices(
     save_preset(path, settings, replace(view, preview='result'))
 
 def load_choices(
-    path=None,              # file to read; None: `memory_path`
-) -> dict:                  # names and values that differ from their defaults
+    path:str|Path|None=None,  # file to read; None: `memory_path`
+) -> dict:                    # names and values that differ from their defaults
     "Return the last choices. Raise `BgblurError` if file or background cannot be used."
     path = Path(path or memory_path())
     if not path.exists(): return {}

@@ -8,12 +8,15 @@ __all__ = ['microphones', 'open_microphone', 'SoundClock', 'Microphone']
 # %% ../../nbs/camera/microphone.ipynb #71a17b83
 import os
 import sys
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from time import monotonic, time
+from typing import Any
 
-import cv2    # before PyAV: both load a GUI library, and with PyAV's the windows of OpenCV hang
+# before PyAV: both load a GUI library, and with PyAV's the windows of OpenCV hang
+import cv2
 import av
 import av.device
 
@@ -69,8 +72,8 @@ def microphones() -> dict:      # name, as `Microphone` takes it -> description
 
 # %% ../../nbs/camera/microphone.ipynb #e46bfb26
 def open_microphone(
-    name='default',      # as `microphones` lists it; 'default': the system's choice
-):                       # PyAV's input container
+    name:str='default',  # as `microphones` lists it; 'default': the system's choice
+) -> Any:                # PyAV's input container
     "Open a microphone. Raise `BgblurError` if that fails."
     driver = _driver()
     if driver == 'alsa': _find_alsa()
@@ -89,7 +92,7 @@ class SoundClock:
 
     def __call__(self,
         packet:av.Packet,     # the next packet
-        arrival,              # when it arrived, in seconds on the `monotonic` clock
+        arrival:float,        # when it arrived, in seconds on the `monotonic` clock
     ) -> list:                # of `(packet, seconds)`; empty while the clock still watches
         "Return the packets whose times are known now."
         ticks = packet.pts,packet.duration
@@ -107,16 +110,17 @@ class SoundClock:
 class Microphone:
     "Sound of a microphone, in packets with times."
     def __init__(self,
-        name='default',              # as `microphones` lists it
-        opener=open_microphone,      # opens the device
+        name:str='default',               # as `microphones` lists it
+        opener:Callable=open_microphone,  # opens the device
     ):
         "Raise `BgblurError` if there is no such microphone."
         self.name,self.container,self.error,self.done = name,opener(name),'',Event()
         self.stream,self.thread = self.container.streams.audio[0],None
 
     def start(self,
-        take,        # function of a packet, and when it was captured on the `monotonic` clock
-    ):
+        take:Callable,  # function of a packet, and when it was captured on the `monotonic`
+                        # clock
+    ) -> None:
         "Start the thread."
         self.thread = Thread(target=self._run, args=[take], daemon=True)
         self.thread.start()
@@ -133,8 +137,8 @@ class Microphone:
         finally: self.container.close()
 
     def stop(self,
-        timeout=2,   # seconds to wait for the thread, which a lost device may block
-    ):
+        timeout:float=2,  # seconds to wait for the thread, which a lost device may block
+    ) -> None:
         "End the thread and release the microphone."
         self.done.set()
         if self.thread: self.thread.join(timeout)

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from fractions import Fraction
 from time import monotonic, sleep
 
@@ -24,10 +25,10 @@ from ..core.errors import BgblurError
 
 # %% ../../nbs/camera/pipewire.ipynb #bbf1f99f
 def pipeline(
-    size,              # width and height, in pixels
-    rate,              # frames per second
-    name,              # name of the camera for programs, without spaces
-) -> list:             # arguments of gst-launch-1.0
+    size:tuple[int,int],  # width and height, in pixels
+    rate:float,           # frames per second
+    name:str,             # name of the camera for programs, without spaces
+) -> list:                # arguments of gst-launch-1.0
     "Return a pipeline that offers YUY2 frames from standard input as a camera."
     (w,h),rate = size,Fraction(rate).limit_denominator(1001)
     properties = ['props', 'media.class=Video/Source', 'media.role=Camera',
@@ -44,8 +45,8 @@ def pipeline(
 
 # %% ../../nbs/camera/pipewire.ipynb #cdbc95cc
 def viewers(
-    name,              # node name of a camera
-) -> int:              # None: there is no such camera, or no PipeWire
+    name:str,          # node name of a camera
+) -> int|None:         # None: there is no such camera, or no PipeWire
     "Return how many programs use a camera of PipeWire."
     shown = subprocess.run(['pw-dump'], capture_output=True, text=True)
     try: objects = json.loads(shown.stdout)
@@ -79,7 +80,7 @@ def _reason(text):
 class PipeWireCamera(Sink):
     "A camera for programs that use PipeWire. It never shows previews or text."
     def __init__(self,
-        check_every=1.,    # seconds between two checks for viewers
+        check_every:float=1.,  # seconds between two checks for viewers
     ):
         self.name,self.check_every = f'bgblur-{os.getpid()}',check_every
         self.process,self.last_check,self.n_viewers = None,-np.inf,None
@@ -106,7 +107,7 @@ def _wait_for_node(self:PipeWireCamera):
         sleep(.05)
 
 @patch
-def open(self:PipeWireCamera, size, rate):
+def open(self:PipeWireCamera, size:tuple[int,int], rate:float) -> None:
     "Raise `BgblurError` if a program is missing or PipeWire is not running."
     _check_tools()
     self.size,self.messages = (size[0]//2*2, size[1]//2*2),tempfile.TemporaryFile()
@@ -120,21 +121,21 @@ def open(self:PipeWireCamera, size, rate):
 
 # %% ../../nbs/camera/pipewire.ipynb #59f94e20
 @patch
-def show(self:PipeWireCamera, img, text):
+def show(self:PipeWireCamera, img:np.ndarray, text:Sequence[str]) -> None:
     "Raise `BgblurError` if PipeWire or GStreamer has ended."
     if img.shape[1::-1] != tuple(self.size): img = resize_to_fill(img, self.size)
     try: self._send(img)
     except OSError as e: raise self._error() from e
 
 @patch
-def watched(self:PipeWireCamera):
+def watched(self:PipeWireCamera) -> bool:
     "Return whether a program uses the camera. True if it is gone, so that `show` raises."
     if monotonic() - self.last_check >= self.check_every:
         self.last_check,self.n_viewers = monotonic(),viewers(self.name)
     return self.n_viewers is None or self.n_viewers > 0
 
 @patch
-def close(self:PipeWireCamera):
+def close(self:PipeWireCamera) -> None:
     "Remove the camera."
     process,self.process = self.process,None
     if not process: return

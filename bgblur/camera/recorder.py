@@ -8,18 +8,21 @@ __all__ = ['RECORDINGS', 'dated_path', 'save_snapshot', 'Recording', 'Recorder',
 # %% ../../nbs/camera/recorder.ipynb #ef5f1439
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 from functools import partial
 from itertools import count
+import numpy as np
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock, Thread
 from types import SimpleNamespace
 
-import cv2    # before PyAV: both load a GUI library, and with PyAV's the windows of OpenCV hang
+# before PyAV: both load a GUI library, and with PyAV's the windows of OpenCV hang
+import cv2
 import av
 from fastcore.basics import patch
 
@@ -36,9 +39,9 @@ from .microphone import Microphone, open_microphone
 
 # %% ../../nbs/camera/recorder.ipynb #255d3977
 def dated_path(
-    folder,          # folder of the file
-    suffix,          # ending, such as '.png'
-    when=None,       # `datetime`; None: now
+    folder:str|Path,          # folder of the file
+    suffix:str,               # ending, such as '.png'
+    when:datetime|None=None,  # `datetime`; None: now
 ) -> Path:
     "Return a path with date and time in its name, at which there is no file."
     name = f'bgblur-{when or datetime.now():%Y-%m-%d-%H%M%S}'
@@ -47,9 +50,9 @@ def dated_path(
     return next(p for p in paths if not os.path.lexists(p))
 
 def save_snapshot(
-    img,             # BGR uint8 `(H,W,3)`
-    folder='.',      # folder to write into
-) -> Path:          # the file
+    img:np.ndarray,       # BGR uint8 `(H,W,3)`
+    folder:str|Path='.',  # folder to write into
+) -> Path:                # the file
     "Write a PNG with date and time in its name. Raise `VideoError` if that fails."
     path = dated_path(folder, '.png')
     png = encode_image(img, '.png')
@@ -100,17 +103,21 @@ class Recording:
     def __str__(self):
         frames = f"{self.n_frames} frame{'s'*(self.n_frames != 1)}"
         sound = 'with sound' if self.has_sound else 'without sound'
-        return '; '.join([f'{self.path}: {frames}, {self.seconds:.1f} s, {sound}', *self.notes])
+        return '; '.join([f'{self.path}: {frames}, {self.seconds:.1f} s, {sound}',
+                          *self.notes])
 
 class Recorder:
     "Writes frames, and the sound of a microphone, to a file that appears when it is complete."
     max_waiting = 30        # frames in the queue
-    reserve = 100e6         # bytes left free on the disk: on a full one, the file would be lost
+    # bytes left free on the disk: on a full one, the file would be lost
+    reserve = 100e6
     def __init__(self,
-        path,               # file to write, with an ending of `RECORDINGS`
-        rate=30,            # frames per second of the camera; each frame has its own time
-        microphone=None,    # `Microphone` that was not started; None: without sound
-        overwrite=False,    # replace an existing file?
+        path:str|Path,                    # file to write, with an ending of `RECORDINGS`
+        rate:float=30,                    # frames per second of the camera; each frame has its
+                                          # own time
+        microphone:Microphone|None=None,  # `Microphone` that was not started; None: without
+                                          # sound
+        overwrite:bool=False,             # replace an existing file?
     ):
         "Raise `VideoError` if the file cannot be written."
         self.path = check_destination(Path(os.devnull), Path(path), RECORDINGS, overwrite)
@@ -148,9 +155,9 @@ def _check_space(self:Recorder):
 
 @patch
 def write(self:Recorder,
-    img,         # BGR uint8 `(H,W,3)`
-    seconds,     # when it was captured, on the `monotonic` clock
-):
+    img:np.ndarray,  # BGR uint8 `(H,W,3)`
+    seconds:float,   # when it was captured, on the `monotonic` clock
+) -> None:
     """Record a frame.
     Raise `BgblurError` if an earlier one could not be written, or the disk is nearly full."""
     self._check()
@@ -204,7 +211,8 @@ class _Moved(Exception): "The recording has another name."
 
 @patch
 def _move_if_taken(self:Recorder):
-    "Take another name if a file with ours has appeared. Raise `_Moved`, so that no file is replaced."
+    """Take another name if a file with ours has appeared.
+    Raise `_Moved`, so that no file is replaced."""
     if self.overwrite or not os.path.lexists(self.path): return
     other = dated_path(self.path.absolute().parent, self.path.suffix)
     with atomic_file(other, overwrite=False) as part: os.replace(self.part, part)
@@ -213,7 +221,8 @@ def _move_if_taken(self:Recorder):
 
 @patch
 def close(self:Recorder) -> Recording:
-    "Finish the file. If that fails or nothing was recorded, leave no file and raise `BgblurError`."
+    """Finish the file.
+    If that fails or nothing was recorded, leave no file and raise `BgblurError`."""
     with suppress(_Moved), self.stack:
         if self.microphone: self.microphone.stop()
         self.queue.put(None)
@@ -231,11 +240,12 @@ def close(self:Recorder) -> Recording:
 class Saver:
     "Saves snapshots and recordings of a live video."
     def __init__(self,
-        record=None,                 # file of the first recording; None: a name with the date
-        microphone=None,             # name of the microphone; None: without sound
-        overwrite=False,             # may the first recording replace a file?
-        folder='.',                  # folder of everything else
-        opener=open_microphone,      # opens the microphone
+        record:str|Path|None=None,        # file of the first recording; None: a name with the
+                                          # date
+        microphone:str|None=None,         # name of the microphone; None: without sound
+        overwrite:bool=False,             # may the first recording replace a file?
+        folder:str|Path='.',              # folder of everything else
+        opener:Callable=open_microphone,  # opens the microphone
     ):
         self.path = record and Path(record)
         self.microphone,self.overwrite,self.opener = microphone,overwrite,opener
@@ -245,8 +255,8 @@ class Saver:
         self.recorder,self.lock = None,Lock()
 
     def snapshot(self,
-        img,         # BGR uint8 `(H,W,3)`; None: there is no image yet
-    ) -> str:        # what was done, for the user
+        img:np.ndarray|None,  # BGR uint8 `(H,W,3)`; None: there is no image yet
+    ) -> str:                 # what was done, for the user
         "Save an image. Raise `BgblurError` if that fails."
         if img is None: raise BgblurError('There is no image to save yet.')
         return f'saved {save_snapshot(img, self.folder)}'
@@ -261,7 +271,7 @@ def _open_microphone(self:Saver):
 
 @patch
 def start(self:Saver,
-    rate=30,         # frames per second of the camera
+    rate:float=30,   # frames per second of the camera
 ) -> str:            # a sentence if the sound is missing, else empty
     "Start a recording. Raise `BgblurError` if the file cannot be written."
     with self.lock:
@@ -277,9 +287,10 @@ def start(self:Saver,
 
 @patch
 def write(self:Saver,
-    img, seconds,    # as for `Recorder.write`
-):
-    "Record a frame if a recording runs. If that fails, save what there is, and raise `BgblurError`."
+    img:np.ndarray, seconds:float,  # as for `Recorder.write`
+) -> None:
+    """Record a frame if a recording runs.
+    If that fails, save what there is, and raise `BgblurError`."""
     recorder = self.recorder
     try: recorder and recorder.write(img, seconds)
     except BgblurError as e:
@@ -287,7 +298,7 @@ def write(self:Saver,
         raise BgblurError(f'The recording has ended. {e} Saved {saved}.') from e
 
 @patch
-def stop(self:Saver):      # `Recording`; None if nothing was running
+def stop(self:Saver) -> Recording|None:  # `Recording`; None if nothing was running
     "End the recording. Raise `BgblurError` if the file cannot be written."
     with self.lock:
         recorder,self.recorder = self.recorder,None

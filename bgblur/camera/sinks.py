@@ -10,6 +10,7 @@ __all__ = ['HELP', 'PREVIEWS', 'Sink', 'Alert', 'draw_text', 'placeholder', 'Liv
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
@@ -25,33 +26,37 @@ from ..core.settings import Choices, setting
 
 # %% ../../nbs/camera/sinks.ipynb #acbfe5a5
 class Sink:
-    "A place that shows live video. This one shows nothing; subclasses define `show` and what else they need."
+    """A place that shows live video. This one shows nothing;
+    subclasses define `show` and what else they need."""
     private = False     # only the user sees this sink, so it may show previews and text
-    delay = 0.          # milliseconds from `show` until the image is visible, if the sink can measure it
+    # milliseconds from `show` until the image is visible, if the sink can measure it
+    delay = 0.
     def open(self,
-        size,           # width and height of the images
-        rate,           # images per second
-    ):
+        size:tuple[int,int],  # width and height of the images
+        rate:float,           # images per second
+    ) -> None:
         "Prepare for images. Raise `BgblurError` if that fails."
 
-    def wait(self): "Wait until another image makes sense. Called before the newest frame is taken."
+    def wait(self) -> None:
+        "Wait until another image makes sense. Called before the newest frame is taken."
 
     def show(self,
-        img,            # BGR uint8 `(H,W,3)`
-        text,           # list of lines for the user
-    ):
+        img:np.ndarray,      # BGR uint8 `(H,W,3)`
+        text:Sequence[str],  # list of lines for the user
+    ) -> None:
         "Show an image."
 
-    def keys(self):
+    def keys(self) -> Sequence[str]:
         "Return the letters of the keys pressed since the last call, see `HELP`."
         return ''
-    def clicks(self):
-        "Return the points clicked since the last call, as `(x, y)` in shares of the image, 0 to 1."
+    def clicks(self) -> list:
+        """Return the points clicked since the last call, as `(x, y)` in shares of the image, 0
+        to 1."""
         return []
-    def watched(self):
+    def watched(self) -> bool:
         "Return whether anyone is watching."
         return True
-    def close(self): "Release the device or window."
+    def close(self) -> None: "Release the device or window."
 
 # %% ../../nbs/camera/sinks.ipynb #c255d635
 class Alert(str): "A line about an error. It is shown in red."
@@ -64,9 +69,9 @@ def _fit(line, width, scale):
     return wrap(line, max(10, int(len(line)*width/n))) if n > width else [line]
 
 def draw_text(
-    img,               # BGR uint8 `(H,W,3)`
-    lines,             # lines of text; an `Alert` is red
-) -> np.ndarray:       # a copy of `img`
+    img:np.ndarray,       # BGR uint8 `(H,W,3)`
+    lines:Sequence[str],  # lines of text; an `Alert` is red
+) -> np.ndarray:          # a copy of `img`
     "Draw small white text with a dark rim in the upper left corner."
     img,scale = img.copy(),max(.5, min(img.shape[:2])/900)
     x,width = round(12*scale),img.shape[1] - 24*scale
@@ -86,9 +91,9 @@ HELP = ('+ - strength | w t edge wider, tighter | b background | a all or main p
         's snapshot | r record, stop | n numbers | h help | q end')
 
 def placeholder(
-    size,              # width and height, in pixels
-    *lines,            # lines of text
-) -> np.ndarray:       # BGR uint8 `(H,W,3)`
+    size:tuple[int,int],  # width and height, in pixels
+    *lines:str,           # lines of text
+) -> np.ndarray:          # BGR uint8 `(H,W,3)`
     "Return a grey image with text."
     return draw_text(np.full((*size[::-1], 3), 70, np.uint8), lines)
 
@@ -100,7 +105,8 @@ PREVIEWS = ('result', 'alpha', 'original')
 @dataclass(frozen=True)
 class LiveView(Choices):
     "What private sinks show in addition to the result."
-    preview:str = setting('result', "Show 'result', 'alpha', or 'original' beside the result.", choices=PREVIEWS)
+    preview:str = setting('result', "Show 'result', 'alpha', or 'original' beside the result.",
+                          choices=PREVIEWS)
     mirror:bool = setting(False, 'Mirror your own view, as video calls do.')
     numbers:bool = setting(True, 'Show frames per second and latency.')
     help:bool = False         # show what the keys do
@@ -113,10 +119,11 @@ def _as_grey(alpha, shape):
     return cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
 
 def preview(
-    view:LiveView,     # what to show
-    frame, result,     # BGR uint8 `(H,W,3)`
-    alpha=None,        # `(h,w)` of any size, in [0,1]; None: the person was not found
-) -> np.ndarray:       # BGR uint8 `(H,W,3)`, for 'original' `(H,2W,3)`
+    view:LiveView,                        # what to show
+    frame:np.ndarray, result:np.ndarray,  # BGR uint8 `(H,W,3)`
+    alpha:np.ndarray|None=None,           # `(h,w)` of any size, in [0,1]; None: the person was
+                                          # not found
+) -> np.ndarray:                          # BGR uint8 `(H,W,3)`, for 'original' `(H,2W,3)`
     "Return the image for private sinks."
     if view.preview == 'original': imgs = [frame, result]
     else: imgs = [_as_grey(alpha, frame.shape) if view.preview == 'alpha' else result]
@@ -125,7 +132,7 @@ def preview(
 
 def frame_point(
     view:LiveView,     # what is shown
-    x, y,              # a point of the preview, in shares of its width and height, 0 to 1
+    x:float, y:float,  # a point of the preview, in shares of its width and height, 0 to 1
 ) -> tuple:            # the same point of the frame, in shares
     "Return which point of the frame a point of the preview shows."
     if view.preview == 'original': x = 2*x % 1
@@ -138,19 +145,25 @@ def _check_display():
     "Raise `BgblurError` if no window can be opened."
     order = [name for name in sys.modules if name in ('av', 'cv2')]
     if _LINUX and order[0] == 'av':
-        raise BgblurError('PyAV was imported before OpenCV, which would block the window: import cv2 first, at the top of your program.')
+        raise BgblurError('PyAV was imported before OpenCV, which would block the window: '
+                          'import cv2 first, at the top of your program.')
     if _LINUX and not (os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')):
-        raise BgblurError('Cannot open a window without a display: use a virtual camera (--to virtual) or a notebook.')
-    tried = subprocess.run([sys.executable, '-c', "import cv2; cv2.namedWindow('test')"], capture_output=True, text=True)
+        raise BgblurError('Cannot open a window without a display: use a virtual camera (--to '
+                          'virtual) or a notebook.')
+    tried = subprocess.run([sys.executable, '-c', "import cv2; cv2.namedWindow('test')"],
+                           capture_output=True, text=True)
     if 'not implemented' in tried.stderr:
-        raise BgblurError('This OpenCV cannot open windows: pip uninstall opencv-python-headless, pip install opencv-python.')
-    if tried.returncode: raise BgblurError('Cannot open a window on this display: it does not exist, or you lack the permission.')
+        raise BgblurError('This OpenCV cannot open windows: pip uninstall '
+                          'opencv-python-headless, pip install opencv-python.')
+    if tried.returncode:
+        raise BgblurError('Cannot open a window on this display: it does not exist, or you '
+                          'lack the permission.')
 
 # %% ../../nbs/camera/sinks.ipynb #af5c0e8d
 def letterbox(
-    img,               # BGR uint8 `(H,W,3)`
-    size,              # width and height to fill, in pixels
-) -> tuple:            # BGR uint8 of this size; x, y, width and height of the image in it
+    img:np.ndarray,       # BGR uint8 `(H,W,3)`
+    size:tuple[int,int],  # width and height to fill, in pixels
+) -> tuple:               # BGR uint8 of this size; x, y, width and height of the image in it
     "Scale an image to fit into `size`, with black bars beside it or above and below it."
     (h,w),(width,height) = img.shape[:2],size
     if (w,h) == (width,height): return img,(0, 0, w, h)
@@ -166,16 +179,17 @@ class Window(Sink):
     "Shows images on the screen. Keys are those of `HELP`; closing the window ends the loop."
     private = True
     def __init__(self,
-        name='bgblur',     # title of the window
+        name:str='bgblur',  # title of the window
     ):
         self.name,self.area,self.clicked = name,(0, 0, 1, 1),[]
 
-    def open(self, size, rate):
+    def open(self, size:tuple[int,int], rate:float) -> None:
         "Raise `BgblurError` without a display, or if OpenCV cannot open windows."
         _check_display()
         # hides Qt's warnings about missing fonts
         os.environ.setdefault('QT_LOGGING_RULES', '*.warning=false')
-        cv2.namedWindow(self.name, cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL)
+        cv2.namedWindow(self.name, cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO
+                        | cv2.WINDOW_GUI_NORMAL)
         cv2.resizeWindow(self.name, *size)
         cv2.setMouseCallback(self.name, self._on_mouse)
 
@@ -215,23 +229,31 @@ def clicks(self:Window):
 def _open_virtual(width, height, fps, device):
     "Open the device with pyvirtualcam. Raise `BgblurError` if that fails."
     try: import pyvirtualcam
-    except ImportError as e: raise BgblurError("A virtual camera needs pyvirtualcam: pip install 'bgblur[live]'.") from e
-    try: return pyvirtualcam.Camera(width, height, fps, fmt=pyvirtualcam.PixelFormat.BGR, device=device)
+    except ImportError as e:
+        raise BgblurError("A virtual camera needs pyvirtualcam: pip install "
+                          "'bgblur[live]'.") from e
+    try:
+        return pyvirtualcam.Camera(width, height, fps, fmt=pyvirtualcam.PixelFormat.BGR,
+                                   device=device)
     except Exception as e:
-        how = 'install v4l2loopback and run sudo modprobe v4l2loopback exclusive_caps=1' if _LINUX else 'install OBS and start its virtual camera once'
-        raise BgblurError(f'Found no virtual camera{f" {device}" if device else ""}, or it is in use: {how}.') from e
+        how = 'install v4l2loopback and run sudo modprobe v4l2loopback exclusive_caps=1' \
+            if _LINUX else 'install OBS and start its virtual camera once'
+        raise BgblurError(f'Found no virtual camera{f" {device}" if device else ""}, or it is '
+                          f'in use: {how}.') from e
 
 # %% ../../nbs/camera/sinks.ipynb #5dbc9969
 def watchers(
-    device,            # path of a device, such as /dev/video10
-    first=(),          # process ids to check first; if one of them has the device open, the others are not checked
-    proc='/proc',      # where Linux lists processes
-) -> list:             # ids of other processes that have `device` open; None if the system cannot tell
+    device:str|Path,         # path of a device, such as /dev/video10
+    first:Sequence[int]=(),  # process ids to check first; if one of them has the device open,
+                             # the others are not checked
+    proc:str='/proc',        # where Linux lists processes
+) -> list|None:              # ids of other processes that have it open; None: unknown
     "Return which processes have a device open. Processes of other users are invisible."
     if not Path(proc).is_dir(): return None
     device,me = os.path.realpath(device),str(os.getpid())
     found = [pid for pid in first if _has_open(f'{proc}/{pid}/fd', device)]
-    return found or [int(pid) for pid in os.listdir(proc) if pid.isdigit() and pid != me and _has_open(f'{proc}/{pid}/fd', device)]
+    return found or [int(pid) for pid in os.listdir(proc) if pid.isdigit() and pid != me
+                     and _has_open(f'{proc}/{pid}/fd', device)]
 
 def _has_open(folder, device):
     try: return any(os.readlink(f'{folder}/{fd}') == device for fd in os.listdir(folder))
@@ -239,31 +261,36 @@ def _has_open(folder, device):
 
 # %% ../../nbs/camera/sinks.ipynb #6a6a7319
 class VirtualCamera(Sink):
-    "A camera for other programs. It shows no previews or text, except the reason on a grey image while there are no frames."
+    """A camera for other programs. It shows neither preview nor text, except, while there are
+    no frames, the reason on a grey image."""
     def __init__(self,
-        device=None,                   # such as /dev/video10; None: the first free one
-        opener=_open_virtual,          # `(width, height, fps, device)` -> object with `send`, `close` and `device`
-        find_watchers=watchers,        # `(device, first)` -> process ids, see `watchers`
-        check_every=1.,                # seconds between two checks for watchers
+        device:str|None=None,             # such as /dev/video10; None: the first free one
+        opener:Callable=_open_virtual,    # `(width, height, fps, device)` -> object with
+                                          # `send`, `close` and `device`
+        find_watchers:Callable=watchers,  # `(device, first)` -> process ids, see `watchers`
+        check_every:float=1.,             # seconds between two checks for watchers
     ):
-        self.device,self.opener,self.find_watchers,self.check_every = device,opener,find_watchers,check_every
+        self.device,self.opener,self.find_watchers = device,opener,find_watchers
+        self.check_every = check_every
         self.camera,self.last_check,self.pids = None,-np.inf,()
 
-    def open(self, size, rate):
+    def open(self, size:tuple[int,int], rate:float) -> None:
         "Raise `BgblurError` if pyvirtualcam or the device is missing."
         self.size = size
         self.camera = self.opener(*size, rate, self.device)
 
-    def show(self, img, text):
+    def show(self, img:np.ndarray, text:Sequence[str]) -> None:
         "Raise `BgblurError` if the device is gone."
         if img.shape[1::-1] != tuple(self.size): img = resize_to_fill(img, self.size)
         try: self.camera.send(img)
-        except Exception as e: raise BgblurError(f'The virtual camera accepts no more images: {e}') from e
+        except Exception as e:
+            raise BgblurError(f'The virtual camera accepts no more images: {e}') from e
 
     def watched(self):
         now = monotonic()
         if now - self.last_check >= self.check_every:
-            self.last_check,self.pids = now,self.find_watchers(self.camera.device, self.pids or ())
+            self.last_check,self.pids = now,self.find_watchers(self.camera.device,
+                self.pids or ())
         return self.pids is None or bool(self.pids)
 
     def close(self):

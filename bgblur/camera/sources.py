@@ -9,9 +9,11 @@ __all__ = ['Source', 'FileSource', 'LatestFrame', 'Capture', 'captures_video', '
 # %% ../../nbs/camera/sources.ipynb #0dd7a03a
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from threading import Condition, Event, Thread
 from time import monotonic, sleep
+from typing import Any
 
 import cv2, numpy as np
 from fastcore.basics import patch
@@ -26,32 +28,37 @@ from ..io.reader import VideoReader
 
 # %% ../../nbs/camera/sources.ipynb #87f2fbd2
 class Source:
-    "Frames for live video. Subclasses define `read`, and `open` and `close` if they hold a device."
+    """Frames for live video.
+    Subclasses define `read`, and `open` and `close` if they hold a device."""
     name = 'source'      # for status lines
     size = (640, 480)    # width and height of the frames, in pixels
     rate = 30.           # frames per second
     ended = False        # true if no frame will ever come again
     status = ''          # why no frame comes at the moment
 
-    def open(self): "Open the device. Raise `BgblurError` if that fails."
+    def open(self) -> None: "Open the device. Raise `BgblurError` if that fails."
 
-    def read(self):      # `(frame, seconds)`: BGR uint8 `(H,W,3)`, and its time on the `monotonic` clock; or None
-        "Wait for the next frame and return it. Return None if none comes at the moment. Open the source if it is closed."
+    def read(self,
+    ) -> tuple[np.ndarray,float]|None:  # BGR uint8 `(H,W,3)`, its `monotonic` time; or None
+        """Wait for the next frame and return it. Return None if none comes at the moment.
+        Open the source if it is closed."""
         raise NotImplementedError
 
-    def close(self): "Release the device. `read` opens it again."
+    def close(self) -> None: "Release the device. `read` opens it again."
 
 # %% ../../nbs/camera/sources.ipynb #9cf9f5d9
 class FileSource(Source):
     "A video file that behaves like a camera: each frame arrives at its time."
     def __init__(self,
-        path,           # path of a video file
-        size=None,      # width and height that the frames are resized to fill, in pixels; None: as in the file
-        rate=None,      # frames per second; None: the times in the file
-        loop=True,      # start again at the end
+        path:str|Path,                  # path of a video file
+        size:tuple[int,int]|None=None,  # width and height that the frames are resized to fill,
+                                        # in pixels; None: as in the file
+        rate:float|None=None,           # frames per second; None: the times in the file
+        loop:bool=True,                 # start again at the end
     ):
         "Raise `VideoError` if FFmpeg cannot read the file, `BgblurError` if it has no frame."
-        self.path,self.name,self.loop,self.fixed_rate,self.reader = path,Path(path).name,loop,rate,None
+        self.path,self.name,self.loop,self.fixed_rate,self.reader = path,Path(path).name, \
+            loop,rate,None
         with VideoReader(path) as reader:
             self.rate,first = float(rate or reader.rate),next(reader.frames(), None)
             if first is None: raise BgblurError(f'{path} has no frame that can be decoded.')
@@ -59,7 +66,7 @@ class FileSource(Source):
 
 # %% ../../nbs/camera/sources.ipynb #dc8ffc36
 @patch
-def close(self:FileSource):
+def close(self:FileSource) -> None:
     "Close the file."
     if self.reader: self.reader.container.close()
     self.reader = None
@@ -71,7 +78,7 @@ def _rewind(self:FileSource):
     self.frames = self.reader.frames()
 
 @patch
-def open(self:FileSource):
+def open(self:FileSource) -> None:
     "Go to the first frame, which is due now."
     self._rewind()
     self.due,self.ended = monotonic() - 1/self.rate,False
@@ -85,7 +92,8 @@ def _next_frame(self:FileSource):
         self._rewind()
         f = next(self.frames, None)
     if f is None: return None,0
-    step = 1/self.rate if self.fixed_rate or self.last_time is None else f.time - self.last_time
+    step = 1/self.rate if self.fixed_rate or self.last_time is None \
+        else f.time - self.last_time
     self.last_time = f.time
     return f,step
 
@@ -100,8 +108,10 @@ def _wait_until_due(self:FileSource, step):
 
 # %% ../../nbs/camera/sources.ipynb #c39f97e6
 @patch
-def read(self:FileSource):     # `(frame, seconds)`: BGR uint8 `(H,W,3)`, and its time; None at the end
-    "Wait until the next frame is due and return it. Set `ended` after the last frame. Raise `VideoError` if the file is damaged."
+def read(self:FileSource,
+) -> tuple[np.ndarray,float]|None:  # BGR uint8 `(H,W,3)`, and its time; None at the end
+    """Wait until the next frame is due and return it. Set `ended` after the last frame.
+    Raise `VideoError` if the file is damaged."""
     if not self.reader: self.open()
     sleep(max(0, self.due + 1/self.rate - .01 - monotonic()))
     f,step = self._next_frame()
@@ -116,11 +126,12 @@ def read(self:FileSource):     # `(frame, seconds)`: BGR uint8 `(H,W,3)`, and it
 # %% ../../nbs/camera/sources.ipynb #0cf52262
 class LatestFrame:
     "Holds one item. A newer item replaces it."
-    def __init__(self): self.item,self.dropped,self.closed,self.change = None,0,False,Condition()
+    def __init__(self):
+        self.item,self.dropped,self.closed,self.change = None,0,False,Condition()
 
     def put(self,
-        item,            # anything but None
-    ):
+        item:Any,        # anything but None
+    ) -> None:
         "Store `item`. An older item that was not taken is dropped and counted."
         with self.change:
             self.dropped += self.item is not None
@@ -128,15 +139,15 @@ class LatestFrame:
             self.change.notify_all()
 
     def take(self,
-        timeout=None,    # seconds to wait for an item; None: no limit
-    ):                   # the item; None if none came in time, or after `close`
+        timeout:float|None=None,  # seconds to wait for an item; None: no limit
+    ) -> Any:                     # the item; None if none came in time, or after `close`
         "Return the item, waiting for it if needed."
         with self.change:
             self.change.wait_for(lambda: self.item is not None or self.closed, timeout)
             item,self.item = self.item,None
             return item
 
-    def close(self):
+    def close(self) -> None:
         "End all waiting."
         with self.change:
             self.closed = True
@@ -147,21 +158,23 @@ class Capture:
     "Reads a source in a thread and holds the newest frame."
     def __init__(self,
         source:Source,   # such as `FileSource` or `Camera`
-        retry=.5,        # seconds between two attempts while the source has no frame
+        retry:float=.5,  # seconds between two attempts while the source has no frame
     ):
-        self.source,self.retry,self.latest,self.error,self.thread = source,retry,LatestFrame(),None,None
+        self.source,self.retry,self.latest,self.error,self.thread = source,retry, \
+            LatestFrame(),None,None
         self.done,self.active = Event(),Event()
         self.active.set()
 
-    def start(self):
+    def start(self) -> 'Capture':
         "Start the thread."
         self.thread = Thread(target=self._run, daemon=True)
         self.thread.start()
         return self
 
     def stop(self,
-        timeout=3,       # seconds to wait for the thread: an unplugged camera may block it for long
-    ):
+        timeout:float=3,  # seconds to wait for the thread: an unplugged camera may block it
+                          # for long
+    ) -> None:
         "End the thread and close the source."
         self.done.set()
         self.active.set()
@@ -187,13 +200,13 @@ def _run(self:Capture):
         self.latest.close()
 
 @patch
-def pause(self:Capture):
+def pause(self:Capture) -> None:
     "Close the source until `resume`, and forget the frame that is stored."
     self.active.clear()
     self.latest.take(0)
 
 @patch
-def resume(self:Capture):
+def resume(self:Capture) -> None:
     "Continue after a pause."
     self.active.set()
 
@@ -206,21 +219,24 @@ def captures_video(
     try: fd = os.open(device, os.O_RDWR | os.O_NONBLOCK)
     except PermissionError: return True
     except OSError: return False
-    answer = bytearray(104)                                   # struct v4l2_capability, see linux/videodev2.h
+    # struct v4l2_capability, see linux/videodev2.h
+    answer = bytearray(104)
     try: fcntl.ioctl(fd, 0x80685600, answer)                  # VIDIOC_QUERYCAP
     except OSError: return False
     finally: os.close(fd)
-    return bool(int.from_bytes(answer[88:92], 'little') & 1)  # device_caps, V4L2_CAP_VIDEO_CAPTURE
+    # device_caps, V4L2_CAP_VIDEO_CAPTURE
+    return bool(int.from_bytes(answer[88:92], 'little') & 1)
 
 # %% ../../nbs/camera/sources.ipynb #a404e8ed
 def cameras(
-    folder='/sys/class/video4linux',    # where Linux lists cameras
-    is_camera=captures_video,           # function from the path of a device to bool
-) -> dict:                              # path or number, as `Camera` takes it -> name
+    folder:str|Path='/sys/class/video4linux',  # where Linux lists cameras
+    is_camera:Callable=captures_video,         # function from the path of a device to bool
+) -> dict:                                     # path or number, as `Camera` takes it -> name
     "Return the cameras of this computer."
     if sys.platform.startswith('linux'):
         found = sorted(Path(folder).glob('video*'), key=lambda p: int(p.name[5:]))
-        return {f'/dev/{p.name}': (p/'name').read_text().strip() for p in found if is_camera(f'/dev/{p.name}')}
+        return {f'/dev/{p.name}': (p/'name').read_text().strip() for p in found
+                if is_camera(f'/dev/{p.name}')}
     return {i: f'camera {i}' for i in range(4) if _can_open(i)}
 
 def _can_open(i):
@@ -234,25 +250,30 @@ _LINUX = sys.platform.startswith('linux')
 class Camera(Source):
     "A camera of this computer. If it is unplugged, `read` waits until it is back."
     def __init__(self,
-        device=0,                   # number, or on Linux a path, such as /dev/video0
-        size=(1280, 720),           # width and height to request, in pixels; the camera takes its nearest
-        rate=30,                    # frames per second to request
-        opener=cv2.VideoCapture,    # opens the device
+        device:int|str=0,                  # number, or on Linux a path, such as /dev/video0
+        size:tuple[int,int]=(1280, 720),   # width and height to request, in pixels; the camera
+                                           # takes its nearest
+        rate:float=30,                     # frames per second to request
+        opener:Callable=cv2.VideoCapture,  # opens the device
     ):
         self.device = f'/dev/video{device}' if _LINUX and isinstance(device, int) else device
-        self.name,self.size,self.rate,self.opener,self.cap = f'camera {device}',size,rate,opener,None
+        self.name,self.size,self.rate,self.opener,self.cap = f'camera {device}',size,rate, \
+            opener,None
 
-    def close(self):
+    def close(self) -> None:
         "Release the camera. Its light goes off."
         if self.cap: self.cap.release()
         self.cap = None
 
 # %% ../../nbs/camera/sources.ipynb #e252938f
 def _configure(cap, size, rate):
-    "Request format, size and rate. Return the size that the camera chose, or `size` if it does not tell."
+    """Request format, size and rate.
+    Return the size that the camera chose, or `size` if it does not tell."""
     # MJPG before the size: otherwise many cameras choose slow raw frames
-    for prop,value in ((cv2.CAP_PROP_FOURCC, cv2.VideoWriter_fourcc(*'MJPG')), (cv2.CAP_PROP_FRAME_WIDTH, size[0]),
-                       (cv2.CAP_PROP_FRAME_HEIGHT, size[1]), (cv2.CAP_PROP_FPS, rate), (cv2.CAP_PROP_BUFFERSIZE, 1)):
+    for prop,value in ((cv2.CAP_PROP_FOURCC, cv2.VideoWriter_fourcc(*'MJPG')),
+                       (cv2.CAP_PROP_FRAME_WIDTH, size[0]),
+                       (cv2.CAP_PROP_FRAME_HEIGHT, size[1]), (cv2.CAP_PROP_FPS, rate),
+                       (cv2.CAP_PROP_BUFFERSIZE, 1)):
         cap.set(prop, value)
     got = tuple(int(cap.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
     return got if all(got) else size
@@ -260,7 +281,8 @@ def _configure(cap, size, rate):
 @patch
 def _try_open(self:Camera):
     "Open the camera and return whether that worked."
-    with quiet_opencv(): cap = self.opener(self.device, cv2.CAP_V4L2 if _LINUX else cv2.CAP_ANY)
+    with quiet_opencv():
+        cap = self.opener(self.device, cv2.CAP_V4L2 if _LINUX else cv2.CAP_ANY)
     if not cap.isOpened():
         cap.release()
         self.status = f'waiting for {self.name}'
@@ -270,15 +292,17 @@ def _try_open(self:Camera):
 
 # %% ../../nbs/camera/sources.ipynb #bbd56594
 @patch
-def open(self:Camera):
+def open(self:Camera) -> None:
     "Open the camera. Raise `BgblurError` if that fails."
     if not self._try_open():
         found = ', '.join(map(str, cameras())) or 'none'
-        raise BgblurError(f'Cannot read from {self.name}: it does not exist, another program uses it, '
+        raise BgblurError(f'Cannot read from {self.name}: it does not exist, another program '
+                          'uses it, '
                           f'or you lack the permission (cameras found: {found}).')
 
 @patch
-def read(self:Camera):     # `(frame, seconds)`: BGR uint8 `(H,W,3)`, and its time; None while the camera is unplugged
+def read(self:Camera,
+) -> tuple[np.ndarray,float]|None:  # BGR uint8 `(H,W,3)`, and its time; None: unplugged
     "Return the next frame."
     if not self.cap and not self._try_open(): return None
     try: ok,img = self.cap.read()
@@ -286,10 +310,11 @@ def read(self:Camera):     # `(frame, seconds)`: BGR uint8 `(H,W,3)`, and its ti
     if ok: return img,monotonic()
     self.close()
     self.status = f'waiting for {self.name}'
+    return None
 
 # %% ../../nbs/camera/sources.ipynb #f5317db7
 def bgr_to_yuv(
-    frame,             # BGR uint8 `(H,W,3)`, H and W even
+    frame:np.ndarray,  # BGR uint8 `(H,W,3)`, H and W even
 ) -> YuvFrame:
     "Convert a camera's frame to YUV planes (ITU-R BT.601)."
     h,w = frame.shape[:2]

@@ -7,8 +7,10 @@ __all__ = ['Samples', 'memory_mb', 'median_and_p95', 'LiveReport', 'summary']
 
 # %% ../../nbs/camera/statistics.ipynb #8337bf92
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from ..core.docs import explain_module
 class Samples:
     "Rows of numbers, thinned out evenly when there are too many."
     def __init__(self,
-        max_rows=20_000,     # rows to keep at most
+        max_rows:int=20_000,  # rows to keep at most
     ):
         self.max_rows,self.every,self.n,self.rows = max_rows,1,0,[]
 
@@ -30,13 +32,15 @@ class Samples:
 # %% ../../nbs/camera/statistics.ipynb #d781c3c0
 def memory_mb() -> float:
     "Return the RAM that this process uses, in megabytes; 0 if the system does not tell."
-    try: return int(Path('/proc/self/statm').read_text().split()[1])*os.sysconf('SC_PAGE_SIZE')/1e6
+    try:
+        pages = int(Path('/proc/self/statm').read_text().split()[1])
+        return pages*os.sysconf('SC_PAGE_SIZE')/1e6
     except OSError: return 0.
 
 # %% ../../nbs/camera/statistics.ipynb #e877171e
 def median_and_p95(
-    x,               # numbers
-) -> tuple:          # rounded to one decimal; zeros if `x` is empty
+    x:Sequence[float]|np.ndarray,  # numbers
+) -> tuple:                        # rounded to one decimal; zeros if `x` is empty
     "Return median and 95th percentile."
     return tuple(np.round(np.percentile(x, (50, 95)), 1).tolist()) if len(x) else (0., 0.)
 
@@ -63,17 +67,20 @@ class LiveReport:
 
     def __repr__(self):
         def ms(pair): return f'{pair[0]:.1f} ms (95 % within {pair[1]:.1f})'
-        return '\n'.join([f'{self.name}, {self.size[0]}x{self.size[1]}: {self.frames} frame{"s"*(self.frames != 1)} in {self.seconds:.1f} s, '
+        return '\n'.join([f'{self.name}, {self.size[0]}x{self.size[1]}: {self.frames} '
+                          f'frame{"s"*(self.frames != 1)} in {self.seconds:.1f} s, '
                           f'{self.fps:.1f} per second, {self.dropped} dropped',
                           f'processing {ms(self.processing)}',
-                          f'latency {ms(self.latency)}; first third {ms(self.latency_first)}, last third {ms(self.latency_last)}',
+                          f'latency {ms(self.latency)}; first third {ms(self.latency_first)}, '
+                          f'last third {ms(self.latency_last)}',
                           f'memory {self.memory_peak:.0f} MB at most; '
-                          f'first third {self.memory_first:.0f}, last third {self.memory_last:.0f}'])
+                          f'first third {self.memory_first:.0f}, last third '
+                          f'{self.memory_last:.0f}'])
 
 # %% ../../nbs/camera/statistics.ipynb #a6c84899
 def summary(
     samples:Samples,     # rows: time in seconds, processing and latency in ms, memory in MB
-    **rest               # other fields of `LiveReport`
+    **rest:Any           # other fields of `LiveReport`
 ) -> LiveReport:
     "Summarise the samples of a live video."
     rows = np.array(samples.rows or np.zeros((0, 4)))
@@ -81,10 +88,13 @@ def summary(
     t = (shown - shown[0])/max(1e-9, shown[-1] - shown[0]) if len(rows) else shown
     first,last = t <= 1/3,t >= 2/3
     def mean(x): return float(x.mean()) if len(x) else 0.
-    return LiveReport(frames=samples.n, seconds=float(shown[-1] - shown[0]) if len(rows) else 0.,
+    return LiveReport(frames=samples.n,
+                      seconds=float(shown[-1] - shown[0]) if len(rows) else 0.,
                       processing=median_and_p95(processing), latency=median_and_p95(latency),
-                      latency_first=median_and_p95(latency[first]), latency_last=median_and_p95(latency[last]),
-                      memory_first=mean(mem[first]), memory_last=mean(mem[last]), memory_peak=float(mem.max(initial=0)), **rest)
+                      latency_first=median_and_p95(latency[first]),
+                      latency_last=median_and_p95(latency[last]),
+                      memory_first=mean(mem[first]), memory_last=mean(mem[last]),
+                      memory_peak=float(mem.max(initial=0)), **rest)
 
 # %% ../../nbs/camera/statistics.ipynb #4f3b024b
 explain_module(__name__)

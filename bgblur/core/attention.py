@@ -6,7 +6,9 @@
 __all__ = ['TILE', 'people_box', 'leaves_crop', 'crop_for', 'tile_change', 'inside_of', 'Attention']
 
 # %% ../../nbs/core/attention.ipynb #5a212bb8
+from collections.abc import Sequence
 from itertools import takewhile
+from typing import Any
 
 import cv2, numpy as np
 from fastcore.basics import patch
@@ -14,14 +16,14 @@ from fastcore.basics import patch
 from .checks import as_alpha
 from .docs import explain_module
 from .errors import BgblurError, check_number
-from .frame import SIDE, resize_area, small_size
+from .frame import SIDE, Frame, resize_area, small_size
 from .masks import SHARE, remove_small_components, resize_prob
 
 # %% ../../nbs/core/attention.ipynb #2e00bbe1
 def people_box(
-    p,              # probability, float32 `(h,w)` in [0,1]
-    margin=.15,     # around the people, as a share of the box's larger side
-) -> tuple:         # x, y, width and height in `p`; all of it without people
+    p:np.ndarray,      # probability, float32 `(h,w)` in [0,1]
+    margin:float=.15,  # around the people, as a share of the box's larger side
+) -> tuple:            # x, y, width and height in `p`; all of it without people
     "Return the box around the people."
     h,w = p.shape
     x,y,bw,bh = cv2.boundingRect((p > .5).view(np.uint8))
@@ -32,8 +34,8 @@ def people_box(
 
 # %% ../../nbs/core/attention.ipynb #81bfdeb2
 def leaves_crop(
-    p,              # probability, float32 `(h,w)` in [0,1], 0 outside the crop
-    box,            # x, y, width and height of the crop in `p`
+    p:np.ndarray,                # probability, float32 `(h,w)` in [0,1], 0 outside the crop
+    box:tuple[int,int,int,int],  # x, y, width and height of the crop in `p`
 ) -> bool:
     "Tell whether a person touches a crop border that is not a frame border."
     (h,w),(x,y,bw,bh) = p.shape,box
@@ -43,11 +45,12 @@ def leaves_crop(
 
 # %% ../../nbs/core/attention.ipynb #8160f5bb
 def crop_for(
-    p,              # probability, float32 `(h,w)` in [0,1]
-    box,            # present crop: x, y, width and height in `p`
-    share=.1,       # smallest component to count as a person, see `remove_small_components`
-    slack=1.25,     # how much larger than needed the crop may be, in area
-) -> tuple:         # x, y, width and height in `p`
+    p:np.ndarray,                # probability, float32 `(h,w)` in [0,1]
+    box:tuple[int,int,int,int],  # present crop: x, y, width and height in `p`
+    share:float=.1,              # smallest component to count as a person, see
+                                 # `remove_small_components`
+    slack:float=1.25,            # how much larger than needed the crop may be, in area
+) -> tuple:                      # x, y, width and height in `p`
     "Return the crop for `p`: the present one if it still fits."
     people = remove_small_components(p, share)
     (x,y,w,h),(nx,ny,nw,nh) = box,people_box(people, .05)
@@ -59,18 +62,18 @@ def crop_for(
 TILE = 8     # side of a tile in the small version, in pixels
 
 def tile_change(
-    a, b,           # two grey images, uint8 `(h,w)`
-    inside=None,    # uint8 `(h,w)`, not 0 where changes don't matter
-) -> float:         # in whole grey levels
+    a:np.ndarray, b:np.ndarray,   # two grey images, uint8 `(h,w)`
+    inside:np.ndarray|None=None,  # uint8 `(h,w)`, not 0 where changes don't matter
+) -> float:                       # in whole grey levels
     "Return the mean change of the tile that changed most."
     change = cv2.absdiff(a, b)
     if inside is not None: change[inside > 0] = 0
     return float(resize_area(change, tuple(-(-s//TILE) for s in a.shape[::-1])).max())
 
 def inside_of(
-    p,              # probability, float32 in [0,1]
-    size,           # width and height of the result
-) -> np.ndarray:    # uint8 `(h,w)`, not 0 well inside people
+    p:np.ndarray,         # probability, float32 in [0,1]
+    size:tuple[int,int],  # width and height of the result
+) -> np.ndarray:          # uint8 `(h,w)`, not 0 well inside people
     "Return where changes move no edge: well inside people."
     return cv2.erode((resize_prob(p, size) > .95).view(np.uint8), np.ones((5, 5), np.uint8))
 
@@ -82,37 +85,46 @@ class Attention:
     longest = .25       # seconds after which the model runs again, even in a still frame
 
     def __init__(self,
-        segmenter,       # `Segmenter`
-        crop=True,       # crop to the people
-        skip=7,          # skip the model below this change of a tile, in grey levels; 0: always run
-        people='all',    # 'all', or 'main' for the largest person only
-        side=SIDE,       # shorter side of the probability of a crop, in pixels of the whole frame's probability
-        opinion=None,    # `SecondOpinion`, which corrects each new probability; None: no correction
+        segmenter:Any,     # `Segmenter`
+        crop:bool=True,    # crop to the people
+        skip:float=7,      # skip the model below this change of a tile, in grey levels; 0:
+                           # always run
+        people:str='all',  # 'all', or 'main' for the largest person only
+        side:int=SIDE,     # shorter side of the probability of a crop, in pixels of the whole
+                           # frame's probability
+        opinion:Any=None,  # `SecondOpinion`, which corrects each new probability; None: no
+                           # correction
     ):
         "Raises `BgblurError` if `skip` is not a number from 0 to 255."
         check_number(skip, 0, 255, 'skip')
-        self.segmenter,self.crop,self.skip,self.people,self.side,self.opinion = segmenter,crop,skip,people,side,opinion
-        self.share = SHARE[people]      # smallest component that the crop must contain, see `crop_for`
+        self.segmenter,self.crop,self.skip,self.people = segmenter,crop,skip,people
+        self.side,self.opinion = side,opinion
+        # smallest component that the crop must contain, see `crop_for`
+        self.share = SHARE[people]
         # a state belongs to the whole frame, and to the frame right before
         if segmenter.is_recurrent: self.crop,self.skip = False,0
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         "Forget the frames so far."
         self.segmenter.reset()
         self.time = None                                # of the last frame, in seconds
-        self.trusts = []                                # of the last frames, see `SecondOpinion`
+        # of the last frames, see `SecondOpinion`
+        self.trusts = []
         if self.opinion: self.opinion.reset()
-        # for skipping: last probability, its frame small and grey, the inside of people, and when the model ran
+        # for skipping: last probability, its frame small and grey, the inside of people, and
+        # when the model ran
         self.p = self.grey = self.inside = None
         self.updated = -np.inf
-        # for the crop: the crop, size of the small version, last probability of the crop, last run on the whole frame
+        # for the crop: the crop, size of the small version, last probability of the crop, last
+        # run on the whole frame
         self.box = self.size = self.crop_p = None
         self.full_at = -np.inf
         self.has_spare_time = False                     # are frames skipped at present?
 
     def __repr__(self):
-        return f'Attention({self.segmenter!r}, crop={self.crop}, skip={self.skip}, people={self.people!r}, side={self.side})'
+        return (f'Attention({self.segmenter!r}, crop={self.crop}, skip={self.skip}, '
+                f'people={self.people!r}, side={self.side})')
 
 # %% ../../nbs/core/attention.ipynb #ed12d6eb
 @patch
@@ -120,7 +132,8 @@ def _run(self:Attention, frames):
     "Return the checked probabilities of frames, at the model's resolution."
     ps = self.segmenter.low_res(frames)
     if len(ps) != len(frames):
-        raise BgblurError(f'The segmenter returned {len(ps)} probabilities for {len(frames)} frames.')
+        raise BgblurError(f'The segmenter returned {len(ps)} probabilities for {len(frames)} '
+                          'frames.')
     return [as_alpha(p, 'probability').copy() for p in ps]
 
 @patch
@@ -142,7 +155,8 @@ def whole(self:Attention): return 0,0,*self.size
 
 @patch
 def _kept(self:Attention, p):
-    "Return `p` without what the second opinion has removed: an object needs no place in the crop."
+    """Return `p` without what the second opinion has removed: an object needs no place in the
+    crop."""
     removed = None if self.opinion is None else self.opinion.removed
     return p if removed is None or removed.shape != p.shape else p*(1 - removed)
 
@@ -159,16 +173,19 @@ def _run_whole(self:Attention, frame, time):
 def _crop_is_valid(self:Attention, frame, time):
     "Tell whether the crop can be used for this frame."
     due = self.full_every + self.grace*self.has_spare_time
-    return self.box and small_size(*frame.shape[:2], self.side) == self.size and 0 <= time - self.full_at < due
+    return self.box and small_size(*frame.shape[:2], side=self.side) == self.size \
+        and 0 <= time - self.full_at < due
 
 @patch
 def _cropped(self:Attention, frame, time):
-    "Return the probability of one frame: from the crop, or, where that fails, from the whole frame and a new crop."
+    """Return the probability of one frame: from the crop, or, where that fails, from the whole
+    frame and a new crop."""
     self.crop_p = None
     if self._crop_is_valid(frame, time):
         self.crop_p, = self._run_on([frame], self.box)
         if not leaves_crop(self._kept(self.crop_p), self.box): return self.crop_p
-    if (size := small_size(*frame.shape[:2], self.side)) != self.size: self.size,self.box = size,None
+    if (size := small_size(*frame.shape[:2], side=self.side)) != self.size:
+        self.size,self.box = size,None
     p = self._run_whole(frame, time)
     self.crop_p = p if self.box == self.whole else self._run_on([frame], self.box)[0]
     return self.crop_p
@@ -176,13 +193,15 @@ def _cropped(self:Attention, frame, time):
 # %% ../../nbs/core/attention.ipynb #974c8543
 @patch
 def _first(self:Attention, frames, times):
-    "Return the probabilities of frames on which the model must run, before the second opinion."
+    """Return the probabilities of frames on which the model must run, before the second
+    opinion."""
     if not self.crop: return self._run(frames)
     if len(frames) == 1: return [self._cropped(frames[0], times[0])]
     out = []
     while n := len(frames) - len(out):
         rest = list(zip(frames[-n:], times[-n:]))
-        ps = self._run_on([f for f,_ in takewhile(lambda x: self._crop_is_valid(*x), rest)], self.box)
+        ps = self._run_on([f for f,_ in takewhile(lambda x: self._crop_is_valid(*x), rest)],
+                          self.box)
         inside = list(takewhile(lambda p: not leaves_crop(self._kept(p), self.box), ps))
         out += inside
         if len(inside) < n: out.append(self._cropped(*rest[len(inside)]))
@@ -192,18 +211,21 @@ def _first(self:Attention, frames, times):
 def _inference(self:Attention, frames, times):
     "Return the probabilities of frames on which the model must run, and keep their trusts."
     ps = self._first(frames, times)
-    if self.opinion: ps,self.trusts = map(list, zip(*(self.opinion(*x) for x in zip(frames, ps, times))))
+    if self.opinion:
+        ps,self.trusts = map(list, zip(*(self.opinion(*x) for x in zip(frames, ps, times))))
     else: self.trusts = [None]*len(ps)
     return ps
 
 # %% ../../nbs/core/attention.ipynb #b5a85999
 @patch
 def needs_update(self:Attention,
-    grey,            # the frame, small and grey, uint8 `(h,w)`
-    time,            # of the frame, in seconds
+    grey:np.ndarray,  # the frame, small and grey, uint8 `(h,w)`
+    time:float,       # of the frame, in seconds
 ) -> bool:
-    "Tell whether the model must run: the frame changed where an edge might move, or the last run was too long ago."
-    if grey.shape != self.grey.shape or not 0 <= time - self.updated < self.longest: return True
+    """Tell whether the model must run: the frame changed where an edge might move, or the last
+    run was too long ago."""
+    if grey.shape != self.grey.shape or not 0 <= time - self.updated < self.longest:
+        return True
     inside = self.inside if self.p is not None and self.inside.shape == grey.shape else None
     return tile_change(grey, self.grey, inside) >= self.skip
 
@@ -256,12 +278,13 @@ def _several(self:Attention, frames, times):
 
 @patch
 def probabilities(self:Attention,
-    frames,          # list of `Frame`
-    times,           # their times, in seconds; None: 1/25 s after the last one
-) -> list:           # for each its person probability, float32 `(h,w)` in [0,1]
+    frames:Sequence[Frame],         # the frames
+    times:Sequence[float|None],     # in seconds; None: 1/25 s after the last one
+) -> list:                          # for each its person probability, float32 `(h,w)` in [0,1]
     "Return the probabilities of frames in their order. Raises what the segmenter raises."
     times = [self._clock(t) for t in times]
-    return [self._one(frames[0], times[0])] if len(frames) == 1 else self._several(frames, times)
+    return [self._one(frames[0], times[0])] if len(frames) == 1 \
+        else self._several(frames, times)
 
 @patch
 def _clock(self:Attention, time):

@@ -6,8 +6,10 @@
 __all__ = ['check_frame', 'as_alpha', 'quiet_opencv']
 
 # %% ../../nbs/core/checks.ipynb #dbbb14f6
+from collections.abc import Iterator
 from contextlib import contextmanager
 from reprlib import repr as short
+from typing import Any
 
 import cv2, numpy as np
 
@@ -16,29 +18,33 @@ from .errors import BgblurError
 
 # %% ../../nbs/core/checks.ipynb #05b31175
 def check_frame(
-    frame,              # value to check
-    name='frame',       # name for the error
-):
+    frame:object,       # value to check
+    name:str='frame',   # name for the error
+) -> None:
     "Raise `BgblurError` unless `frame` is BGR uint8 `(H,W,3)` with at least one pixel."
     if not isinstance(frame, np.ndarray):
         raise BgblurError(f'{name} must be a numpy array, got {type(frame).__name__}.')
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.size == 0:
-        raise BgblurError(f'{name} must be BGR uint8 of shape (H, W, 3), got {frame.dtype} of shape {frame.shape}.')
+        raise BgblurError(f'{name} must be BGR uint8 of shape (H, W, 3), got {frame.dtype} of '
+                          f'shape {frame.shape}.')
 
 # %% ../../nbs/core/checks.ipynb #fd35bad8
 def _as_array(a, name):
     try: return np.asarray(a)
     except Exception as e:
-        raise BgblurError(f'{name} must be an array or a tensor, got {type(a).__name__}: {short(str(e))}.') from e
+        raise BgblurError(f'{name} must be an array or a tensor, got {type(a).__name__}: '
+                          f'{short(str(e))}.') from e
 
 def as_alpha(
-    a,              # array or tensor `(H,W)`: an alpha, a probability, or a mask of 0 and 1
-    name='mask',    # name for the error
-) -> np.ndarray:    # float32 `(H,W)` in [0,1], contiguous; `a` itself if it is that already
-    "Return `a` as an alpha. Raises `BgblurError` for another shape, NaN, or values outside [0,1]."
+    a:Any,            # array or tensor `(H,W)`: an alpha, a probability, or a mask of 0 and 1
+    name:str='mask',  # name for the error
+) -> np.ndarray:      # float32 `(H,W)` in [0,1], contiguous; `a` itself if it is that already
+    """Return `a` as an alpha.
+    Raises `BgblurError` for another shape, NaN, or values outside [0,1]."""
     a = _as_array(a, name)
     if a.ndim != 2 or not a.size or a.dtype.kind not in 'fbiu':
-        raise BgblurError(f'{name} must hold numbers and have the shape (H, W), got {a.dtype} of shape {a.shape}.')
+        raise BgblurError(f'{name} must hold numbers and have the shape (H, W), got {a.dtype} '
+                          f'of shape {a.shape}.')
     lo,hi = a.min(),a.max()
     # values slightly outside come from rounding; `not` also catches NaN
     if not (lo >= -.01 and hi <= 1.01):
@@ -48,7 +54,7 @@ def as_alpha(
 
 # %% ../../nbs/core/checks.ipynb #bb956154
 @contextmanager
-def quiet_opencv():
+def quiet_opencv() -> Iterator[None]:
     "Keep OpenCV's own messages off the terminal within the block."
     log = cv2 if hasattr(cv2, 'setLogLevel') else cv2.utils.logging      # OpenCV 4; OpenCV 5
     before = log.getLogLevel()

@@ -8,9 +8,9 @@ __all__ = ['Source', 'Sources', 'Output', 'Trust', 'Overwrite', 'Quiet', 'Json',
            'for_each']
 
 # %% ../../nbs/core/command.ipynb #184a3187
-import re
 import signal
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Optional
@@ -24,50 +24,58 @@ from .place import as_seconds
 
 # %% ../../nbs/core/command.ipynb #51226c83
 # text, because a Path would change an address such as https://example.org/a.mp4
-Source = Annotated[str, typer.Argument(metavar='SRC', help='File to read.', show_default=False)]
-Sources = Annotated[list[str], typer.Argument(metavar='SRC', help='Files to read.', show_default=False)]
+Source = Annotated[str, typer.Argument(metavar='SRC', help='File to read.',
+                                       show_default=False)]
+Sources = Annotated[list[str], typer.Argument(metavar='SRC', help='Files to read.',
+                                              show_default=False)]
 Output = typed(Optional[Path], '-o', '--output', metavar='DST', help='Write this file.',
                default='SRC with -blurred, -replaced or -cutout')
 Trust = flag('--trust', help='Open a .pkl model, which runs the code inside it.')
 Overwrite = flag('--overwrite', help='Replace existing files.')
 Quiet = flag('-q', '--quiet', help='Print only errors.')
 Json = flag('--json', help='Print the report as JSON, one object per source.')
-Debug = flag('--debug', help='Print the traceback of an error.')      # read by `print_traceback`
+# read by `print_traceback`
+Debug = flag('--debug', help='Print the traceback of an error.')
 
 # %% ../../nbs/core/command.ipynb #1903a7ca
 def parse_time(
-    text,       # such as 90, 1:30 or 0:01:30.5
+    text:str,   # such as 90, 1:30 or 0:01:30.5
 ) -> float:     # seconds
     "Return a time in seconds. Raises typer's error if it is not a time."
     try: return as_seconds(text)
     except BgblurError as e: raise typer.BadParameter(str(e)) from e
 
 def _time_option(name, help, default):
-    return typed(Optional[float], name, parser=parse_time, metavar='TIME', help=help, default=default)
+    return typed(Optional[float], name, parser=parse_time, metavar='TIME', help=help,
+                 default=default)
 
 Start = _time_option('--start', 'Start at this time, in seconds or hh:mm:ss.', 'the beginning')
 End = _time_option('--end', 'Stop at this time.', 'the end')
 Duration = _time_option('--duration', 'Process only this much of the clip.', 'up to the end')
-Split = _time_option('--split', 'Split long clips into parts of this length, for several workers.', 'whole clips')
+Split = _time_option('--split', 'Split long clips into parts of this length, for several '
+                                'workers.', 'whole clips')
 
 def part_of_clip(
-    start, end, duration,   # in seconds, or None
-) -> tuple:                 # start, and end or None
+    start:float|None, end:float|None, duration:float|None,  # in seconds, or None
+) -> tuple:                                                 # start, and end or None
     "Return the part of a clip. Raises typer's error for an end and a duration together."
     start = start or 0
     if duration is None: return start,end
-    if end is not None: raise typer.BadParameter('cannot be combined with --end.', param_hint='--duration')
+    if end is not None:
+        raise typer.BadParameter('cannot be combined with --end.', param_hint='--duration')
     return start,start + duration
 
 # %% ../../nbs/core/command.ipynb #2fbe9f0b
-_SIGNALS = [s for s in signal.Signals if s.name in ('SIGINT', 'SIGTERM', 'SIGHUP')]      # Windows has no SIGHUP
+# Windows has no SIGHUP
+_SIGNALS = [s for s in signal.Signals if s.name in ('SIGINT', 'SIGTERM', 'SIGHUP')]
 
 # `nohup` ignores SIGHUP, and it must stay ignored
 def handle_signals(
-    handler,    # as for `signal.signal`
-) -> dict:      # signals and their previous handlers
+    handler:Callable|int,  # as for `signal.signal`
+) -> dict:                 # signals and their previous handlers
     "Install `handler` for all signals that are not ignored. Return the previous handlers."
-    return {s: signal.signal(s, handler) for s in _SIGNALS if signal.getsignal(s) != signal.SIG_IGN}
+    return {s: signal.signal(s, handler) for s in _SIGNALS
+            if signal.getsignal(s) != signal.SIG_IGN}
 
 def _remove_partial_files():
     "Remove the partial files of this process, if the module that writes them is loaded."
@@ -76,9 +84,9 @@ def _remove_partial_files():
     if module and 'remove_partial' in vars(module): module.remove_partial()
 
 def clean_up_and_die(
-    number,     # of the signal
-    _=None,     # the frame, which Python passes
-):
+    number:int,     # of the signal
+    _:object=None,  # the frame, which Python passes
+) -> None:
     "Remove partial files, then die of the signal. A second signal changes nothing."
     handle_signals(signal.SIG_IGN)
     try: _remove_partial_files()
@@ -88,7 +96,7 @@ def clean_up_and_die(
 
 # %% ../../nbs/core/command.ipynb #50749d5b
 @contextmanager
-def signals_raise():
+def signals_raise() -> Iterator[None]:
     "Raise `SystemExit` for a signal within the block."
     def handler(number, _): sys.exit(128 + number)
     before = handle_signals(handler)
@@ -98,19 +106,23 @@ def signals_raise():
 
 # %% ../../nbs/core/command.ipynb #174f4a7b
 def print_error(
-    e,      # any exception
-):
-    "Print one line about an error to standard error, after its traceback if the command line contains --debug."
+    e:BaseException,  # any exception
+) -> None:
+    """Print one line about an error to standard error, after its traceback if the command line
+    contains --debug."""
     print_traceback(e)
     typer.echo(f'bgblur: {as_sentence(e)}', err=True)
 
 # %% ../../nbs/core/command.ipynb #1a1ccd53
 def for_each(
-    pairs,      # list of `(source, result)`
-    work,       # function of a pair that returns whether the result is complete
-    failed=None,    # function of source, result and exception, called if one of several sources cannot be processed
-):
-    "Call `work(src, dst)` for each pair. Exit with 1 if it returns False, or if one of several sources cannot be processed."
+    pairs:Sequence[tuple],          # list of `(source, result)`
+    work:Callable,                  # function of source and result that returns whether the
+                                    # result is complete
+    failed:Callable|None=None,      # function of source, result and exception, called if one
+                                    # of several sources cannot be processed
+) -> None:
+    """Call `work(src, dst)` for each pair.
+    Exit with 1 if it returns False, or if one of several sources cannot be processed."""
     complete = True
     for src,dst in pairs:
         try: complete &= work(src, dst)

@@ -9,6 +9,7 @@ __all__ = ['param_comments', 'field_comments', 'with_params', 'explain_module']
 import linecache
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from inspect import cleandoc, unwrap
 from types import FunctionType
@@ -25,25 +26,29 @@ def _split(line):
 _NAME = re.compile(r'(?:^|[(,])\s*\**(\w+)')
 
 def _signature_lines(code):
-    "Yield `(code, comment, is_last)` for each line of a signature, from `def` to the closing bracket."
+    """Yield `(code, comment, is_last)` for each line of a signature, from `def` to the closing
+    bracket."""
     depth = 0
     for line in linecache.getlines(code.co_filename)[code.co_firstlineno - 1:]:
         text,comment = _split(line)
-        if not depth and not text.startswith(('def ', 'async def ')): continue     # a decorator
+        # a decorator
+        if not depth and not text.startswith(('def ', 'async def ')): continue
         depth += sum(map(text.count, '([{')) - sum(map(text.count, ')]}'))
         yield text,comment,not depth
         if not depth: return
 
 def param_comments(
-    f,          # a function, or a class, whose `__init__` is read
-) -> dict:      # names of parameters on one line: their comment; 'return': the comment of the result
+    f:Callable,  # a function, or a class, whose `__init__` is read
+) -> dict:       # names of parameters on one line: their comment; 'return': that of the result
     "Return the comments in the signature of `f`, or an empty dict without a source."
     f = unwrap(f.__init__ if isinstance(f, type) else f)
     if not isinstance(f, FunctionType): return {}
     found,key = {},''
     for text,comment,is_last in _signature_lines(f.__code__):
-        if is_last: key = 'return' if text.endswith(':') else ''     # else the body is on this line
-        elif text: key = ', '.join(s for s in _NAME.findall(text) if s in f.__code__.co_varnames)
+        # else the body is on this line
+        if is_last: key = 'return' if text.endswith(':') else ''
+        elif text:
+            key = ', '.join(s for s in _NAME.findall(text) if s in f.__code__.co_varnames)
         if key and comment: found[key] = f'{found[key]} {comment}' if key in found else comment
     return found
 
@@ -53,37 +58,45 @@ def field_comments(
 ) -> dict:      # name of a field: its `help` in the metadata, or else the comment beside it
     "Return the help texts of the fields of `cls`. Comments need a source file."
     lines = linecache.getlines(vars(sys.modules[cls.__module__]).get('__file__', ''))
-    start = next((i for i,line in enumerate(lines) if re.match(rf'class {cls.__name__}\b', line)), len(lines))
+    start = next((i for i,line in enumerate(lines)
+                  if re.match(rf'class {cls.__name__}\b', line)), len(lines))
     found = {}
     for line in lines[start + 1:]:
         text,comment = _split(line)
         if re.match(r'@|(async )?(def|class) ', text): break
         if comment and (name := re.match(r'(\w+)\s*:', text)): found[name[1]] = comment
-    return {f.name: doc for f in fields(cls) if (doc := f.metadata.get('help') or found.get(f.name))}
+    return {f.name: doc for f in fields(cls)
+            if (doc := f.metadata.get('help') or found.get(f.name))}
 
 # %% ../../nbs/core/docs.ipynb #7951ebe0
 def with_params(
-    f,          # a function or class
-):              # `f` itself
-    "Add the comments beside the parameters of `f` to its docstring, so that `help(f)` shows them."
+    f:Callable,  # a function or class
+) -> Callable:   # `f` itself
+    """Add the comments beside the parameters of `f` to its docstring, so that `help(f)` shows
+    them."""
     doc = cleandoc(f.__doc__ or '')
     if not doc or '\nParameters:' in doc: return f     # python -OO, or a cell that runs twice
     found = field_comments(f) if is_dataclass(f) else param_comments(f)
     result = found.pop('return', '')
     parts = [doc]
-    if found: parts.append('\n'.join(['Parameters:', *(f'    {name}: {doc}' for name,doc in found.items())]))
+    if found:
+        parts.append('\n'.join(['Parameters:',
+                                *(f'    {name}: {doc}' for name,doc in found.items())]))
     if result: parts.append(f'Returns: {result}')
     f.__doc__ = '\n\n'.join(parts)
     return f
 
 # %% ../../nbs/core/docs.ipynb #b4908828
 def explain_module(
-    name,       # `__name__` of the module
-):
-    "Apply `with_params` to the public functions, classes and methods of a module. Does nothing in a notebook."
+    name:str,   # `__name__` of the module
+) -> None:
+    """Apply `with_params` to the public functions, classes and methods of a module.
+    Does nothing in a notebook."""
     if name == '__main__': return
     for x in list(vars(sys.modules[name]).values()):
-        if not isinstance(x, (FunctionType, type)) or x.__module__ != name or x.__name__.startswith('_'): continue
+        if not isinstance(x, (FunctionType, type)) or x.__module__ != name \
+            or x.__name__.startswith('_'):
+            continue
         with_params(x)
         if isinstance(x, type):
             for method in vars(x).values():

@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import sys
+from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
@@ -24,7 +25,8 @@ from .profiles import PROFILES, Profile
 def models_folder() -> Path:
     "Return the folder of downloaded models. It may not exist yet."
     if folder := os.environ.get('BGBLUR_MODELS'): return Path(folder)
-    if sys.platform == 'win32': base = os.environ.get('LOCALAPPDATA') or Path.home()/'AppData'/'Local'
+    if sys.platform == 'win32':
+        base = os.environ.get('LOCALAPPDATA') or Path.home()/'AppData'/'Local'
     elif sys.platform == 'darwin': base = Path.home()/'Library'/'Caches'
     else: base = os.environ.get('XDG_CACHE_HOME') or Path.home()/'.cache'
     return Path(base)/'bgblur'/'models'
@@ -37,7 +39,7 @@ def model_path(
 
 # %% ../../nbs/core/download.ipynb #0e45f978
 def sha256_of(
-    path,       # a file
+    path:Path,  # a file
 ) -> str:
     "Return the SHA-256 of a file, in hexadecimal."
     with open(path, 'rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()
@@ -46,13 +48,15 @@ def _record(name): return models_folder()/f'{name}.sha256'
 
 def expected_sha256(
     profile:Profile,    # of the model
-) -> str:               # hexadecimal; '' before the first download of a file without a known SHA-256
-    "Return the SHA-256 that the file of a model must have. Raises `ModelError` if the record is damaged."
+) -> str:               # hexadecimal; '' if it is unknown before the first download
+    """Return the SHA-256 that the file of a model must have.
+    Raises `ModelError` if the record is damaged."""
     if profile.sha256: return profile.sha256
     record = _record(profile.name)
     if not os.path.isfile(record): return ''
     with open(record, 'rb') as f: found = re.match(rb'[0-9a-f]{64}\b', f.read(100))
-    if not found: raise ModelError(f'{record} is damaged: delete it, and download the model again.')
+    if not found:
+        raise ModelError(f'{record} is damaged: delete it, and download the model again.')
     return found[0].decode()
 
 # %% ../../nbs/core/download.ipynb #8b258a14
@@ -61,7 +65,8 @@ def how_to_get(
 ) -> str:
     "Return what the user must do to get a model, in words."
     if profile.url: return f"run 'bgblur models get {profile.name}'"
-    return f'download it from {profile.page}, and open it with --model FILE.onnx --profile {profile.name}'
+    return (f'download it from {profile.page}, and open it with --model FILE.onnx --profile '
+            f'{profile.name}')
 
 def downloadable(
     name:str,           # of a profile
@@ -73,31 +78,36 @@ def downloadable(
 def model_file(
     name:str,           # of a profile
 ) -> Path:
-    "Return the downloaded file of a model. Raises `ModelError` if there is none, or if it has changed."
+    """Return the downloaded file of a model.
+    Raises `ModelError` if there is none, or if it has changed."""
     profile,path = downloadable(name),model_path(name)
-    if not os.path.isfile(path): raise ModelError(f"The model '{name}' is not on this computer: {how_to_get(profile)}.")
+    if not os.path.isfile(path):
+        raise ModelError(f"The model '{name}' is not on this computer: {how_to_get(profile)}.")
     try: found,expected = sha256_of(path),expected_sha256(profile)
     except OSError as e: raise ModelError(f'{path} cannot be read: {e.strerror}.') from e
     if found == expected: return path
-    raise ModelError(f'{path} has changed since its download: its SHA-256 is {found}, not {expected or "recorded"}. '
+    raise ModelError(f'{path} has changed since its download: its SHA-256 is {found}, not '
+                     f'{expected or "recorded"}. '
                      "Delete it, and download it again.")
 
 # %% ../../nbs/core/download.ipynb #1b45a78d
 LIMIT = 2**31       # bytes of the largest download
 
 def check_address(
-    url,            # address of a file
-    local=True,     # accept http from this computer?
-):
+    url:str,          # address of a file
+    local:bool=True,  # accept http from this computer?
+) -> None:
     "Raise `ModelError` unless `url` is an address with https, or with http on this computer."
     try: parts = urlsplit(url if isinstance(url, str) and re.fullmatch(r'[!-~]+', url) else '')
     except ValueError: parts = urlsplit('')
-    secure = parts.scheme == 'https' or local and parts.scheme == 'http' and parts.hostname in ('localhost', '127.0.0.1', '::1')
+    secure = parts.scheme == 'https' or local and parts.scheme == 'http' \
+        and parts.hostname in ('localhost', '127.0.0.1', '::1')
     if secure and parts.hostname: return
     raise ModelError(f'{url!s:.200} is not an address that starts with https://.')
 
 def _open(requests, url):
-    "Return the response for `url`, after at most five other addresses to which servers forward."
+    """Return the response for `url`, after at most five other addresses to which servers
+    forward."""
     local = urlsplit(url).scheme == 'http'
     for _ in range(6):
         check_address(url, local)
@@ -108,7 +118,8 @@ def _open(requests, url):
     raise ModelError('The server forwards to too many other addresses.')
 
 def _fetcher(progress):
-    "Return a function that downloads, for pooch. `progress(done, total)` is called with numbers of bytes; the total may be 0."
+    """Return a function that downloads, for pooch.
+    `progress(done, total)` is called with numbers of bytes; the total may be 0."""
     import requests
     def fetch(url, path, _):
         with _open(requests, url) as response, open(path, 'wb') as f:
@@ -116,7 +127,8 @@ def _fetcher(progress):
             total,done = int(response.headers.get('content-length', 0)),0
             for chunk in response.iter_content(2**18):
                 done += len(chunk)
-                if max(done, total) > LIMIT: raise ModelError(f'The file is larger than {LIMIT/1e9:.1f} GB.')
+                if max(done, total) > LIMIT:
+                    raise ModelError(f'The file is larger than {LIMIT/1e9:.1f} GB.')
                 f.write(chunk)
                 progress(done, total)
     return fetch
@@ -125,7 +137,8 @@ def _fetcher(progress):
 def _why(e):
     "Return the reason of a failed download, in words."
     response = getattr(e, 'response', None)
-    if response is not None: return f'the server answered {response.status_code} {response.reason}'
+    if response is not None:
+        return f'the server answered {response.status_code} {response.reason}'
     if isinstance(e, OSError) and e.strerror: return e.strerror
     return f'the connection failed ({type(e).__name__})'
 
@@ -136,23 +149,29 @@ def _retrieve(pooch, url, part, expected, progress):
     pooch.retrieve(url, None, part.name, part.parent, downloader=_fetcher(progress))
     found = sha256_of(part)
     if expected and found != expected:
-        raise ModelError(f'{url} is not the expected file: its SHA-256 is {found}, not {expected}.')
+        raise ModelError(f'{url} is not the expected file: its SHA-256 is {found}, not '
+                         f'{expected}.')
     check_one_file(part)
     return found
 
+# %% ../../nbs/core/download.ipynb #ba762dad
 def _address(profile, url):
     "Return the checked address of a model's file."
     url = url or profile.url
-    if not url: raise ModelError(f"No address is known for the model '{profile.name}': {how_to_get(profile)}.")
+    if not url:
+        raise ModelError(f"No address is known for the model '{profile.name}': "
+                         f"{how_to_get(profile)}.")
     check_address(url)
     return url
 
 def download(
-    profile:Profile,            # of the model
-    url='',                     # address of the file; '': the profile's own
-    progress=lambda *_: None,   # called with the number of bytes so far, and of all bytes or 0
-) -> Path:                      # `NAME.onnx` in `models_folder`
-    "Download the file of a model, check it, and return its path. Raises `ModelError` if that fails; no partial file remains."
+    profile:Profile,                    # of the model
+    url:str='',                         # address of the file; '': the profile's own
+    progress:Callable=lambda *_: None,  # called with the number of bytes so far, and of all
+                                        # bytes or 0
+) -> Path:                              # `NAME.onnx` in `models_folder`
+    """Download the file of a model, check it, and return its path.
+    Raises `ModelError` if that fails; no partial file remains."""
     url,folder = _address(profile, url),models_folder()
     with imports_of('models'): import pooch
     path,part = model_path(profile.name),folder/f'{profile.name}-{os.getpid()}.part'
@@ -162,7 +181,8 @@ def download(
         if not profile.sha256: _record(profile.name).write_text(f'{found}  {path.name}\n')
         os.replace(part, path)
     except ModelError as e: raise ModelError(str(e).replace(part.name, url)) from e
-    except (OSError, ValueError, RuntimeError) as e: raise ModelError(f'{url} cannot be downloaded: {_why(e)}.') from e
+    except (OSError, ValueError, RuntimeError) as e:
+        raise ModelError(f'{url} cannot be downloaded: {_why(e)}.') from e
     finally: part.unlink(missing_ok=True)
     return path
 
@@ -173,24 +193,30 @@ def _table_lines():
     def row(*cells): return '{:<19}{:<12}{:>7}  {}'.format(*cells)
     yield row('NAME', 'LICENCE', 'SIZE', 'WHAT, AND WHERE TO GET IT')
     for page,group in groupby(PROFILES.values(), lambda p: p.page):
-        group = list(group)
-        yield from (row(p.name, p.licence, _size(p), p.title) for p in group)
-        here = [p.name for p in group if os.path.isfile(model_path(p.name))]
-        note = f" (downloaded: {', '.join(here)})" if here else ' (get)' if group[0].url else ''
+        those = list(group)
+        yield from (row(p.name, p.licence, _size(p), p.title) for p in those)
+        here = [p.name for p in those if os.path.isfile(model_path(p.name))]
+        note = f" (downloaded: {', '.join(here)})" if here else ' (get)' if those[0].url \
+            else ''
         yield f"    {page or 'written by bgblur.learner.learner_to_onnx'}{note}"
 
 def profile_table() -> str:
-    "Return a table of all profiles: name, licence, size, what it is, and below where to get it."
+    """Return a table of all profiles: name, licence, size, what it is, and below where to get
+    it."""
     return '\n'.join(_table_lines())
 
 def describe(
     profile:Profile,    # of the model
-    url='',             # address of the file; '': the profile's own
+    url:str='',         # address of the file; '': the profile's own
 ) -> str:
-    "Return what to know before a download. Raises `ModelError` if there is no address, or an unsafe one."
-    url,check = _address(profile, url),profile.sha256 or 'not known, recorded with this download'
-    return '\n'.join([f'{profile.title} ({profile.name}, {_size(profile)})', f'Licence: {profile.licence}', f'Origin:  {profile.page}',
-                      f'File:    {url}', f'SHA-256: {check}', f'To:      {model_path(profile.name)}'])
+    """Return what to know before a download.
+    Raises `ModelError` if there is no address, or an unsafe one."""
+    url,check = _address(profile, url),profile.sha256 \
+        or 'not known, recorded with this download'
+    return '\n'.join([f'{profile.title} ({profile.name}, {_size(profile)})',
+                      f'Licence: {profile.licence}', f'Origin:  {profile.page}',
+                      f'File:    {url}', f'SHA-256: {check}',
+                      f'To:      {model_path(profile.name)}'])
 
 # %% ../../nbs/core/download.ipynb #373139fe
 explain_module(__name__)

@@ -10,10 +10,12 @@ __all__ = ['BgblurError', 'ModelError', 'MissingExtra', 'imports_of', 'print_tra
 import os
 import sys
 import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
 from reprlib import repr as short
+from typing import Any
 
 from .docs import explain_module
 
@@ -30,22 +32,23 @@ class MissingExtra(BgblurError, ImportError):
 # %% ../../nbs/core/errors.ipynb #42b16aeb
 @contextmanager
 def imports_of(
-    extra,     # name of the extra that installs the packages, such as 'notebooks'
-):
+    extra:str,  # name of the extra that installs the packages, such as 'notebooks'
+) -> Iterator[None]:
     "Raise `MissingExtra`, which names `extra`, if an import in the block fails."
     try: yield
     except ModuleNotFoundError as e:
-        raise MissingExtra(f"The package {e.name} is missing: pip install 'bgblur[{extra}]'.") from e
+        raise MissingExtra(f"The package {e.name} is missing: pip install "
+                           f"'bgblur[{extra}]'.") from e
 
 # %% ../../nbs/core/errors.ipynb #3e920344
 def print_traceback(
-    e,         # exception, or None
-):
+    e:BaseException|None,  # exception, or None
+) -> None:
     "Print the traceback of an error if the command line contains --debug."
     if e and '--debug' in sys.argv: traceback.print_exception(e)
 
 def as_sentence(
-    e,         # any exception
+    e:BaseException,  # any exception
 ) -> str:
     "Return an error as one sentence for the user."
     if isinstance(e, BgblurError): return str(e)
@@ -53,23 +56,24 @@ def as_sentence(
     if isinstance(e, MemoryError) or 'error: (-4:' in str(e):
         return 'There is not enough memory. Close other programs or use a smaller image.'
     what = f"{type(e).__name__}: {' '.join(str(e).split())[:300]}".strip(': .')
-    todo = 'report the output above' if '--debug' in sys.argv else 'run again with --debug and report the output'
+    todo = 'report the output above' if '--debug' in sys.argv \
+        else 'run again with --debug and report the output'
     return f'Unexpected error ({what}). Please {todo}.'
 
 # %% ../../nbs/core/errors.ipynb #0dedabd2
 def name_of(
-    function,       # any callable
+    function:Callable,  # any callable
 ) -> str:
     "Return the name of a function, or of the class of an object that can be called."
     return getattr(function, '__name__', type(function).__name__)
 
 # %% ../../nbs/core/errors.ipynb #ba45d7c4
 def check_number(
-    x,              # value to check
-    lo, hi,         # smallest and largest allowed value
-    name,           # name for the error
-    kind=Real,      # `Real`, or `Integral` for whole numbers
-):
+    x:Any,               # value to check
+    lo:float, hi:float,  # smallest and largest allowed value
+    name:str,            # name for the error
+    kind:type[Any]=Real,    # `Real`, or `Integral` for whole numbers
+) -> None:
     "Raise `BgblurError` unless `x` is a number from `lo` to `hi`. NaN is refused."
     if isinstance(x, kind) and lo <= x <= hi: return
     whole,got = 'whole ' if kind is Integral else '',' '.join(short(x).split())
@@ -82,19 +86,24 @@ _QUOTAS = ['cpu.max'],['cpu/cpu.cfs_quota_us', 'cpu/cpu.cfs_period_us']
 def _cgroup_cores(root='/sys/fs/cgroup'):
     "Return the number of cores that the container's quota allows, or None without a quota."
     for names in _QUOTAS:
-        try: quota,period = map(int, ' '.join(Path(root, name).read_text() for name in names).split())
+        try:
+            quota,period = map(int, ' '.join(Path(root, name).read_text()
+                                             for name in names).split())
         except (OSError, ValueError): continue      # 'max' is also not a number
         if quota > 0 and period > 0: return max(1, quota//period)
 
 def usable_cores() -> int:
     "Return the number of cores that this process may use."
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') \
+        else os.cpu_count() or 1
     return min(cores, _cgroup_cores() or cores)
 
 def default_threads() -> int:
-    "Return the number of threads per stage: half the usable cores, at most 4; `BGBLUR_THREADS` overrides it."
+    """Return the number of threads per stage: half the usable cores, at most 4;
+    `BGBLUR_THREADS` overrides it."""
     override = os.environ.get('BGBLUR_THREADS', '')
-    return int(override) if override.isdecimal() and 0 < int(override) < 1000 else min(4, max(1, usable_cores()//2))
+    return int(override) if override.isdecimal() and 0 < int(override) < 1000 \
+        else min(4, max(1, usable_cores()//2))
 
 # %% ../../nbs/core/errors.ipynb #d5119d8e
 explain_module(__name__)

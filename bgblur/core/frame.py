@@ -7,6 +7,7 @@ __all__ = ['SIDE', 'halves', 'halved', 'resize_area', 'small_size', 'Frame', 'Bg
            'SmallYuvFrame', 'over_black', 'fill_hidden', 'BgraFrame', 'as_frame']
 
 # %% ../../nbs/core/frame.ipynb #a36bbc10
+from collections.abc import Sequence
 from functools import cache
 from math import log2
 
@@ -19,26 +20,29 @@ from .errors import BgblurError
 
 # %% ../../nbs/core/frame.ipynb #f424a9b9
 def halves(
-    img,            # image `(H,W)` or `(H,W,C)`
-    size,           # width and height wanted
+    img:np.ndarray,       # image `(H,W)` or `(H,W,C)`
+    size:tuple[int,int],  # width and height wanted
 ) -> bool:
-    "Tell whether `img` can be halved on its way to `size`: its sides are even and at least twice as long."
-    return img.shape[0] >= 2*size[1] and img.shape[1] >= 2*size[0] and img.shape[0] % 2 == img.shape[1] % 2 == 0
+    """Tell whether `img` can be halved on its way to `size`: its sides are even and at least
+    twice as long."""
+    return img.shape[0] >= 2*size[1] and img.shape[1] >= 2*size[0] \
+        and img.shape[0] % 2 == img.shape[1] % 2 == 0
 
 def halved(
-    img,            # image with even sides
-) -> np.ndarray:    # like `img`, half as wide and high
+    img:np.ndarray,  # image with even sides
+) -> np.ndarray:     # like `img`, half as wide and high
     "Return `img` at half its size, each pixel the mean of four."
     return cv2.resize(img, (img.shape[1]//2, img.shape[0]//2), interpolation=cv2.INTER_AREA)
 
 def resize_area(
-    img,            # image `(H,W)` or `(H,W,C)`
-    size,           # width and height of the result, at most those of `img`
-) -> np.ndarray:    # like `img`, of that size
+    img:np.ndarray,       # image `(H,W)` or `(H,W,C)`
+    size:tuple[int,int],  # width and height of the result, at most those of `img`
+) -> np.ndarray:          # like `img`, of that size
     "Downscale by approximate area averaging: halve while possible, then resize once."
     while halves(img, size): img = halved(img)
     # up to 1.6 times the size, bilinear weighs all pixels about equally
-    kx,ky = (2**max(0, round(log2(a/b) - .2)) for a,b in ((img.shape[1], size[0]), (img.shape[0], size[1])))
+    kx,ky = (2**max(0, round(log2(a/b) - .2))
+             for a,b in ((img.shape[1], size[0]), (img.shape[0], size[1])))
     img = cv2.resize(img, (kx*size[0], ky*size[1]), interpolation=cv2.INTER_LINEAR)
     return cv2.resize(img, size, interpolation=cv2.INTER_AREA) if kx*ky > 1 else img
 
@@ -47,49 +51,51 @@ SIDE = 120     # shorter side of the small version, in pixels
 
 def small_size(
     h:int, w:int,       # of the frame, in pixels
-    side=SIDE,          # shorter side of the small version, in pixels
+    side:int=SIDE,      # shorter side of the small version, in pixels
 ) -> tuple[int,int]:    # width and height of the small version
-    "Return the size of the small version: about the frame's shape, both sides even. A small frame keeps its size."
+    """Return the size of the small version: about the frame's shape, both sides even.
+    A small frame keeps its size."""
     k = min(h, w)/side
     return (w,h) if k <= 1 else (2*round(w/k/2),2*round(h/k/2))
 
 # %% ../../nbs/core/frame.ipynb #aa344dd7
 class Frame:
-    "Base class of frames. `shape` is `(H,W,3)`."
+    "Base class of frames."
+    shape:tuple           # `(H,W,3)`
     opacity = None        # float32 `(H,W)` in [0,1]; None: opaque everywhere
 
     def bgr(self,
-        size=None,        # width and height; None: the frame's own
-    ) -> np.ndarray:      # BGR uint8 `(h,w,3)`, read-only by agreement
+        size:tuple[int,int]|None=None,  # width and height; None: the frame's own
+    ) -> np.ndarray:                    # BGR uint8 `(h,w,3)`, read-only by agreement
         "Return the pixels at a size."
         raise NotImplementedError
 
     def grey(self,
-        size,             # width and height
-    ) -> np.ndarray:      # uint8 `(h,w)`
+        size:tuple[int,int],  # width and height
+    ) -> np.ndarray:          # uint8 `(h,w)`
         "Return the brightness at a size."
         raise NotImplementedError
 
     @property
-    def straight(self):   # BGR uint8 `(H,W,3)`
+    def straight(self) -> np.ndarray:  # BGR uint8 `(H,W,3)`
         "The colours of the source, not multiplied by its opacity."
         return self.bgr()
 
     def crop(self,
-        top, bottom, left, right,   # rows and columns, in pixels
+        top:int, bottom:int, left:int, right:int,  # rows and columns, in pixels
     ) -> 'Frame':
         "Return a rectangle of the frame. Its pixels are not copied."
         raise NotImplementedError
 
     def resized(self,
-        size,             # width and height, at most the frame's own
+        size:tuple[int,int],  # width and height, at most the frame's own
     ) -> 'Frame':
         "Return the frame at a smaller size. Both share what was computed."
         raise NotImplementedError
 
     def pixels(self,
-        places,           # places in the flattened frame, int `(N,)`
-    ) -> np.ndarray:      # BGR uint8 `(N,3)`
+        places:np.ndarray,  # places in the flattened frame, int `(N,)`
+    ) -> np.ndarray:        # BGR uint8 `(N,3)`
         "Return single pixels."
         raise NotImplementedError
 
@@ -97,8 +103,9 @@ class Frame:
 class BgrFrame(Frame):
     "A frame in OpenCV's format."
     def __init__(self,
-        img,              # BGR uint8 `(H,W,3)`
-        halvings=(),      # `img` halved once, twice, ..., as far as already known
+        img:np.ndarray,                    # BGR uint8 `(H,W,3)`
+        halvings:Sequence[np.ndarray]=(),  # `img` halved once, twice, ..., as far as already
+                                           # known
     ):
         self.img,self.shape,self.halvings,self.sizes = img,img.shape,[img, *halvings],{}
 
@@ -133,9 +140,9 @@ def resized(self:BgrFrame, size):
 # %% ../../nbs/core/frame.ipynb #60e6d2c3
 @cache
 def yuv_to_bgr(
-    kr=.299, kb=.114,    # weights of red and blue in Y; the defaults are BT.601's
-    full=False,          # values go from 0 to 255
-) -> np.ndarray:         # float64 `(3,4)`: B, G, R from Y, U, V, 1; read-only
+    kr:float=.299, kb:float=.114,  # weights of red and blue in Y; the defaults are BT.601's
+    full:bool=False,               # values go from 0 to 255
+) -> np.ndarray:                   # float64 `(3,4)`: B, G, R from Y, U, V, 1; read-only
     "Return the matrix from YUV to BGR (ITU-R BT.601, 709, 2020)."
     y,c,black = (1, 1, 0) if full else (255/219, 255/224, 16)
     kg = 1 - kr - kb
@@ -149,16 +156,16 @@ def yuv_to_bgr(
 class Plane:
     "One plane of a `YuvFrame` at several sizes."
     def __init__(self,
-        plane,            # uint8 `(h,w)`
+        plane:np.ndarray,  # uint8 `(h,w)`
     ):
         self.halvings = [plane]
 
     def at(self,
-        size,             # width and height
-    ) -> np.ndarray:      # uint8 `(h,w)`
+        size:tuple[int,int],  # width and height
+    ) -> np.ndarray:          # uint8 `(h,w)`
         "Return the plane at a size."
-        i = 0
-        while halves(self.halvings[i], tuple(int(.8*n) for n in size)):
+        i,(w,h) = 0,size
+        while halves(self.halvings[i], (int(.8*w), int(.8*h))):
             i += 1
             if i == len(self.halvings): self.halvings.append(halved(self.halvings[-1]))
         plane = self.halvings[i]
@@ -169,16 +176,19 @@ class Plane:
 # %% ../../nbs/core/frame.ipynb #43dc4301
 def _check_planes(y, u, v):
     "Raise `BgblurError` unless these are the planes of one frame."
-    if all(isinstance(p, np.ndarray) and p.dtype == np.uint8 and p.ndim == 2 and p.size for p in (y, u, v)) \
+    if all(isinstance(p, np.ndarray) and p.dtype == np.uint8 and p.ndim == 2 and p.size
+           for p in (y, u, v)) \
        and y.shape == (2*u.shape[0], 2*u.shape[1]) == (2*v.shape[0], 2*v.shape[1]): return
-    raise BgblurError('The planes of a frame must be uint8 arrays: Y of shape (H, W), U and V of shape (H/2, W/2).')
+    raise BgblurError('The planes of a frame must be uint8 arrays: Y of shape (H, W), U and V '
+                      'of shape (H/2, W/2).')
 
 class YuvFrame(Frame):
-    "A frame in planes, as video files contain it (YUV 4:2:0). Don't change the planes afterwards."
+    """A frame in planes, as video files contain it (YUV 4:2:0).
+    Don't change the planes afterwards."""
     def __init__(self,
-        y,                # brightness, uint8 `(H,W)`, H and W even
-        u, v,             # colour differences, uint8 `(H/2,W/2)`
-        matrix=None,      # from YUV to BGR, float64 `(3,4)`; None: `yuv_to_bgr()`
+        y:np.ndarray,                 # brightness, uint8 `(H,W)`, H and W even
+        u:np.ndarray, v:np.ndarray,   # colour differences, uint8 `(H/2,W/2)`
+        matrix:np.ndarray|None=None,  # from YUV to BGR, float64 `(3,4)`; None: `yuv_to_bgr()`
     ):
         "Raises `BgblurError` unless these are three such planes."
         _check_planes(y, u, v)
@@ -189,25 +199,28 @@ class YuvFrame(Frame):
     def grey(self, size): return self.planes[0].at(size)
 
     def yuv(self,
-        size,             # width and height
-    ) -> np.ndarray:      # Y, U and V, uint8 `(h,w,3)`
+        size:tuple[int,int],  # width and height
+    ) -> np.ndarray:          # Y, U and V, uint8 `(h,w,3)`
         "Return the three planes as one image."
-        if size not in self.merged: self.merged[size] = cv2.merge([p.at(size) for p in self.planes])
+        if size not in self.merged:
+            self.merged[size] = cv2.merge([p.at(size) for p in self.planes])
         return self.merged[size]
 
-    def bgr(self, size=None): return cv2.transform(self.yuv(size or self.shape[1::-1]), self.matrix)
+    def bgr(self, size=None) -> np.ndarray:
+        return cv2.transform(self.yuv(size or self.shape[1::-1]), self.matrix)
 
 # %% ../../nbs/core/frame.ipynb #8d321d3b
 @patch
 def crop(self:YuvFrame, top, bottom, left, right):
     ys,xs = slice(top//2, (bottom + 1)//2),slice(left//2, (right + 1)//2)
-    return YuvFrame(self.y[2*ys.start:2*ys.stop, 2*xs.start:2*xs.stop], self.u[ys, xs], self.v[ys, xs], self.matrix)
+    return YuvFrame(self.y[2*ys.start:2*ys.stop, 2*xs.start:2*xs.stop], self.u[ys, xs],
+                    self.v[ys, xs], self.matrix)
 
 class SmallYuvFrame(Frame):
     "A `YuvFrame` at a smaller size."
     def __init__(self,
-        frame:YuvFrame,   # the frame at its own size
-        size,             # width and height
+        frame:YuvFrame,       # the frame at its own size
+        size:tuple[int,int],  # width and height
     ):
         self.frame,self.size,self.shape = frame,size,(*size[::-1], 3)
 
@@ -227,54 +240,62 @@ def _times(img, alpha):
     return cv2.multiply(img, cv2.merge([alpha]*3), scale=1/255)
 
 def over_black(
-    img,            # BGRA uint8 `(H,W,4)`, colour not multiplied by alpha
-) -> np.ndarray:    # BGR uint8 `(H,W,3)`
+    img:np.ndarray,  # BGRA uint8 `(H,W,4)`, colour not multiplied by alpha
+) -> np.ndarray:     # BGR uint8 `(H,W,3)`
     "Return `img` over black."
     return _times(cv2.cvtColor(img, cv2.COLOR_BGRA2BGR), img[..., 3])
 
 # %% ../../nbs/core/frame.ipynb #165cff54
 def fill_hidden(
-    img,            # colours multiplied by opacity, BGR float32 `(h,w,3)` in [0,255]
-    opacity,        # float32 `(h,w)` in [0,1]
-) -> np.ndarray:    # BGR float32 `(h,w,3)`, opaque
+    img:np.ndarray,      # colours multiplied by opacity, BGR float32 `(h,w,3)` in [0,255]
+    opacity:np.ndarray,  # float32 `(h,w)` in [0,1]
+) -> np.ndarray:         # BGR float32 `(h,w,3)`, opaque
     "Return `img` with the visible colours continued into the hidden part."
     h,w = opacity.shape
     if min(h, w) <= 2: return np.full_like(img, img.sum((0, 1))/max(opacity.sum(), 1e-6))
     size = (w + 1)//2,(h + 1)//2
-    smaller = fill_hidden(*(cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in (img, opacity)))
+    smaller = fill_hidden(*(cv2.resize(x, size, interpolation=cv2.INTER_AREA)
+                            for x in (img, opacity)))
     return img + (1 - opacity)[..., None]*cv2.resize(smaller, (w, h))
 
 # %% ../../nbs/core/frame.ipynb #67d35dce
 class BgraFrame(BgrFrame):
-    "A frame that is partly transparent. `bgr` continues the visible colours into the hidden part."
+    """A frame that is partly transparent.
+    `bgr` continues the visible colours into the hidden part."""
     def __init__(self,
-        img,              # BGRA uint8 `(H,W,4)`, colour not multiplied by alpha
+        img:np.ndarray,   # BGRA uint8 `(H,W,4)`, colour not multiplied by alpha
     ):
         self.bgra,self.alpha = img,cv2.extractChannel(img, 3)
         black,(h,w) = over_black(img),self.alpha.shape
         small = [resize_area(x, small_size(h, w)) for x in (black, self.opacity)]
         # enlarged from few pixels, because these colours only continue others
-        behind = cv2.resize(cv2.convertScaleAbs(fill_hidden(small[0].astype(np.float32), small[1])), (w, h))
+        behind = cv2.resize(cv2.convertScaleAbs(fill_hidden(small[0].astype(np.float32),
+                                                            small[1])), (w, h))
         super().__init__(cv2.add(black, _times(behind, 255 - self.alpha)))
 
     @property
     def opacity(self): return self.alpha/np.float32(255)
 
     @property
-    def straight(self): return cv2.copyTo(cv2.cvtColor(self.bgra, cv2.COLOR_BGRA2BGR), self.alpha, self.img.copy())
+    def straight(self):
+        return cv2.copyTo(cv2.cvtColor(self.bgra, cv2.COLOR_BGRA2BGR), self.alpha,
+                          self.img.copy())
 
 # %% ../../nbs/core/frame.ipynb #9a7a5737
 def _from_bgra(img):
     "Return a BGRA image as a frame."
-    return BgraFrame(img) if (img[..., 3] < 255).any() else BgrFrame(cv2.cvtColor(img, cv2.COLOR_BGRA2BGR))
+    return BgraFrame(img) if (img[..., 3] < 255).any() \
+        else BgrFrame(cv2.cvtColor(img, cv2.COLOR_BGRA2BGR))
 
 def as_frame(
-    frame,              # BGR uint8 `(H,W,3)`, BGRA uint8 `(H,W,4)` with straight alpha, or a `Frame`
-    name='frame',       # name for the error
+    frame:np.ndarray|Frame,  # BGR uint8 `(H,W,3)`, BGRA uint8 `(H,W,4)` with straight alpha,
+                             # or a `Frame`
+    name:str='frame',        # name for the error
 ) -> Frame:
     "Return `frame` as a `Frame`. Raises `BgblurError` if it is something else."
     if isinstance(frame, Frame): return frame
-    has_alpha = isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 4
+    has_alpha = isinstance(frame, np.ndarray) and frame.dtype == np.uint8 \
+        and frame.ndim == 3 and frame.shape[2] == 4
     if has_alpha and frame.size: return _from_bgra(frame)
     check_frame(frame, name)
     return BgrFrame(frame)

@@ -13,21 +13,23 @@ from .frame import resize_area
 
 # %% ../../nbs/core/masks.ipynb #d4ba13e7
 def resize_prob(
-    p,              # probability, float32 `(H,W)` in [0,1]
-    size,           # width and height of the result, larger or smaller
-) -> np.ndarray:    # float32 `(h,w)` in [0,1]
+    p:np.ndarray,         # probability, float32 `(H,W)` in [0,1]
+    size:tuple[int,int],  # width and height of the result, larger or smaller
+) -> np.ndarray:          # float32 `(h,w)` in [0,1]
     "Return `p` at another size: by area averaging if both sides shrink, else bilinear."
-    return resize_area(p, size) if size[0] <= p.shape[1] and size[1] <= p.shape[0] else cv2.resize(p, size)
+    return resize_area(p, size) if size[0] <= p.shape[1] and size[1] <= p.shape[0] \
+        else cv2.resize(p, size)
 
 # %% ../../nbs/core/masks.ipynb #dd931899
 #: what `share` is for each choice of `people`: keep everybody, or only the largest component
 SHARE = {'all': .1, 'main': 1}
 
 def remove_small_components(
-    p,              # probability, float32 `(h,w)` in [0,1]
-    share=.1,       # smallest component to keep, as a share of the largest one's pixels above .5
-    last=None,      # result for the frame before, like `p`: its pixels count twice
-) -> np.ndarray:    # float32 `(h,w)`: `p`, with 0 at the removed components
+    p:np.ndarray,               # probability, float32 `(h,w)` in [0,1]
+    share:float=.1,             # smallest component to keep, as a share of the largest one's
+                                # pixels above .5
+    last:np.ndarray|None=None,  # result for the frame before, like `p`: its pixels count twice
+) -> np.ndarray:                # float32 `(h,w)`: `p`, with 0 at the removed components
     "Return `p` without its small components."
     n,labels = cv2.connectedComponents((p > .1).astype(np.uint8))    # below .1 alpha is 0
     if n < 3: return p
@@ -41,12 +43,14 @@ def remove_small_components(
 
 # %% ../../nbs/core/masks.ipynb #4c461fe2
 def fill_holes(
-    p,              # probability, float32 `(h,w)` in [0,1]
-    share=.005,     # largest hole to fill, as a share of all pixels above .5
-) -> np.ndarray:    # float32 `(h,w)`: `p`, with 1 in the filled holes
-    "Return `p` with small holes inside people filled. A gap that reaches the frame's border is not a hole."
+    p:np.ndarray,      # probability, float32 `(h,w)` in [0,1]
+    share:float=.005,  # largest hole to fill, as a share of all pixels above .5
+) -> np.ndarray:       # float32 `(h,w)`: `p`, with 1 in the filled holes
+    """Return `p` with small holes inside people filled.
+    A gap that reaches the frame's border is not a hole."""
     x,y,w,h = cv2.boundingRect((p > .5).view(np.uint8))
-    box = np.s_[max(0, y-1):y+h+1, max(0, x-1):x+w+1]     # with one row and column of background around
+    # with one row and column of background around
+    box = np.s_[max(0, y-1):y+h+1, max(0, x-1):x+w+1]
     n,labels = cv2.connectedComponents((p[box] <= .5).view(np.uint8), connectivity=4)
     inside = np.ones(n, bool)
     for side in (0, labels[0], labels[-1], labels[:, 0], labels[:, -1]): inside[side] = False

@@ -6,6 +6,8 @@
 __all__ = ['mad', 'mse', 'grad', 'conn', 'iou', 'boundary_f', 'dtssd', 'trail', 'halo', 'flicker']
 
 # %% ../../nbs/core/metrics.ipynb #67ca4c93
+from collections.abc import Sequence
+
 import cv2, numpy as np
 
 from .checks import as_alpha, check_frame
@@ -17,22 +19,24 @@ def _as_pair(a, g):
     "Return `a` and `g` as float32 alphas. Raises `BgblurError` if their shapes differ."
     a,g = as_alpha(a),as_alpha(g)
     if a.shape != g.shape:
-        raise BgblurError(f'Two mattes must have the same shape (H, W), got {a.shape} and {g.shape}.')
+        raise BgblurError(f'Two mattes must have the same shape (H, W), got {a.shape} and '
+                          f'{g.shape}.')
     return a,g
 
 # %% ../../nbs/core/metrics.ipynb #f2fc0a55
 def mad(
-    a,           # alpha, `(H,W)` in [0,1]
-    g,           # true alpha, `(H,W)` in [0,1]
-) -> float:      # 0 (equal) to 1000
-    "Return the mean absolute difference, times 1e3. Raises `BgblurError` for invalid alphas, as all metrics do."
+    a:np.ndarray,  # alpha, `(H,W)` in [0,1]
+    g:np.ndarray,  # true alpha, `(H,W)` in [0,1]
+) -> float:        # 0 (equal) to 1000
+    """Return the mean absolute difference, times 1e3.
+    Raises `BgblurError` for invalid alphas, as all metrics do."""
     a,g = _as_pair(a, g)
     return float(np.abs(a - g).mean()*1e3)
 
 def mse(
-    a,           # alpha, `(H,W)` in [0,1]
-    g,           # true alpha, `(H,W)` in [0,1]
-) -> float:      # 0 (equal) to 1000
+    a:np.ndarray,  # alpha, `(H,W)` in [0,1]
+    g:np.ndarray,  # true alpha, `(H,W)` in [0,1]
+) -> float:        # 0 (equal) to 1000
     "Return the mean squared difference, times 1e3."
     a,g = _as_pair(a, g)
     return float(((a - g)**2).mean()*1e3)
@@ -49,10 +53,11 @@ def _gradient_magnitude(a, sigma=1.4, radius=4):
 
 # %% ../../nbs/core/metrics.ipynb #f52193e8
 def grad(
-    a,           # alpha, `(H,W)` in [0,1]
-    g,           # true alpha, `(H,W)` in [0,1]
-) -> float:      # 0 or more; grows with the length of the wrong edge, in pixels
-    "Return the gradient error (Rhemann 2009): the sum of squared differences of gradient magnitudes, divided by 1000."
+    a:np.ndarray,  # alpha, `(H,W)` in [0,1]
+    g:np.ndarray,  # true alpha, `(H,W)` in [0,1]
+) -> float:        # 0 or more; grows with the length of the wrong edge, in pixels
+    """Return the gradient error (Rhemann 2009): the sum of squared differences of gradient
+    magnitudes, divided by 1000."""
     a,g = _as_pair(a, g)
     return float(((_gradient_magnitude(a) - _gradient_magnitude(g))**2).sum()/1e3)
 
@@ -60,10 +65,12 @@ def grad(
 def _largest_component(mask):
     "Return the largest 4-connected component of `mask` as a bool array."
     n,labels,stats,_ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
-    return labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax() if n > 1 else np.zeros(mask.shape, bool)
+    return labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax() if n > 1 \
+        else np.zeros(mask.shape, bool)
 
 def _levels(a, g, step=.1):
-    "Return the highest threshold up to which each pixel belongs to the largest component that `a` and `g` share."
+    """Return the highest threshold up to which each pixel belongs to the largest component
+    that `a` and `g` share."""
     level,inside = np.zeros_like(a),np.ones(a.shape, bool)
     for t in np.linspace(0, 1, round(1/step) + 1, dtype=np.float32)[1:]:
         inside &= _largest_component((a >= t) & (g >= t))
@@ -72,10 +79,11 @@ def _levels(a, g, step=.1):
 
 # %% ../../nbs/core/metrics.ipynb #c37b2876
 def conn(
-    a,           # alpha, `(H,W)` in [0,1]
-    g,           # true alpha, `(H,W)` in [0,1]
-) -> float:      # 0 or more; grows with the loose area, in pixels
-    "Return the connectivity error (Rhemann 2009): the summed difference of the degrees of connectedness, divided by 1000."
+    a:np.ndarray,  # alpha, `(H,W)` in [0,1]
+    g:np.ndarray,  # true alpha, `(H,W)` in [0,1]
+) -> float:        # 0 or more; grows with the loose area, in pixels
+    """Return the connectivity error (Rhemann 2009): the summed difference of the degrees of
+    connectedness, divided by 1000."""
     a,g = _as_pair(a, g)
     level = _levels(a, g)
     loose_a,loose_g = (np.where(p - level >= .15, p - level, 0) for p in (a, g))
@@ -83,9 +91,9 @@ def conn(
 
 # %% ../../nbs/core/metrics.ipynb #b95b0d54
 def iou(
-    a,           # alpha or probability, `(H,W)` in [0,1]; person where above .5
-    g,           # true alpha or mask, `(H,W)` in [0,1]
-) -> float:      # 0 (nothing in common) to 1; 1 if both masks are empty
+    a:np.ndarray,  # alpha or probability, `(H,W)` in [0,1]; person where above .5
+    g:np.ndarray,  # true alpha or mask, `(H,W)` in [0,1]
+) -> float:        # 0 (nothing in common) to 1; 1 if both masks are empty
     "Return the intersection over union of the masks at .5."
     a,g = (p > .5 for p in _as_pair(a, g))
     union = (a | g).sum()
@@ -95,7 +103,8 @@ def iou(
 def _outline(mask):
     "Return the pixels of `mask` that differ from their right, lower or lower right neighbour."
     m = np.pad(mask, (0, 1), mode='edge')
-    return (m[:-1, :-1] != m[:-1, 1:]) | (m[:-1, :-1] != m[1:, :-1]) | (m[:-1, :-1] != m[1:, 1:])
+    return (m[:-1, :-1] != m[:-1, 1:]) | (m[:-1, :-1] != m[1:, :-1]) | (m[:-1,
+        :-1] != m[1:, 1:])
 
 def _distance(mask):
     "Return the distance in pixels to the nearest pixel of `mask`; huge if the mask is empty."
@@ -103,10 +112,10 @@ def _distance(mask):
 
 # %% ../../nbs/core/metrics.ipynb #62ff61d4
 def boundary_f(
-    a,           # alpha or probability, `(H,W)` in [0,1]; person where above .5
-    g,           # true alpha or mask, `(H,W)` in [0,1]
-    px=2,        # largest distance between matching outlines, in pixels
-) -> float:      # 0 to 1; 1 if neither mask has an outline and they are equal
+    a:np.ndarray,  # alpha or probability, `(H,W)` in [0,1]; person where above .5
+    g:np.ndarray,  # true alpha or mask, `(H,W)` in [0,1]
+    px:float=2,    # largest distance between matching outlines, in pixels
+) -> float:        # 0 to 1; 1 if neither mask has an outline and they are equal
     "Return the F measure of the outlines at .5 (DAVIS)."
     a,g = (p > .5 for p in _as_pair(a, g))
     oa,og = _outline(a),_outline(g)
@@ -116,35 +125,40 @@ def boundary_f(
 
 # %% ../../nbs/core/metrics.ipynb #4a61dae1
 def _frame_pairs(clip, truth, as_pair=_as_pair):
-    "Return the checked pairs of frames from two clips. Raises `BgblurError` if their lengths differ."
+    """Return the checked pairs of frames from two clips.
+    Raises `BgblurError` if their lengths differ."""
     if len(clip) != len(truth):
-        raise BgblurError(f'Both clips must have the same number of frames, got {len(clip)} and {len(truth)}.')
+        raise BgblurError(f'Both clips must have the same number of frames, got {len(clip)} '
+                          f'and {len(truth)}.')
     return [as_pair(a, g) for a,g in zip(clip, truth)]
 
 def dtssd(
-    clip,        # sequence of alphas, each `(H,W)` in [0,1]
-    truth,       # sequence of as many true alphas
-) -> float:      # 0 to 200; 0 if the error is constant, or for a single frame
-    "Return the root mean square of the error's change between two frames, times 1e2, averaged over the clip."
+    clip:Sequence[np.ndarray],   # sequence of alphas, each `(H,W)` in [0,1]
+    truth:Sequence[np.ndarray],  # sequence of as many true alphas
+) -> float:                      # 0 to 200; 0 if the error is constant, or for a single frame
+    """Return the root mean square of the error's change between two frames, times 1e2,
+    averaged over the clip."""
     errors = [a - g for a,g in _frame_pairs(clip, truth)]
     steps = [np.sqrt(((e1 - e0)**2).mean()) for e0,e1 in zip(errors, errors[1:])]
     return float(np.mean(steps)*1e2) if steps else 0.
 
 # %% ../../nbs/core/metrics.ipynb #e0d2e9ab
 def _just_left(truth, t):
-    "Return the pixels that are empty in frame `t` of `truth` and were person in one of the five frames before."
+    """Return the pixels that are empty in frame `t` of `truth` and were person in one of the
+    five frames before."""
     return (truth[t] < .05) & (np.stack(truth[max(0, t-5):t]) > .5).any(axis=0)
 
 def trail(
-    clip,        # sequence of alphas, each `(H,W)` in [0,1]
-    truth,       # sequence of as many true alphas
-) -> float:      # 0 to 1000; 0 if nothing moves
-    "Return the mean alpha, times 1e3, where the truth is below .05 and was above .5 in one of the five frames before."
+    clip:Sequence[np.ndarray],   # sequence of alphas, each `(H,W)` in [0,1]
+    truth:Sequence[np.ndarray],  # sequence of as many true alphas
+) -> float:                      # 0 to 1000; 0 if nothing moves
+    """Return the mean alpha, times 1e3, where the truth is below .05 and was above .5 in one
+    of the five frames before."""
     pairs = _frame_pairs(clip, truth)
     truth = [g for _,g in pairs]
     left = [pairs[t][0][_just_left(truth, t)] for t in range(1, len(pairs))]
-    left = np.concatenate(left or [[]])
-    return float(left.mean()*1e3) if left.size else 0.
+    values = np.concatenate(left or [[]])
+    return float(values.mean()*1e3) if values.size else 0.
 
 # %% ../../nbs/core/metrics.ipynb #c04644bd
 def _ring(alpha, width):
@@ -153,11 +167,11 @@ def _ring(alpha, width):
 
 # %% ../../nbs/core/metrics.ipynb #2d912bea
 def halo(
-    out,         # image to rate, BGR uint8 `(H,W,3)`
-    ideal,       # ideal image, BGR uint8 `(H,W,3)`
-    alpha,       # true alpha, `(H,W)` in [0,1]
-    ring=30,     # width of the ring around the person, in pixels
-) -> float:      # PSNR in dB, up to 99 (equal images, or an empty ring); higher is better
+    out:np.ndarray,    # image to rate, BGR uint8 `(H,W,3)`
+    ideal:np.ndarray,  # ideal image, BGR uint8 `(H,W,3)`
+    alpha:np.ndarray,  # true alpha, `(H,W)` in [0,1]
+    ring:int=30,       # width of the ring around the person, in pixels
+) -> float:            # PSNR in dB, up to 99 (equal images, or an empty ring): more is better
     "Return how close `out` is to `ideal` in a ring around the person."
     alpha = as_alpha(alpha)
     for img in (out, ideal): check_frame(img, 'An image')
@@ -170,7 +184,8 @@ def halo(
 
 # %% ../../nbs/core/metrics.ipynb #3b65e4d5
 def _edge_band(m, px=5):
-    "Return the pixels at or near the edge of `m`: it changes by more than .1 within `px` pixels."
+    """Return the pixels at or near the edge of `m`: it changes by more than .1 within `px`
+    pixels."""
     k = np.ones((2*px + 1, 2*px + 1), np.uint8)
     return cv2.dilate(m, k) - cv2.erode(m, k) > .1
 
@@ -183,23 +198,26 @@ def _alpha_and_grey(a, frame):
     check_frame(frame, 'An image')
     a = as_alpha(a)
     if a.shape != frame.shape[:2]:
-        raise BgblurError(f'A matte must have the same size as its frame, got {a.shape} and {frame.shape[:2]}.')
+        raise BgblurError(f'A matte must have the same size as its frame, got {a.shape} and '
+                          f'{frame.shape[:2]}.')
     return a,_denoised_grey(frame)
 
 # %% ../../nbs/core/metrics.ipynb #a57dfb7f
 def flicker(
-    clip,        # sequence of alphas, each `(H,W)` in [0,1]
-    frames,      # sequence of as many frames, BGR uint8 `(H,W,3)`
-    still=4,     # a pixel is still if its grey value changes by less, in levels
-) -> float:      # 0 to 1000; 0 if no pixel near the edge is still
-    "Return the mean change of alpha between frames, times 1e3, near its edge and where the image is still."
+    clip:Sequence[np.ndarray],    # sequence of alphas, each `(H,W)` in [0,1]
+    frames:Sequence[np.ndarray],  # sequence of as many frames, BGR uint8 `(H,W,3)`
+    still:float=4,                # a pixel is still if its grey value changes by less, in
+                                  # levels
+) -> float:                       # 0 to 1000; 0 if no pixel near the edge is still
+    """Return the mean change of alpha between frames, times 1e3, near its edge and where the
+    image is still."""
     pairs = _frame_pairs(clip, frames, _alpha_and_grey)
     changes = []
     for (a0,f0),(a1,f1) in zip(pairs, pairs[1:]):
         where = (np.abs(f1 - f0) < still) & _edge_band((a0 + a1)/2)
         changes.append(np.abs(a1 - a0)[where])
-    changes = np.concatenate(changes or [[]])
-    return float(changes.mean()*1e3) if changes.size else 0.
+    values = np.concatenate(changes or [[]])
+    return float(values.mean()*1e3) if values.size else 0.
 
 # %% ../../nbs/core/metrics.ipynb #bced1e80
 explain_module(__name__)

@@ -14,41 +14,48 @@ from .docs import explain_module
 
 # %% ../../nbs/core/motion.ipynb #9b556e90
 def local_change(
-    a, b,           # two grey images, uint8 `(h,w)`
-) -> np.ndarray:    # float32 `(h,w)`, in grey levels
+    a:np.ndarray, b:np.ndarray,  # two grey images, uint8 `(h,w)`
+) -> np.ndarray:                 # float32 `(h,w)`, in grey levels
     "Return how much the image changed at each pixel and close to it."
     change = cv2.dilate(cv2.absdiff(a, b), np.ones((3, 3), np.uint8))
     return cv2.boxFilter(change, cv2.CV_32F, (5, 5))
 
 # %% ../../nbs/core/motion.ipynb #cd91bbf5
 def optical_flow(
-    a, b,           # two grey images, uint8 `(h,w)`
-    finest=1,       # how often the images are halved, at least: 1, or 2 for a coarse but faster flow
-) -> np.ndarray:    # where each pixel of `a` is in `b`, as a shift in pixels: x and y, float32 `(h,w,2)`
-    "Return the motion between two images (DIS optical flow, Kroeger et al. 2016); 0 in tiny images."
-    if min(a.shape) < 32: return np.zeros((*a.shape, 2), np.float32)    # DIS needs several of its 8-pixel patches
+    a:np.ndarray, b:np.ndarray,  # two grey images, uint8 `(h,w)`
+    finest:int=1,                # how often the images are halved, at least: 1, or 2 for a
+                                 # coarse but faster flow
+) -> np.ndarray:                 # shift of each pixel from `a` to `b`, x and y: `(h,w,2)`
+    """Return the motion between two images (DIS optical flow, Kroeger et al. 2016);
+    0 in tiny images."""
+    # DIS needs several of its 8-pixel patches
+    if min(a.shape) < 32: return np.zeros((*a.shape, 2), np.float32)
     dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     dis.setFinestScale(finest)
     return dis.calc(np.ascontiguousarray(a), np.ascontiguousarray(b), None)
 
 # %% ../../nbs/core/motion.ipynb #852200a5
 @lru_cache(8)
-def _grid(h, w): return np.dstack(np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32)))
+def _grid(h, w):
+    return np.dstack(np.meshgrid(np.arange(w, dtype=np.float32),
+                                 np.arange(h, dtype=np.float32)))
 
 def warp(
-    img,            # float32 or uint8, `(H,W)` or `(H,W,C)`
-    flow,           # float32 `(h,w,2)`, see `optical_flow`
-) -> np.ndarray:    # like `img`
+    img:np.ndarray,   # float32 or uint8, `(H,W)` or `(H,W,C)`
+    flow:np.ndarray,  # float32 `(h,w,2)`, see `optical_flow`
+) -> np.ndarray:      # like `img`
     "Return `img` with each pixel taken from where the flow points to."
     (H,W),(h,w) = img.shape[:2],flow.shape[:2]
-    if (h,w) != (H,W): flow = cv2.resize(flow, (W, H))*np.float32([W/w, H/h])
-    return cv2.remap(img, cv2.add(flow, _grid(H, W)), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    if (h,w) != (H,W): flow = cv2.resize(flow, (W, H))*np.array([W/w, H/h], np.float32)
+    return cv2.remap(img, cv2.add(flow, _grid(H, W)), None, cv2.INTER_LINEAR,
+                     borderMode=cv2.BORDER_REPLICATE)
 
 # %% ../../nbs/core/motion.ipynb #b1e9b1aa
 def chain(
-    flow,           # from a first image to a second one: float32 `(h,w,2)`, see `optical_flow`
-    step,           # from the second image to a third one: float32 `(h,w,2)`
-) -> np.ndarray:    # from the first image to the third one: float32 `(h,w,2)`
+    flow:np.ndarray,  # from a first image to a second one: float32 `(h,w,2)`, see
+                      # `optical_flow`
+    step:np.ndarray,  # from the second image to a third one: float32 `(h,w,2)`
+) -> np.ndarray:      # from the first image to the third one: float32 `(h,w,2)`
     "Return two flows as one: first along `flow`, and from there along `step`."
     return cv2.add(flow, warp(step, flow))
 

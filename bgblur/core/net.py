@@ -7,6 +7,7 @@ __all__ = ['Conv', 'SqueezeExcite', 'InvertedResidual', 'Up', 'PersonNet', 'pers
 
 # %% ../../nbs/core/net.ipynb #65b8903b
 import warnings
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -21,12 +22,13 @@ with imports_of('learner'), warnings.catch_warnings(action='ignore'):
 
 # %% ../../nbs/core/net.ipynb #c1c04406
 class Conv(nn.Conv2d):
-    "A convolution with TensorFlow's 'SAME' padding: an odd pixel goes to the right and the bottom."
+    """A convolution with TensorFlow's 'SAME' padding: an odd pixel goes to the right and the
+    bottom."""
     def __init__(self,
-        ni, nf,     # number of input and output channels
-        ks=1,       # kernel size, in pixels
-        stride=1,   # as in `nn.Conv2d`
-        groups=1,   # as in `nn.Conv2d`
+        ni:int, nf:int,  # number of input and output channels
+        ks:int=1,        # kernel size, in pixels
+        stride:int=1,    # as in `nn.Conv2d`
+        groups:int=1,    # as in `nn.Conv2d`
     ):
         total = ks - stride
         same = total % 2 == 0
@@ -38,9 +40,10 @@ class Conv(nn.Conv2d):
 
 # %% ../../nbs/core/net.ipynb #7f4bf0c9
 class SqueezeExcite(nn.Module):
-    "A factor in [0,1] for each channel, computed from its average over the image (Hu et al. 2018)."
+    """A factor in [0,1] for each channel, computed from its average over the image (Hu et al.
+    2018)."""
     def __init__(self,
-        nf, nh,     # number of channels, and of hidden channels
+        nf:int, nh:int,  # number of channels, and of hidden channels
     ):
         super().__init__()
         self.squeeze,self.excite = Conv(nf, nh),Conv(nh, nf)
@@ -53,11 +56,11 @@ class SqueezeExcite(nn.Module):
 class InvertedResidual(nn.Module):
     "Expand, filter depthwise, squeeze and excite, project (Howard et al., MobileNetV3, 2019)."
     def __init__(self,
-        ni, nh, nf,     # number of channels: input, expanded, output
-        ks=3,           # kernel size of the depthwise convolution, in pixels
-        stride=1,       # of the depthwise convolution; 2 halves height and width
-        se=0,           # hidden channels of squeeze and excite; 0 leaves it out
-        act=F.relu,     # activation function
+        ni:int, nh:int, nf:int,  # number of channels: input, expanded, output
+        ks:int=3,                # kernel size of the depthwise convolution, in pixels
+        stride:int=1,            # of the depthwise convolution; 2 halves height and width
+        se:int=0,                # hidden channels of squeeze and excite; 0 leaves it out
+        act:Callable=F.relu,     # activation function
     ):
         super().__init__()
         self.act,self.add = act,ni == nf and stride == 1
@@ -76,7 +79,7 @@ class InvertedResidual(nn.Module):
 class Up(nn.Module):
     "Double the resolution and add the encoder's finer features."
     def __init__(self,
-        ni, nf,     # number of channels: input, and `skip` and output
+        ni:int, nf:int,  # number of channels: input, and `skip` and output
     ):
         super().__init__()
         self.project,self.se = Conv(ni, nf),SqueezeExcite(nf, nf)
@@ -90,7 +93,8 @@ class Up(nn.Module):
 
 # %% ../../nbs/core/net.ipynb #084923ba
 class PersonNet(nn.Module):
-    "The person model: RGB in [0,1] `(N,3,H,W)`, H and W multiples of 16, to the person logit `(N,1,H,W)`."
+    """The person model: RGB in [0,1] `(N,3,H,W)`, H and W multiples of 16, to the person logit
+    `(N,1,H,W)`."""
     def __init__(self):
         super().__init__()
         hs,inv = F.hardswish,InvertedResidual
@@ -110,7 +114,8 @@ class PersonNet(nn.Module):
         quarter = self.down1(half)
         eighth = self.down2(quarter)
         x = self.down3(eighth)
-        x = F.relu(self.context(x))*torch.sigmoid(self.context_gate(x.mean((2, 3), keepdim=True)))
+        x = F.relu(self.context(x))*torch.sigmoid(self.context_gate(x.mean((2, 3),
+            keepdim=True)))
         return self.head(self.up3(self.up2(self.up1(x, eighth), quarter), half))
 
 # %% ../../nbs/core/net.ipynb #a58b36f8
@@ -121,7 +126,8 @@ def person_net(
     net = PersonNet()
     if pretrained:
         path = files('bgblur')/'weights'/'person.pt'
-        net.load_state_dict({k: v.float() for k,v in torch.load(path, weights_only=True).items()})
+        net.load_state_dict({k: v.float() for k,v in torch.load(path,
+            weights_only=True).items()})
     return net.eval()
 
 # %% ../../nbs/core/net.ipynb #77de51df
@@ -144,32 +150,39 @@ def _fold_pads(graph):
         total = attributes['kernel_shape'][0] - attributes['strides'][0]
         attributes['pads'][:] = [total//2]*2 + [total - total//2]*2
         conv.input[0] = pad.input[0]
-    def used(): return {*(o.name for o in graph.output), *(i for m in graph.node for i in m.input)}
+    def used():
+        return {*(o.name for o in graph.output), *(i for m in graph.node for i in m.input)}
     while unused := [n for n in graph.node if not {*n.output} & used()]:
         for n in unused: graph.node.remove(n)
 
 # %% ../../nbs/core/net.ipynb #d6ac3cea
 def name_profile(
-    path,       # `.onnx` file with an input and output like `to_onnx`
-    side=None,  # input size stored in the file, see `predict.net_size`; None: the default
-) -> Path:      # `path`
+    path:str|Path,       # `.onnx` file with an input and output like `to_onnx`
+    side:int|None=None,  # input size stored in the file, see `predict.net_size`; None: the
+                         # default
+) -> Path:               # `path`
     "Write into an ONNX file how to feed it: by the profile 'bgblur', see `profiles.PROFILES`."
     with imports_of('learner'): import onnx
     model = onnx.load(path)
-    onnx.helper.set_model_props(model, {'bgblur_profile': 'bgblur', **({'side': str(side)} if side else {})})
+    onnx.helper.set_model_props(model, {'bgblur_profile': 'bgblur',
+                                        **({'side': str(side)} if side else {})})
     onnx.save(model, path)
     return Path(path)
 
 def to_onnx(
-    net:nn.Module,   # from RGB in [0,1] `(N,3,H,W)` to one logit `(N,1,H,W)`, such as `PersonNet`
-    path,            # `.onnx` file to write
-    side=None,       # input size stored in the file, see `predict.net_size`; None: the default
-) -> Path:           # `path`
+    net:nn.Module,       # from RGB in [0,1] `(N,3,H,W)` to one logit `(N,1,H,W)`, such as
+                         # `PersonNet`
+    path:str|Path,       # `.onnx` file to write
+    side:int|None=None,  # input size stored in the file, see `predict.net_size`; None: the
+                         # default
+) -> Path:               # `path`
     "Write `net` as an ONNX file that `load_segmenter` opens, and return its path."
     with imports_of('learner'): import onnx
     axes = {0: 'n', 2: 'h', 3: 'w'}
-    torch.onnx.export(_WithSigmoid(net).eval(), torch.rand(1, 3, 256, 256), str(path), dynamo=False, opset_version=17,
-                      input_names=['image'], output_names=['person'], dynamic_axes={'image': axes, 'person': axes})
+    torch.onnx.export(_WithSigmoid(net).eval(), torch.rand(1, 3, 256, 256), str(path),
+                      dynamo=False, opset_version=17,
+                      input_names=['image'], output_names=['person'],
+                      dynamic_axes={'image': axes, 'person': axes})
     model = onnx.load(path)
     _fold_pads(model.graph)
     onnx.save(model, path)

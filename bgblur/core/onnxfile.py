@@ -7,16 +7,19 @@ __all__ = ['check_one_file']
 
 # %% ../../nbs/core/onnxfile.ipynb #28a4396e
 import mmap
+from pathlib import Path
 
 from .docs import explain_module
 from .errors import ModelError
 
 # %% ../../nbs/core/onnxfile.ipynb #56537c81
 #: where tensors lie in an ONNX file: message -> number of a field -> the message in that field
-_TENSOR_FIELDS = {'model': {7: 'graph', 20: 'training', 25: 'function'}, 'training': {1: 'graph', 2: 'graph'},
+_TENSOR_FIELDS = {'model': {7: 'graph', 20: 'training', 25: 'function'},
+                  'training': {1: 'graph', 2: 'graph'},
                   'graph': {1: 'node', 5: 'tensor', 15: 'sparse'}, 'node': {5: 'attribute'},
                   'function': {7: 'node', 11: 'attribute'},
-                  'attribute': {5: 'tensor', 6: 'graph', 10: 'tensor', 11: 'graph', 22: 'sparse', 23: 'sparse'},
+                  'attribute': {5: 'tensor', 6: 'graph', 10: 'tensor', 11: 'graph',
+                                22: 'sparse', 23: 'sparse'},
                   'sparse': {1: 'tensor', 2: 'tensor'}, 'tensor': {}}
 
 def _varint(data, i):
@@ -28,14 +31,16 @@ def _varint(data, i):
     raise ValueError('This number does not end.')
 
 def _field(data, i):
-    "Return number, wire type, length or value, and the place after them, for the field at `i`."
+    """Return number, wire type, length or value, and the place after them, for the field at
+    `i`."""
     key,i = _varint(data, i)
     number,wire = (key & 0xffffffff) >> 3,key & 7
     n,i = _varint(data, i) if wire in (0, 2) else ({1: 8, 5: 4}[wire], i)
     return number,wire,n,i
 
 def _has_external_data(data):
-    "Tell whether a tensor is in another file. Raises `ValueError`, `KeyError` or `IndexError` if `data` is not ONNX."
+    """Tell whether a tensor is in another file.
+    Raises `ValueError`, `KeyError` or `IndexError` if `data` is not ONNX."""
     todo = [('model', 0, len(data))]
     while todo:
         message,i,end = todo.pop()
@@ -52,17 +57,19 @@ def _has_external_data(data):
 
 # %% ../../nbs/core/onnxfile.ipynb #c5fd2fbd
 def check_one_file(
-    path,      # path of an `.onnx` file
-):
+    path:Path,      # path of an `.onnx` file
+) -> None:
     "Raise `ModelError` unless `path` is an ONNX file that needs no other file."
     try:
         with open(path, 'rb') as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as data:
             external = _has_external_data(data)
     except (OSError, ValueError, KeyError, IndexError) as e:
         reason = e.strerror if isinstance(e, OSError) else 'it is not an ONNX file'
-        raise ModelError(f'{path.name} is not a model that onnxruntime can open: {reason}.') from e
+        raise ModelError(f'{path.name} is not a model that onnxruntime can open: '
+                         f'{reason}.') from e
     if external:
-        raise ModelError(f'{path.name} keeps its weights in another file, which is not opened: save it as one file.')
+        raise ModelError(f'{path.name} keeps its weights in another file, which is not '
+                         'opened: save it as one file.')
 
 # %% ../../nbs/core/onnxfile.ipynb #766cd44d
 explain_module(__name__)

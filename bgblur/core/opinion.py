@@ -7,6 +7,8 @@ __all__ = ['predict_in_box', 'ramp', 'is_crisp', 'is_inside', 'covers_person', '
            'correct', 'SecondOpinion']
 
 # %% ../../nbs/core/opinion.ipynb #2cf5cf36
+from typing import Any
+
 import cv2, numpy as np
 from fastcore.basics import patch
 
@@ -14,39 +16,40 @@ from .attention import people_box
 from .checks import as_alpha
 from .docs import explain_module
 from .errors import check_number
-from .frame import small_size
+from .frame import Frame, small_size
 from .masks import resize_prob
 from .motion import local_change, optical_flow, warp
 
 # %% ../../nbs/core/opinion.ipynb #8fab26e2
 def predict_in_box(
-    segmenter,      # `Segmenter`
-    frame,          # `Frame`
-    p,              # first probability, float32 `(h,w)` in [0,1]
-) -> tuple:         # second probability, float32 `(h,w)`, equal to `p` outside the box; the box as slices of rows and columns
-    "Run the second model on the box around the people."
+    segmenter:Any,  # `Segmenter`
+    frame:Frame,    # `Frame`
+    p:np.ndarray,   # first probability, float32 `(h,w)` in [0,1]
+) -> tuple:         # second probability, float32 `(h,w)`; the box as two slices
+    "Run the second model on the box around the people. Outside the box, return `p`."
     (h,w),(x,y,bw,bh) = p.shape,people_box(p)
     fx,fy = frame.shape[1]/w,frame.shape[0]/h
     crop = frame.crop(round(y*fy), round((y + bh)*fy), round(x*fx), round((x + bw)*fx))
     s = p.copy()
-    s[y:y+bh, x:x+bw] = resize_prob(as_alpha(segmenter.low_res([crop])[0], 'probability'), (bw, bh))
+    s[y:y+bh, x:x+bw] = resize_prob(as_alpha(segmenter.low_res([crop])[0], 'probability'),
+                                    (bw, bh))
     return s,np.s_[y:y+bh, x:x+bw]
 
 # %% ../../nbs/core/opinion.ipynb #43e6219d
 def ramp(
-    x,              # number or float array
-    lo, hi,         # values that become 0 and 1; `lo` may be the larger one
-):                  # like `x`, in [0,1]
+    x:Any,                  # number or float array
+    lo:float, hi:float,  # values that become 0 and 1; `lo` may be the larger one
+) -> np.ndarray:         # like `x`, in [0,1]
     "Return `x` mapped linearly from `lo` to 0 and from `hi` to 1, and clipped."
     return np.clip((x - lo)*np.float32(1/(hi - lo)), 0, 1)
 
 # %% ../../nbs/core/opinion.ipynb #001f92f6
 def is_crisp(
-    s,              # second probability, float32 `(h,w)` in [0,1]
+    s:np.ndarray,   # second probability, float32 `(h,w)` in [0,1]
 ) -> float:         # in [0,1]
     "Return 1 if the unsure area is below .45 of the second model's person, and 0 from .9 on."
-    person,unsure = np.count_nonzero(s > .5),np.count_nonzero((s > .1) & (s < .9))
-    return float(ramp(unsure/max(person, 1), .9, .45))
+    unsure = np.count_nonzero((s > .1) & (s < .9))/max(1, int(np.count_nonzero(s > .5)))
+    return float(ramp(unsure, .9, .45))
 
 # %% ../../nbs/core/opinion.ipynb #07763a49
 def _share(a, b):
@@ -55,29 +58,32 @@ def _share(a, b):
     return np.count_nonzero(a & b)/n if n else 1.
 
 def is_inside(
-    S, s,           # first and second probability, float32 `(h,w)` in [0,1]
-) -> float:         # in [0,1]
-    "Return 1 if the second model's person lies inside the first model's person, and 0 if a fifth of it doesn't."
+    S:np.ndarray, s:np.ndarray,  # first and second probability, float32 `(h,w)` in [0,1]
+) -> float:                      # in [0,1]
+    """Return 1 if the second model's person lies inside the first model's person, and 0 if a
+    fifth of it doesn't."""
     return float(ramp(_share(s > .5, S > .5), .8, .92))
 
 # %% ../../nbs/core/opinion.ipynb #83dcc966
 def covers_person(
-    S, s,           # first and second probability, float32 `(h,w)` in [0,1]
-) -> float:         # in [0,1]
-    "Return 1 if the second model finds most of what the first model is sure of, and 0 if it finds less than half."
+    S:np.ndarray, s:np.ndarray,  # first and second probability, float32 `(h,w)` in [0,1]
+) -> float:                      # in [0,1]
+    """Return 1 if the second model finds most of what the first model is sure of, and 0 if it
+    finds less than half."""
     return float(ramp(_share(S > .9, s > .5), .5, .75)) if (s > .5).any() else 0.
 
 # %% ../../nbs/core/opinion.ipynb #66a834d7
 def trust(
-    S, s,           # first and second probability, float32 `(h,w)` in [0,1]
-) -> float:         # in [0,1]
+    S:np.ndarray, s:np.ndarray,  # first and second probability, float32 `(h,w)` in [0,1]
+) -> float:                      # in [0,1]
     "Return how far to trust the second model on this frame."
     return is_crisp(s)*is_inside(S, s)*covers_person(S, s)
 
 # %% ../../nbs/core/opinion.ipynb #e4499768
 def support(
-    s,              # second probability, float32 `(h,w)` in [0,1]
-    reach=5,        # how far from its person the second model still supports the first, in pixels of 192
+    s:np.ndarray,   # second probability, float32 `(h,w)` in [0,1]
+    reach:float=5,  # how far from its person the second model still supports the first, in
+                    # pixels of 192
 ) -> np.ndarray:    # float32 `(h,w)` in [0,1]
     "Return 1 where the second model finds a person or is close to one, and 0 far away."
     return ramp(cv2.dilate(s, _disc(reach, s)), .15, .5)
@@ -89,10 +95,11 @@ def _disc(reach, s):
 
 # %% ../../nbs/core/opinion.ipynb #cc88c6d9
 def support_enclosed(
-    S,              # first probability, float32 `(h,w)` in [0,1]
-    v,              # support, float32 `(h,w)` in [0,1]
+    S:np.ndarray,   # first probability, float32 `(h,w)` in [0,1]
+    v:np.ndarray,   # support, float32 `(h,w)` in [0,1]
 ) -> np.ndarray:    # float32 `(h,w)` in [0,1]
-    "Return `v`, with 1 where the first person encloses an area without support. The lower border does not open it."
+    """Return `v`, with 1 where the first person encloses an area without support.
+    The lower border does not open it."""
     n,labels = cv2.connectedComponents(((v < .5) | (S < .5)).view(np.uint8), connectivity=4)
     open_ = np.bincount(labels[S < .5], minlength=n) > 0
     for side in (0, labels[0], labels[:, 0], labels[:, -1]): open_[side] = True
@@ -102,19 +109,20 @@ def support_enclosed(
 
 # %% ../../nbs/core/opinion.ipynb #895141bd
 def veto(
-    S, s,           # first and second probability, float32 `(h,w)` in [0,1]
-    t,              # trust in the second one, in [0,1]
-) -> np.ndarray:    # float32 `(h,w)` in [0,1]
+    S:np.ndarray, s:np.ndarray,  # first and second probability, float32 `(h,w)` in [0,1]
+    t:float,                     # trust in the second one, in [0,1]
+) -> np.ndarray:                 # float32 `(h,w)` in [0,1]
     "Return 1 where the first model finds a person and the second one finds no person near."
     return ramp(np.float32(t), .1, .6)*ramp(S, .3, .6)*(1 - support_enclosed(S, support(s)))
 
 # %% ../../nbs/core/opinion.ipynb #3896d6a9
 def correct(
-    S, s,           # first and second probability, float32 `(h,w)` in [0,1]
-    t,              # trust in the second one, in [0,1]
-    weight=.4,      # of the second one where the first one is unsure
-) -> np.ndarray:    # float32 `(h,w)` in [0,1]
-    "Return the first probability, corrected where it is unsure and the second model finds a person near."
+    S:np.ndarray, s:np.ndarray,  # first and second probability, float32 `(h,w)` in [0,1]
+    t:float,                     # trust in the second one, in [0,1]
+    weight:float=.4,             # of the second one where the first one is unsure
+) -> np.ndarray:                 # float32 `(h,w)` in [0,1]
+    """Return the first probability, corrected where it is unsure and the second model finds a
+    person near."""
     unsure = 4*S*(1 - S)*support(s)
     out = S + np.float32(weight*t)*unsure*(s - S)
     deep = ramp(cv2.erode(s, _disc(10, s), borderType=cv2.BORDER_REPLICATE), .7, .95)
@@ -137,9 +145,10 @@ class SecondOpinion:
     memory = 4.          # how long something counts as moved: time constant in seconds
 
     def __init__(self,
-        segmenter,       # `Segmenter`
-        every=0.,        # seconds between two runs of the second model; 0: it runs on each new probability
-        weight=.4,       # of the second model where the first one is unsure, see `correct`
+        segmenter:Any,    # `Segmenter`
+        every:float=0.,   # seconds between two runs of the second model; 0: it runs on each
+                          # new probability
+        weight:float=.4,  # of the second model where the first one is unsure, see `correct`
     ):
         "Raises `BgblurError` if a number is invalid."
         check_number(every, 0, 3600, 'every')
@@ -147,14 +156,16 @@ class SecondOpinion:
         self.segmenter,self.every,self.weight = segmenter,every,weight
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         "Forget the frames so far."
         self.removed = self.moved = None        # maps like the probability, in [0,1]
-        self.grey = self.trust = None           # the last frame, small and grey, and the last trust
+        # the last frame, small and grey, and the last trust
+        self.grey = self.trust = None
         self.is_empty = False                  # did the last run find no person?
         self.time = self.asked = -np.inf        # of the last frame, and of the last run
 
-    def __repr__(self): return f'SecondOpinion({self.segmenter!r}, every={self.every}, weight={self.weight})'
+    def __repr__(self):
+        return f'SecondOpinion({self.segmenter!r}, every={self.every}, weight={self.weight})'
 
 # %% ../../nbs/core/opinion.ipynb #c47e0022
 @patch
@@ -163,7 +174,8 @@ def _follow(self:SecondOpinion, grey, time, shape):
     flow = optical_flow(grey, self.grey, finest=2)      # the maps are coarse
     known = ramp(local_change(grey, warp(self.grey, flow)), 24, 10)
     if cv2.mean(known)[0] < .5: return False
-    own = cv2.magnitude(*cv2.split(flow - np.median(flow[::4, ::4], (0, 1))))      # motion beside that of the camera, in pixels
+    # motion beside that of the camera, in pixels
+    own = cv2.magnitude(*cv2.split(flow - np.median(flow[::4, ::4], (0, 1))))
     moving = cv2.resize(np.maximum(ramp(own, .8, 2), 1 - known), shape[::-1])
     fade = np.float32(np.exp(-(time - self.time)/self.memory))
     self.moved = np.maximum(fade*warp(self.moved, flow), moving)
@@ -173,12 +185,14 @@ def _follow(self:SecondOpinion, grey, time, shape):
 # %% ../../nbs/core/opinion.ipynb #9719883c
 @patch
 def _ask(self:SecondOpinion, frame, p, time):
-    "Run the second model, update what is removed, and return the probability, corrected if the model runs each time."
+    """Run the second model, update what is removed, and return the probability, corrected if
+    the model runs each time."""
     s,box = predict_in_box(self.segmenter, frame, p)
     S,s = p[box],s[box]
     t = self.trust = trust(S, s)
     dt,removed = min(time - self.asked, 1.),self.removed[box]
-    speed = np.minimum(1, dt*((1 - self.moved[box])/self.still_seconds + self.moved[box]/self.moved_seconds))
+    speed = np.minimum(1, dt*((1 - self.moved[box])/self.still_seconds
+                              + self.moved[box]/self.moved_seconds))
     if self.asked == -np.inf: speed = 1
     back = t*ramp(s, .5, .9)*(1 - np.exp(-dt/self.back_seconds))
     removed = removed + speed*np.maximum(veto(S, s, t) - removed, 0)
@@ -191,15 +205,17 @@ def _ask(self:SecondOpinion, frame, p, time):
 # %% ../../nbs/core/opinion.ipynb #d1c27c50
 @patch
 def _is_same_scene(self:SecondOpinion, grey, time, p):
-    fits = self.grey is not None and self.grey.shape == grey.shape and self.removed.shape == p.shape
-    return fits and 0 <= time - self.time < 2 and cv2.mean(cv2.absdiff(grey, self.grey))[0] < self.cut
+    fits = self.grey is not None and self.grey.shape == grey.shape \
+        and self.removed.shape == p.shape
+    return fits and 0 <= time - self.time < 2 \
+        and cv2.mean(cv2.absdiff(grey, self.grey))[0] < self.cut
 
 @patch
 def __call__(self:SecondOpinion,
-    frame,          # `Frame`
-    p,              # first probability, float32 `(h,w)` in [0,1]
-    time,           # of the frame, in seconds
-):                  # corrected probability like `p`, and the trust in [0,1]; None: no person was found
+    frame:Frame,    # `Frame`
+    p:np.ndarray,   # first probability, float32 `(h,w)` in [0,1]
+    time:float,     # of the frame, in seconds
+) -> tuple:         # corrected probability like `p`; trust in [0,1], or None (no person)
     "Return the corrected probability of a frame. Raises what the second model raises."
     if not (p > .5).any():
         self.reset()

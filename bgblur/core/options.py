@@ -7,10 +7,11 @@ __all__ = ['PlainGroup', 'PlainCommand', 'examples', 'flag', 'typed', 'with_sett
 
 # %% ../../nbs/core/options.ipynb #7e56b396
 import re
+from collections.abc import Callable
 from functools import wraps
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Any, Literal, Optional
 
 import typer
 import typer.core
@@ -21,15 +22,18 @@ from .settings import Choices, declared, shared_values
 
 # %% ../../nbs/core/options.ipynb #fa2f5e66
 class _PlainHelp:
-    "Correct two details of typer's help: `--help <bool>`, and `{SRC}` for a required argument."
+    """Correct two details of typer's help: `--help <bool>`, and `{SRC}` for a required
+    argument."""
     def get_help_option(self, ctx):
         option = super().get_help_option(ctx)
         if option: option.metavar = ''
         return option
 
-    def collect_usage_pieces(self, ctx): return [re.sub('[{}]', '', piece) for piece in super().collect_usage_pieces(ctx)]
+    def collect_usage_pieces(self, ctx):
+        return [re.sub('[{}]', '', piece) for piece in super().collect_usage_pieces(ctx)]
 
-class PlainGroup(_PlainHelp, typer.core.TyperGroup): "A group of commands with a plain `--help`."
+class PlainGroup(_PlainHelp, typer.core.TyperGroup):
+    "A group of commands with a plain `--help`."
 class PlainCommand(_PlainHelp, typer.core.TyperCommand):
     "A command with a plain `--help`, and plain sentences about wrong values."
     def parse_args(self, ctx, args):
@@ -43,92 +47,122 @@ def examples(
 ) -> str:
     "Return text for the end of `--help`."
     # typer joins the lines of a paragraph that does not start with \b
-    return '\n'.join(['\b', 'Examples:', *(f'  bgblur {line:32} # {what}' for line,what in lines.items())])
+    return '\n'.join(['\b', 'Examples:',
+                      *(f'  bgblur {line:32} # {what}' for line,what in lines.items())])
 
 # %% ../../nbs/core/options.ipynb #97af8266
 def flag(
-    *names,         # such as '-q', '--quiet'; none: from the parameter's name
-    help,           # one sentence
-):                  # an annotation
+    *names:str,     # such as '-q', '--quiet'; none: from the parameter's name
+    help:str,       # one sentence
+) -> Any:           # an annotation
     "Return the type of an option without a value."
     return Annotated[bool, typer.Option(*names, metavar='', help=help)]
 
 def typed(
-    kind,           # type of the value
-    *names,         # as for `flag`
-    help,           # one sentence
-    default='',     # what happens without the option, in words
-    **kwargs        # as for `typer.Option`
-):                  # an annotation
+    kind:Any,        # type of the value
+    *names:str,      # as for `flag`
+    help:str,        # one sentence
+    default:str='',  # what happens without the option, in words
+    **kwargs:Any     # as for `typer.Option`
+) -> Any:            # an annotation
     "Return the type of an option with a value."
-    return Annotated[kind, typer.Option(*names, help=f'{help}  [default: {default}]' if default else help, show_default=not default, **kwargs)]
+    return Annotated[kind, typer.Option(*names,
+                                        help=f'{help}  [default: {default}]' if default
+                                        else help, show_default=not default, **kwargs)]
 
 # %% ../../nbs/core/options.ipynb #fac21ef8
 def _option(f):
-    "Return the command-line option of the field `f` of `Settings` or `Encoding`, as a parameter of a function."
+    """Return the command-line option of the field `f` of `Settings` or `Encoding`, as a
+    parameter of a function."""
     m = f.metadata
     long = f"--{f.name.replace('_', '-')}"
-    names,kind,limits = (m['short'], long) if m['short'] else (),f.type,dict(min=m['lo'], max=m['hi'])
+    names,kind = (m['short'], long) if m['short'] else (),f.type
+    limits = dict(min=m['lo'], max=m['hi'])
     # typer has no type for a word or a number: `Encoding` itself checks the text
     if m['choices'] and m['hi'] is not None: kind,limits = str,{}
-    elif m['choices']: kind = Literal[m['choices']] if f.default else Optional[Literal[m['choices']]]
+    elif m['choices']:
+        kind = Literal[m['choices']] if f.default else Optional[Literal[m['choices']]]
     if isinstance(f.default, bool): info = flag(long, help=m['help'])
-    else: info = typed(kind, *names, help=m['help'], default=m['unset'], metavar=m['metavar'], **limits)
+    else:
+        info = typed(kind, *names, help=m['help'], default=m['unset'], metavar=m['metavar'],
+                     **limits)
     return Parameter(f.name, Parameter.KEYWORD_ONLY, default=f.default, annotation=info)
 
 # %% ../../nbs/core/options.ipynb #d439faff
 def _shared_option(fields):
-    "Return the option of several `fields` of one name. Its value is a list of texts, for `shared_values`."
+    """Return the option of several `fields` of one name.
+    Its value is a list of texts, for `shared_values`."""
     first,metas = fields[0],[f.metadata for f in fields]
-    info = typed(Optional[list[str]], help=' '.join([*(m['help'] for m in metas), 'May be repeated.']), default=metas[0]['unset'],
+    info = typed(Optional[list[str]],
+                 help=' '.join([*(m['help'] for m in metas), 'May be repeated.']),
+                 default=metas[0]['unset'],
                  metavar=next(m['metavar'] for m in metas if m['metavar']))
     return Parameter(first.name, Parameter.KEYWORD_ONLY, default=None, annotation=info)
 
 def _options(kinds):
-    "Return a dict from each of `kinds` to its options, and one from the names of shared fields to the kinds that share them."
-    owners = {name: [k for k in kinds if name in declared(k)] for k in kinds for name in declared(k)}
+    """Return a dict from each of `kinds` to its options, and one from the names of shared
+    fields to the kinds that share them."""
+    owners = {name: [k for k in kinds if name in declared(k)] for k in kinds
+              for name in declared(k)}
     shared = {name: ks for name,ks in owners.items() if len(ks) > 1}
-    options = {k: [_shared_option([declared(o)[name] for o in owners[name]]) if name in shared else _option(f)
+    options = {k: [_shared_option([declared(o)[name] for o in owners[name]]) if name in shared
+                   else _option(f)
                    for name,f in declared(k).items() if owners[name][0] is k] for k in kinds}
     return options,shared
 
 # %% ../../nbs/core/options.ipynb #9cbf0cdc
 def _preset_values(path, kinds):
-    "Return the values of the preset `path` that differ from their defaults, by kind. Without a path, there are none."
-    return {type(c): c.changed() for c in (load_preset(path) if path else ()) if type(c) in kinds}
+    """Return the values of the preset `path` that differ from their defaults, by kind.
+    Without a path, there are none."""
+    return {type(c): c.changed() for c in (load_preset(path) if path else ())
+            if type(c) in kinds}
 
 def _named_texts(name, preset):
     "Return the values of the field `name` in `preset`, as texts such as 'file=small'."
-    return [f"{declared(kind)[name].metadata['of']}={found[name]}" for kind,found in preset.items() if name in found]
+    return [f"{declared(kind)[name].metadata['of']}={found[name]}"
+            for kind,found in preset.items() if name in found]
 
 def _preset_options(kinds, shared):
-    "Return the options `--preset-file` and `--save-preset` of a command, as parameters of a function."
+    """Return the options `--preset-file` and `--save-preset` of a command, as parameters of a
+    function."""
     def use(ctx:typer.Context, path:Optional[Path]):
-        ctx.default_map = {name: v for found in _preset_values(path, kinds).values() for name,v in found.items() if name not in shared}
+        ctx.default_map = {name: v for found in _preset_values(path, kinds).values()
+                           for name,v in found.items() if name not in shared}
         return path
-    options = {'preset_file': typed(Optional[Path], metavar='FILE', help='Take the options from this file, unless given here.', callback=use, is_eager=True),
-               'save_preset': typed(Optional[Path], metavar='FILE', help='Save the options for look and file, for --preset-file.')}
-    return [Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=info) for name,info in options.items()]
+    options = {'preset_file': typed(Optional[Path], metavar='FILE',
+                                    help='Take the options from this file, unless given here.',
+                                    callback=use, is_eager=True),
+               'save_preset': typed(Optional[Path], metavar='FILE',
+                                    help='Save the options for look and file, for '
+                                         '--preset-file.')}
+    return [Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=info)
+            for name,info in options.items()]
 
 # %% ../../nbs/core/options.ipynb #10587288
 def with_settings(
-    f,      # a command; the defaults of some parameters are `Settings()` or `Encoding()`
-):          # the same command with one option per field of these
-    """Replace each parameter whose default is a `Choices` by one option per field. Fields of the same name share one.
+    f:Callable,  # a command; the defaults of some parameters are `Settings()` or `Encoding()`
+) -> Callable:   # the same command with one option per field of these
+    """Replace each parameter whose default is a `Choices` by one option per field.
+    Fields of the same name share one.
     Add the options for presets at the end."""
-    params = {p.name: p.replace(kind=Parameter.KEYWORD_ONLY) for p in signature(f).parameters.values()}
-    kinds = {name: type(p.default) for name,p in params.items() if isinstance(p.default, Choices)}
+    params = {p.name: p.replace(kind=Parameter.KEYWORD_ONLY)
+              for p in signature(f).parameters.values()}
+    kinds = {name: type(p.default) for name,p in params.items()
+             if isinstance(p.default, Choices)}
     options,shared = _options([*kinds.values()])
     @wraps(f)
     def command(preset_file=None, save_preset=None, **args):
         preset = _preset_values(preset_file, kinds.values())
-        common = {name: dict(zip(ks, shared_values(name, ks, [*_named_texts(name, preset), *(args.pop(name) or ())])))
+        common = {name: dict(zip(ks, shared_values(name, ks, [*_named_texts(name, preset),
+            *(args.pop(name) or ())])))
                   for name,ks in shared.items()}
-        made = {name: kind(**{field: common[field][kind] if field in common else args.pop(field) for field in declared(kind)})
+        made = {name: kind(**{field: common[field][kind] if field in common
+                              else args.pop(field) for field in declared(kind)})
                 for name,kind in kinds.items()}
         if save_preset: write_preset(save_preset, *made.values())
         return f(**made, **args)
-    parameters = [q for name,p in params.items() for q in (options[kinds[name]] if name in kinds else [p])]
+    parameters = [q for name,p in params.items()
+                  for q in (options[kinds[name]] if name in kinds else [p])]
     parameters += _preset_options([*kinds.values()], shared)
     command.__signature__ = signature(f).replace(parameters=parameters)
     return command

@@ -7,22 +7,24 @@ __all__ = ['REACH', 'BINS', 'CHOSEN', 'OTHER', 'person_at', 'colour_codes', 'col
            'PersonTracker', 'without_islands', 'is_below', 'correlation', 'only_chosen']
 
 # %% ../../nbs/core/person.ipynb #e07839f9
+from collections.abc import Sequence
+
 import cv2, numpy as np
 from fastcore.basics import patch
 
 from .docs import explain_module
-from .frame import small_size
+from .frame import Frame, small_size
 from .masks import resize_prob
 from .motion import local_change, optical_flow, warp
-from .place import as_place
+from .place import Place, as_place
 
 # %% ../../nbs/core/person.ipynb #52ed8162
 REACH = .05     # how far from a person a click counts, as a share of the frame's longer side
 
 def person_at(
-    people,         # where people are, bool `(h,w)`
-    x, y,           # a point, in pixels of `people`
-) -> np.ndarray:    # their component, bool `(h,w)`; None: no person is close
+    people:np.ndarray,  # where people are, bool `(h,w)`
+    x:float, y:float,   # a point, in pixels of `people`
+) -> np.ndarray|None:   # their component, bool `(h,w)`; None: no person is close
     "Return who stands at a point."
     labels = cv2.connectedComponents(people.view(np.uint8))[1]
     ys,xs = np.nonzero(labels)
@@ -36,16 +38,16 @@ def person_at(
 BINS = 16
 
 def colour_codes(
-    bgr,            # uint8 `(h,w,3)`
-) -> np.ndarray:    # int32 `(h,w)`: number of the histogram's bin
+    bgr:np.ndarray,  # uint8 `(h,w,3)`
+) -> np.ndarray:     # int32 `(h,w)`: number of the histogram's bin
     "Return in which bin each pixel's colour is."
     b,g,r = cv2.split((bgr >> 4).astype(np.int32))
     return (b*BINS + g)*BINS + r
 
 def colour_histogram(
-    codes,          # int32 `(h,w)`, see `colour_codes`
-    where,          # pixels to count, bool `(h,w)`
-) -> np.ndarray:    # float32, sum 1
+    codes:np.ndarray,  # int32 `(h,w)`, see `colour_codes`
+    where:np.ndarray,  # pixels to count, bool `(h,w)`
+) -> np.ndarray:       # float32, sum 1
     "Return how frequent each colour is."
     h = np.bincount(codes[where], minlength=BINS**3).reshape([BINS]*3).astype(np.float32)
     for axis in range(3):
@@ -55,18 +57,18 @@ def colour_histogram(
     return h.ravel()/max(1, h.sum())
 
 def likeness(
-    a, b,           # two histograms
-) -> float:         # 0: no colour in common, 1: equal
+    a:np.ndarray, b:np.ndarray,  # two histograms
+) -> float:                      # 0: no colour in common, 1: equal
     "Return how similar two histograms are (Bhattacharyya coefficient)."
     return float(np.sqrt(a*b).sum())
 
 # %% ../../nbs/core/person.ipynb #9c2025d7
 def colour_odds(
-    codes,          # int32 `(h,w)`, see `colour_codes`
-    people,         # where people are, bool `(h,w)`
-    a, b,           # histograms of two people
-    limit=3.,       # largest value of one pixel
-) -> np.ndarray:    # float32 `(h,w)`: above 0 where the colours are those of the first person
+    codes:np.ndarray,            # int32 `(h,w)`, see `colour_codes`
+    people:np.ndarray,           # where people are, bool `(h,w)`
+    a:np.ndarray, b:np.ndarray,  # histograms of two people
+    limit:float=3.,              # largest value of one pixel
+) -> np.ndarray:                 # float32 `(h,w)`: above 0 where colours fit the first person
     "Return the logarithm of how much more likely a colour is for the first person."
     odds = np.clip(np.log((a + 1e-4)/(b + 1e-4)), -limit, limit)[codes]
     def around(x): return cv2.boxFilter(x, -1, (5, 5), normalize=False)
@@ -85,13 +87,13 @@ class PersonTracker:
     alike = .8       # `likeness` from which somebody counts as the same person
 
     def __init__(self,
-        person,      # where, and from when on, see `as_place`
+        person:str|Sequence[float]|Place|None,  # where, and from when on, see `as_place`
     ):
         "Raises `BgblurError` if `person` is not a place."
         self.place = as_place(person)
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         "Forget the frames so far, and choose the person again."
         self.state = 'waiting'            # later 'followed' or 'lost'
         self.time = self.seen = None      # of this frame, and of the labels, in seconds
@@ -100,7 +102,8 @@ class PersonTracker:
         self.area = 0                     # of the chosen person when fully visible, in pixels
         self.is_hidden = False            # did they vanish behind somebody?
         self.is_hiding = False            # did somebody vanish behind them?
-        self.inside = self.outside = 0    # pixels of others: in the person's components, elsewhere
+        # pixels of others: in the person's components, elsewhere
+        self.inside = self.outside = 0
         self.last = None,None             # last probability, and what became of it
         self.n_lost = 0                   # frames in which the chosen person was not found
 
@@ -113,7 +116,7 @@ def _carried(self:PersonTracker, grey):
     flow = optical_flow(grey, self.grey)
     change = local_change(grey, warp(self.grey, flow))
     known = np.clip((24 - change)/np.float32(14), 0, 1)
-    moved = [warp(np.float32(self.labels == k), flow) for k in (CHOSEN, OTHER)]
+    moved = [warp((self.labels == k).astype(np.float32), flow) for k in (CHOSEN, OTHER)]
     return *(cv2.GaussianBlur(m, (0, 0), 1) for m in moved),known
 
 @patch
@@ -136,9 +139,9 @@ def _is_enclosed(island, people):
     return people[_grown(island) & ~island].mean() > .9
 
 def without_islands(
-    labels,         # uint8 `(h,w)`: 0, `CHOSEN` or `OTHER`
-    least=.02,      # smallest island to keep, as a share of all people
-) -> np.ndarray:    # uint8 `(h,w)`
+    labels:np.ndarray,  # uint8 `(h,w)`: 0, `CHOSEN` or `OTHER`
+    least:float=.02,    # smallest island to keep, as a share of all people
+) -> np.ndarray:        # uint8 `(h,w)`
     "Return the labels without islands within the other label."
     people,out = labels > 0,labels.copy()
     parts = cv2.connectedComponents(people.view(np.uint8))[1]
@@ -163,8 +166,8 @@ def _recognised(self:PersonTracker, part, codes):
     return CHOSEN if is_same else OTHER
 
 def is_below(
-    part,           # a component, bool `(h,w)`
-    person,         # where a person is, bool `(h,w)`
+    part:np.ndarray,    # a component, bool `(h,w)`
+    person:np.ndarray,  # where a person is, bool `(h,w)`
 ) -> bool:
     "Tell whether a component is the lower part of a person: right below them, and not wider."
     (x,y,w,h),(px,py,pw,ph) = (cv2.boundingRect(m.view(np.uint8)) for m in (part, person))
@@ -172,7 +175,8 @@ def is_below(
     return shared >= .8*w and y + h >= py + ph and gap <= .05*len(part)
 
 @patch
-def _reach(self:PersonTracker): return 2*round(.3*self.area**.5) + 1      # side of a square, in pixels
+# side of a square, in pixels
+def _reach(self:PersonTracker): return 2*round(.3*self.area**.5) + 1
 
 @patch
 def _is_own_piece(self:PersonTracker, part, codes, mine):
@@ -221,9 +225,10 @@ def _by_component(self:PersonTracker, labels, codes, mine, others):
 
 # %% ../../nbs/core/person.ipynb #90958d36
 def correlation(
-    a, b,           # two grey images, uint8 `(h,w)`
-) -> float:         # 1: equal up to brightness and contrast; 0: unrelated
-    "Return how similar two images are (Pearson correlation); 1 if one is all of one grey level."
+    a:np.ndarray, b:np.ndarray,  # two grey images, uint8 `(h,w)`
+) -> float:                      # 1: equal up to brightness and contrast; 0: unrelated
+    """Return how similar two images are (Pearson correlation);
+    1 if one is all of one grey level."""
     a,b = (np.float32(x) - x.mean() for x in (a, b))
     norm = float(np.sqrt((a*a).sum()*(b*b).sum()))
     return float((a*b).sum())/norm if norm else 1.
@@ -275,21 +280,21 @@ def _learn(self:PersonTracker, labels, codes):
 # %% ../../nbs/core/person.ipynb #9a54782b
 @patch
 def _chosen(self:PersonTracker, people, size):
-    "Return the labels of the first frame; None if the time has not come, or no person is there."
+    "Return the labels of the first frame; None before its time, or if no person is there."
     if self.time + self.start < self.place.time: return None
     (x,y),(h,w) = self.place.pixels(*size),people.shape
     person = person_at(people, x*w/size[0], y*h/size[1])
     if person is None: return None
     n,parts = cv2.connectedComponents(people.view(np.uint8))
     names = [CHOSEN if is_below(parts == i, person) else OTHER for i in range(1, n)]
-    labels = np.uint8([0, *names])[parts]
+    labels = np.array([0, *names], np.uint8)[parts]
     labels[person] = CHOSEN
     return labels
 
 def only_chosen(
-    p,              # probability, float32 `(H,W)` in [0,1]
-    labels,         # uint8 `(h,w)`
-) -> np.ndarray:    # like `p`; `p` itself if no other person is there
+    p:np.ndarray,       # probability, float32 `(H,W)` in [0,1]
+    labels:np.ndarray,  # uint8 `(h,w)`
+) -> np.ndarray:        # like `p`; `p` itself if no other person is there
     "Return `p` without the others."
     if not (labels == CHOSEN).any(): return np.zeros_like(p)
     if not (labels == OTHER).any(): return p
@@ -315,10 +320,10 @@ def _restricted(self:PersonTracker, frame, p):
 # %% ../../nbs/core/person.ipynb #1177738c
 @patch
 def __call__(self:PersonTracker,
-    frame,          # `Frame`
-    p,              # person probability, float32 `(h,w)` in [0,1]
-    time=None,      # of the frame, in seconds; None: 1/25 s after the last one
-) -> np.ndarray:    # like `p`; the same object for the same `p`, which the matte needs
+    frame:Frame,           # `Frame`
+    p:np.ndarray,          # person probability, float32 `(h,w)` in [0,1]
+    time:float|None=None,  # of the frame, in seconds; None: 1/25 s after the last one
+) -> np.ndarray:           # like `p`; the same object for the same `p`, which the matte needs
     "Return the probability of the chosen person alone: 0 everywhere while they are not found."
     self.time = time if time is not None else 0 if self.time is None else self.time + 1/25
     if self.last[0] is not p or self.state == 'waiting':

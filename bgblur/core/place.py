@@ -7,6 +7,7 @@ __all__ = ['as_seconds', 'Place', 'as_place']
 
 # %% ../../nbs/core/place.ipynb #f7dc0f16
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastcore.basics import patch
@@ -21,7 +22,7 @@ def as_seconds(
     "Return a time in seconds. Raises `BgblurError` if it is not a time."
     if not re.fullmatch(r'(\d+:){0,2}\d+(\.\d+)?', text, re.ASCII):
         raise BgblurError(f"must be seconds or hh:mm:ss, such as 90 or 1:30, got '{text}'.")
-    seconds = 0
+    seconds = 0.
     for part in text.split(':'): seconds = 60*seconds + float(part)
     return seconds
 
@@ -63,8 +64,9 @@ def _read(text):
     except BgblurError as e: raise wrong(': the time must be seconds or hh:mm:ss') from e
 
 def as_place(
-    person,                 # text such as '50%,40%', a pair of shares in [0,1], a `Place`, or None
-):                          # a `Place`, or None
+    person:str|Sequence[float]|Place|None,  # text such as '50%,40%', a pair of shares in
+                                            # [0,1], a `Place`, or None
+) -> Place|None:                            # a `Place`, or None
     "Return where a person was chosen. Raises `BgblurError` for anything else."
     if person is None or isinstance(person, Place): return person
     if isinstance(person, str): return _read(person)
@@ -72,7 +74,8 @@ def as_place(
         what = 'text such as 320,180, or a pair of shares of width and height'
         raise BgblurError(f'person must be {what}, got {person!r:.80}.')
     for share in person: check_number(share, 0, 1, 'a share of width or height')
-    return Place(*(100*float(share) for share in person), percent=True)
+    x,y = (100*float(share) for share in person)
+    return Place(x, y, percent=True)
 
 # %% ../../nbs/core/place.ipynb #f3ac915a
 explain_module(__name__)

@@ -7,17 +7,18 @@ __all__ = ['prefetch']
 
 # %% ../../nbs/core/prefetch.ipynb #9cea2211
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 from .docs import explain_module
 
 # %% ../../nbs/core/prefetch.ipynb #532c8113
 def prefetch(
-    items,      # iterable
-    n=2,        # number of items made ahead
-    done=None,  # `Event` that is set at the end
-):              # generator of the same items
+    items:Iterable,        # iterable
+    n:int=2,               # number of items made ahead
+    done:Event|None=None,  # `Event` that is set at the end
+) -> Generator:            # generator of the same items
     """Yield `items`, which are made in another thread.
     Exceptions are raised here; closing it early ends the thread."""
     items,end = iter(items),object()
@@ -30,7 +31,8 @@ def prefetch(
     finally:
         if done: done.set()
         pool.shutdown(cancel_futures=True)
-        # close it now: a traceback may keep it alive, and it would read from a file that is closed
+        # close it now: a traceback may keep it alive, and it would read from a file that is
+        # closed
         if isinstance(items, Generator): items.close()
 
 # %% ../../nbs/core/prefetch.ipynb #33fab74f

@@ -9,6 +9,7 @@ __all__ = ['to_toml', 'load_preset', 'save_preset']
 import json
 import os
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 from .docs import explain_module
@@ -17,25 +18,32 @@ from .settings import Choices, Encoding, Settings, settings_from
 
 # %% ../../nbs/core/presets.ipynb #2624aa90
 def _toml_value(value):
-    if isinstance(value, str): return json.dumps(value, ensure_ascii=False).replace('\x7f', '\\u007f')
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace('\x7f', '\\u007f')
     return str(value).lower() if isinstance(value, bool) else f'{value:.10g}'
 
 def to_toml(
     *choices:Choices,   # such as a `Settings` and an `Encoding`
 ) -> str:
     "Return choices as TOML, one table for each. What is None is left out."
-    def table(c): return [f'[{type(c).__name__.lower()}]', *(f'{k} = {_toml_value(v)}' for k,v in c.to_dict().items() if v is not None)]
+    def table(c):
+        return [f'[{type(c).__name__.lower()}]',
+                *(f'{k} = {_toml_value(v)}' for k,v in c.to_dict().items() if v is not None)]
     return '\n\n'.join('\n'.join(table(c)) for c in choices) + '\n'
 
 # %% ../../nbs/core/presets.ipynb #c0df1da6
 def _read_toml(path, kinds):
-    "Return the tables of a preset, one for each of `kinds` at most. Raises `BgblurError` if it is not one."
+    """Return the tables of a preset, one for each of `kinds` at most.
+    Raises `BgblurError` if it is not one."""
     names = [kind.__name__.lower() for kind in kinds]
     try: text = Path(path).read_text(encoding='utf-8')
-    except OSError as e: raise BgblurError(f'The preset {path} cannot be read: {e.strerror}.') from e
-    except ValueError as e: raise BgblurError(f'{path} is not a preset: it is not text.') from e
+    except OSError as e:
+        raise BgblurError(f'The preset {path} cannot be read: {e.strerror}.') from e
+    except ValueError as e:
+        raise BgblurError(f'{path} is not a preset: it is not text.') from e
     try: tables = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as e: raise BgblurError(f'{path} is not a preset: {e}.') from e
+    except (tomllib.TOMLDecodeError, RecursionError) as e:
+        raise BgblurError(f'{path} is not a preset: {e}.') from e
     for name,table in tables.items():
         if name not in names or not isinstance(table, dict):
             raise BgblurError(f"{path} is not a preset: it contains '{name:.80}'. "
@@ -43,30 +51,36 @@ def _read_toml(path, kinds):
     return tables
 
 def load_preset(
-    path,           # a `.toml` file
-    kinds=(Settings, Encoding),     # the classes whose values it may contain
-) -> tuple:         # one object for each of `kinds`; what is missing takes its default
+    path:str|Path,                              # a `.toml` file
+    kinds:Sequence[type]=(Settings, Encoding),  # the classes whose values it may contain
+) -> tuple:                                     # one of each; what is missing is the default
     """Return the choices in a preset.
     Raises `BgblurError` for a file that is not a preset, an unknown name or a bad value."""
     tables = _read_toml(path, kinds)
-    try: return tuple(settings_from(tables.get(kind.__name__.lower(), {}), kind) for kind in kinds)
+    try:
+        return tuple(settings_from(tables.get(kind.__name__.lower(), {}), kind)
+                     for kind in kinds)
     except BgblurError as e: raise BgblurError(f'The preset {path}: {e}') from e
 
 # %% ../../nbs/core/presets.ipynb #88836bd0
 def save_preset(
-    path,               # `.toml` file to write
+    path:str|Path,      # `.toml` file to write
     *choices:Choices,   # a `Settings`, an `Encoding`, or both
-):
-    "Write choices to a preset. Raises `BgblurError` if that fails, or if another kind of file is there."
+) -> None:
+    """Write choices to a preset.
+    Raises `BgblurError` if that fails, or if another kind of file is there."""
     path = Path(path)
     if os.path.lexists(path):
         try: _read_toml(path, {Settings, Encoding, *map(type, choices)})
-        except BgblurError as e: raise BgblurError(f'{path} exists and is not a preset: choose another name.') from e
+        except BgblurError as e:
+            raise BgblurError(f'{path} exists and is not a preset: choose '
+                              'another name.') from e
     part = path.with_name(f'{path.name[:100]}.{os.getpid()}.part')
     try:
         part.write_text(to_toml(*choices), encoding='utf-8')
         os.replace(part, path)
-    except OSError as e: raise BgblurError(f'The preset {path} cannot be written: {e.strerror}.') from e
+    except OSError as e:
+        raise BgblurError(f'The preset {path} cannot be written: {e.strerror}.') from e
     finally: part.unlink(missing_ok=True)
 
 # %% ../../nbs/core/presets.ipynb #7b26330a

@@ -10,9 +10,11 @@ __all__ = ['PROFILES', 'Profile', 'prepare', 'probability', 'fixed_size', 'fitti
 import json
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 import cv2, numpy as np
 from fastcore.basics import patch
@@ -32,10 +34,10 @@ class Profile:
     megabytes:float = 0         # size of the file; 0: unknown
     page:str = ''               # web page that offers the file
     url:str = ''                # address of the file itself, if known
-    sha256:str = ''             # of the file, in hexadecimal; '': recorded at the first download
+    sha256:str = ''             # of the file, hexadecimal; '': recorded at the first download
     layout:str = 'NCHW'         # order of the input's axes: 'NCHW' or 'NHWC'
-    size:tuple = ()             # height and width of the input, if the graph leaves them free; (): see `side`
-    side:int = 336              # without a size: side of a square with as many pixels as the input
+    size:tuple = ()             # height and width of the input if they are free; (): `side`
+    side:int = 336              # without a size: side of a square with as many pixels
     multiple:int = 32           # without a size: height and width are multiples of this
     colour:str = 'RGB'          # order of the input's channels: 'RGB' or 'BGR'
     scale:float = 1/255         # factor for pixels of 0 to 255
@@ -44,68 +46,90 @@ class Profile:
     output:str|int = 0          # name or index of the output with the person
     channels:int = 1            # number of classes in this output
     channel:int = 0             # the class of the person
-    activation:str = 'none'     # what the output lacks: 'none', 'sigmoid', 'softmax', 'argmax' or 'minmax'
-    states:dict = field(default_factory=dict)   # recurrent states: input -> output that feeds it for the next frame
-    extras:dict = field(default_factory=dict)   # further inputs -> number, or 'auto' for RVM's downsample ratio
+    activation:str = 'none'     # it lacks 'none', 'sigmoid', 'softmax', 'argmax' or 'minmax'
+    states:dict = field(default_factory=dict)   # recurrent state -> output that feeds it
+    extras:dict = field(default_factory=dict)   # input -> number, or 'auto' for RVM's ratio
     known_by:tuple = ()         # names of inputs and outputs that identify the model
 
     def __post_init__(self):
         for name,value in vars(self).items():
             if isinstance(value, list): vars(self)[name] = value = tuple(value)
-            if allowed := _misses(name, value): raise ModelError(f'{name} must be {allowed}, got {value!r:.80}.')
-        if self.channel >= self.channels > 1: raise ModelError(f'channel must be below {self.channels}, got {self.channel}.')
+            if allowed := _misses(name, value):
+                raise ModelError(f'{name} must be {allowed}, got {value!r:.80}.')
+        if self.channel >= self.channels > 1:
+            raise ModelError(f'channel must be below {self.channels}, got {self.channel}.')
 
 # %% ../../nbs/core/profiles.ipynb #9d1cce88
-_WORDS = {'layout': ('NCHW', 'NHWC'), 'colour': ('RGB', 'BGR'), 'activation': ('none', 'sigmoid', 'softmax', 'argmax', 'minmax')}
+_WORDS = {'layout': ('NCHW', 'NHWC'), 'colour': ('RGB', 'BGR'),
+          'activation': ('none', 'sigmoid', 'softmax', 'argmax', 'minmax')}
 _WHOLE = {'side': (16, 2048), 'multiple': (1, 256), 'channels': (1, 256), 'channel': (0, 255)}
 _NUMBERS = {'megabytes': (0, 1e5), 'scale': (1e-6, 1e3)}
 _TRIPLES = {'mean': (-1e4, 1e4), 'std': (1e-6, 1e6)}
 
-def _is(value, kind, limits): return isinstance(value, kind) and not isinstance(value, bool) and limits[0] <= value <= limits[1]
-def _is_text(value): return isinstance(value, str) and len(value) <= 300 and value.isprintable()
+def _is(value, kind, limits):
+    return isinstance(value, kind) and not isinstance(value, bool) \
+        and limits[0] <= value <= limits[1]
+def _is_text(value):
+    return isinstance(value, str) and len(value) <= 300 and value.isprintable()
 
 def _misses(name, value):
     "Return which values the field `name` allows, in words, or None if `value` is one of them."
-    if name in _WORDS: return None if value in _WORDS[name] else ' or '.join(map(repr, _WORDS[name]))
-    for limits,kind,words in ((_WHOLE, Integral, 'a whole number'), (_NUMBERS, Real, 'a number')):
-        if name in limits: return None if _is(value, kind, limits[name]) else f'{words} from {limits[name][0]} to {limits[name][1]}'
+    if name in _WORDS:
+        return None if value in _WORDS[name] else ' or '.join(map(repr, _WORDS[name]))
+    for limits,kind,words in ((_WHOLE, Integral, 'a whole number'),
+                              (_NUMBERS, Real, 'a number')):
+        if name in limits:
+            return None if _is(value, kind, limits[name]) \
+                else f'{words} from {limits[name][0]} to {limits[name][1]}'
     if name in _TRIPLES:
-        ok = isinstance(value, tuple) and len(value) == 3 and all(_is(x, Real, _TRIPLES[name]) for x in value)
+        ok = isinstance(value, tuple) and len(value) == 3 \
+            and all(_is(x, Real, _TRIPLES[name]) for x in value)
         return None if ok else 'three numbers from {} to {}'.format(*_TRIPLES[name])
     if name == 'size':
-        ok = isinstance(value, tuple) and len(value) in (0, 2) and all(_is(x, Integral, _WHOLE['side']) for x in value)
+        ok = isinstance(value, tuple) and len(value) in (0, 2) \
+            and all(_is(x, Integral, _WHOLE['side']) for x in value)
         return None if ok else 'empty, or height and width from 16 to 2048'
-    if name == 'output': return None if _is(value, Integral, (-64, 63)) or _is_text(value) else 'a name or an index'
-    if name == 'known_by': return None if isinstance(value, tuple) and all(map(_is_text, value)) else 'a list of names'
+    if name == 'output':
+        return None if _is(value, Integral, (-64, 63)) or _is_text(value) \
+            else 'a name or an index'
+    if name == 'known_by':
+        return None if isinstance(value, tuple) and all(map(_is_text, value)) \
+            else 'a list of names'
     if name in ('states', 'extras'): return _misses_in_dict(name, value)
     return None if _is_text(value) else 'text of at most 300 characters'
 
+# %% ../../nbs/core/profiles.ipynb #459748f7
 def _misses_in_dict(name, value):
-    def ok(x): return _is_text(x) if name == 'states' else x == 'auto' or _is(x, Real, (-1e6, 1e6))
-    if isinstance(value, dict) and len(value) <= 64 and all(_is_text(k) and ok(x) for k,x in value.items()): return None
+    def ok(x):
+        return _is_text(x) if name == 'states' else x == 'auto' or _is(x, Real, (-1e6, 1e6))
+    if isinstance(value, dict) and len(value) <= 64 \
+        and all(_is_text(k) and ok(x) for k,x in value.items()):
+        return None
     return 'a dict from inputs to ' + ('outputs' if name == 'states' else "numbers or 'auto'")
 
 # %% ../../nbs/core/profiles.ipynb #caed139e
 def prepare(
-    frame,              # BGR uint8 `(H,W,3)`
-    profile:Profile,    # of the model
-    size,               # height and width of the input
-    dtype=np.float32,   # of the input
-) -> np.ndarray:        # `(1,3,h,w)` or `(1,h,w,3)`, as the profile's layout says
+    frame:np.ndarray,       # BGR uint8 `(H,W,3)`
+    profile:Profile,        # of the model
+    size:tuple[int,int],    # height and width of the input
+    dtype:type=np.float32,  # of the input
+) -> np.ndarray:            # `(1,3,h,w)` or `(1,h,w,3)`, as the profile's layout says
     "Return the model's input for a frame: `(pixel*scale - mean)/std`."
-    img = frame if frame.shape[:2] == tuple(size) else resize_area(frame, tuple(size)[::-1])
+    img = frame if frame.shape[:2] == tuple(size) else resize_area(frame, (size[1], size[0]))
     if profile.colour == 'RGB': img = cv2.cvtColor(img, cv2.COLOR_BGR2RGB)
-    mean,std = np.float64(profile.mean),np.float64(profile.std)
+    mean,std = np.array(profile.mean, float),np.array(profile.std, float)
     # of the same layout as the frame, so that each pixel's numbers are neighbours
     x = np.multiply(img, profile.scale/std, dtype=np.float32)
     if mean.any(): x -= np.float32(mean/std)
-    return (x if profile.layout == 'NHWC' else x.transpose(2, 0, 1))[None].astype(dtype, copy=False)
+    return (x if profile.layout == 'NHWC' else x.transpose(2, 0, 1))[None].astype(dtype,
+        copy=False)
 
 # %% ../../nbs/core/profiles.ipynb #c6eed860
 def _planes(out, profile, name):
     "Return the output as `(channels,h,w)`, or `(h,w)` if it holds class numbers."
     n,shape = profile.channels,out.shape
-    if out.dtype.kind not in 'fiub' or not out.size: raise ModelError(f'{name} returned {out.dtype} {shape}, not a probability (h, w).')
+    if out.dtype.kind not in 'fiub' or not out.size:
+        raise ModelError(f'{name} returned {out.dtype} {shape}, not a probability (h, w).')
     if out.ndim == 4 and shape[0] == 1: out = out[0]
     axes = (0, 2) if profile.layout == 'NCHW' else (2, 0)
     if out.ndim == 2: out = out[None]
@@ -127,131 +151,166 @@ def _stretched(p):
     return np.zeros_like(p) if hi - lo <= 1e-6 else (p - lo)/(hi - lo)      # NaN stays NaN
 
 def probability(
-    outputs,            # arrays in the order of the graph; as a list, or as a dict with their names
-    profile:Profile,    # of the model
-    name='The model',   # for errors
-) -> np.ndarray:        # float32 `(h,w)`; in [0,1] if the model follows its profile, which the caller checks
+    outputs:list|dict,      # arrays in the order of the graph, or a dict with their names
+    profile:Profile,        # of the model
+    name:str='The model',   # for errors
+) -> np.ndarray:            # float32 `(h,w)`; the caller checks that it is in [0,1]
     "Return the probability of a person. Raises `ModelError` for an output of another shape."
     key = profile.output
-    out = np.asarray(outputs[key] if isinstance(key, str) or isinstance(outputs, list) else list(outputs.values())[key])
+    arrays = list(outputs.values()) if isinstance(outputs, dict) else outputs
+    out = np.asarray(outputs[key] if isinstance(outputs, dict) and isinstance(key, str)
+                     else arrays[int(key)])
     planes,i = _planes(out, profile, name),profile.channel
-    if planes.ndim == 2: return np.float32(planes == i)
+    if planes.ndim == 2: return (planes == i).astype(np.float32)
     planes = planes.astype(np.float32, copy=False)
-    if profile.activation == 'argmax': return np.float32((planes.argmax(0) if len(planes) > 1 else planes[0]) == i)
+    if profile.activation == 'argmax':
+        best = planes.argmax(0) if len(planes) > 1 else planes[0]
+        return (best == i).astype(np.float32)
     if profile.activation == 'softmax': return _softmax(planes)[i]
     p = planes[i]
-    if profile.activation == 'sigmoid': return .5 + .5*np.tanh(p/2)       # the same as 1/(1 + exp(-p)), without overflow
+    # the same as 1/(1 + exp(-p)), without overflow
+    if profile.activation == 'sigmoid': return .5 + .5*np.tanh(p/2)
     return _stretched(p) if profile.activation == 'minmax' else p
 
 # %% ../../nbs/core/profiles.ipynb #6698f1ff
-_HALF,_IMAGENET = (.5,)*3,dict(mean=(.485, .456, .406), std=(.229, .224, .225))
+_HALF = (.5,)*3
+_IMAGENET:dict[str,Any] = dict(mean=(.485, .456, .406), std=(.229, .224, .225))
 _OBS = 'https://github.com/royshil/obs-backgroundremoval'
 _OWN = [
-    Profile('bgblur', 'what bgblur exports: RGB from 0 to 1', 'your own', known_by=('image', 'person')),
-    Profile('mediapipe', 'MediaPipe selfie segmentation (Google)', 'Apache-2.0', 0, _OBS, layout='NHWC', size=(256, 256),
+    Profile('bgblur', 'what bgblur exports: RGB from 0 to 1', 'your own',
+            known_by=('image', 'person')),
+    Profile('mediapipe', 'MediaPipe selfie segmentation (Google)', 'Apache-2.0', 0, _OBS,
+            layout='NHWC', size=(256, 256),
             output='activation_10', known_by=('input_1:0', 'activation_10')),
-    Profile('meet', 'MediaPipe model of Google Meet', 'Apache-2.0', 0, _OBS, layout='NHWC', size=(144, 256), output='segment:0', channels=2,
+    Profile('meet', 'MediaPipe model of Google Meet', 'Apache-2.0', 0, _OBS, layout='NHWC',
+            size=(144, 256), output='segment:0', channels=2,
             channel=1, activation='softmax', known_by=('input_1:0', 'segment:0')),
-    Profile('sinet', 'SINet portrait segmentation', 'MIT', .4, 'https://github.com/anilsathyan7/Portrait-Segmentation',
+    Profile('sinet', 'SINet portrait segmentation', 'MIT', .4,
+            'https://github.com/anilsathyan7/Portrait-Segmentation',
             'https://github.com/anilsathyan7/Portrait-Segmentation/raw/master/SINet/SINet_Softmax.onnx',
-            '932c83e0013e07bbe597fe0007ba5ae6add3fbb6413ca5b81f18b2d410ac7259', size=(320, 320), colour='BGR',
-            mean=tuple(m/255 for m in (102.890434, 111.25247, 126.91212)), std=(62.93292, 62.82138, 66.355705), output='Softmax/1', channels=2,
+            '932c83e0013e07bbe597fe0007ba5ae6add3fbb6413ca5b81f18b2d410ac7259',
+            size=(320, 320), colour='BGR',
+            mean=tuple(m/255 for m in (102.890434, 111.25247, 126.91212)),
+            std=(62.93292, 62.82138, 66.355705), output='Softmax/1', channels=2,
             channel=1, activation='softmax', known_by=('data', 'Softmax/1')),
     Profile('pphumanseg', 'PP-HumanSeg (OpenCV zoo)', 'Apache-2.0', 6.2,
             'https://github.com/opencv/opencv_zoo',
             'https://github.com/opencv/opencv_zoo/raw/main/models/human_segmentation_pphumanseg/human_segmentation_pphumanseg_2023mar.onnx',
-            '552d8a984054e59b5d773d24b9b12022b22046ceb2bbc4c9aaeaceb36a9ddf24', size=(192, 192), mean=_HALF, std=_HALF, channels=2,
+            '552d8a984054e59b5d773d24b9b12022b22046ceb2bbc4c9aaeaceb36a9ddf24',
+            size=(192, 192), mean=_HALF, std=_HALF, channels=2,
             channel=1, activation='softmax'),
-    Profile('pp-mattingv2', 'PP-MattingV2 (PaddleSeg)', 'Apache-2.0', 0, 'https://github.com/PaddlePaddle/PaddleSeg/tree/develop/Matting',
+    Profile('pp-mattingv2', 'PP-MattingV2 (PaddleSeg)', 'Apache-2.0', 0,
+            'https://github.com/PaddlePaddle/PaddleSeg/tree/develop/Matting',
             side=554),
-    Profile('modnet', 'MODNet portrait matting', 'Apache-2.0', 25.9, 'https://github.com/ZHKKKe/MODNet',
+    Profile('modnet', 'MODNet portrait matting', 'Apache-2.0', 25.9,
+            'https://github.com/ZHKKKe/MODNet',
             'https://huggingface.co/Xenova/modnet/resolve/fa2fa546052fba4c08921230a26cc69a333fca12/onnx/model.onnx',
-            '07c308cf0fc7e6e8b2065a12ed7fc07e1de8febb7dc7839d7b7f15dd66584df9', side=512, mean=_HALF, std=_HALF)]
+            '07c308cf0fc7e6e8b2065a12ed7fc07e1de8febb7dc7839d7b7f15dd66584df9', side=512,
+            mean=_HALF, std=_HALF)]
 
 # %% ../../nbs/core/profiles.ipynb #85d1d955
 _REMBG = 'https://github.com/danielgatis/rembg'
 _LARGE = [
-    Profile('rvm', 'Robust Video Matting, MobileNetV3', 'GPL-3.0', 15, 'https://github.com/PeterL1n/RobustVideoMatting',
+    Profile('rvm', 'Robust Video Matting, MobileNetV3', 'GPL-3.0', 15,
+            'https://github.com/PeterL1n/RobustVideoMatting',
             'https://github.com/PeterL1n/RobustVideoMatting/releases/download/v1.0.0/rvm_mobilenetv3_fp32.onnx',
-            '88d4531297118f595bf2fd60f6f566aec2e559393802d1f436c380f0cbbd2828', side=512, output='pha',
-            states={f'r{i}i': f'r{i}o' for i in range(1, 5)}, extras={'downsample_ratio': 'auto'},
+            '88d4531297118f595bf2fd60f6f566aec2e559393802d1f436c380f0cbbd2828', side=512,
+            output='pha',
+            states={f'r{i}i': f'r{i}o' for i in range(1, 5)},
+            extras={'downsample_ratio': 'auto'},
             known_by=('src', 'r1i', 'r2i', 'r3i', 'r4i', 'downsample_ratio', 'pha')),
-    Profile('birefnet-portrait', 'BiRefNet portrait; see its training sets', 'MIT', 973, 'https://github.com/ZhengPeng7/BiRefNet',
-            f'{_REMBG}/releases/download/v0.0.0/BiRefNet-portrait-epoch_150.onnx', size=(1024, 1024), **_IMAGENET, output=-1,
+    Profile('birefnet-portrait', 'BiRefNet portrait; see its training sets', 'MIT', 973,
+            'https://github.com/ZhengPeng7/BiRefNet',
+            f'{_REMBG}/releases/download/v0.0.0/BiRefNet-portrait-epoch_150.onnx',
+            size=(1024, 1024), **_IMAGENET, output=-1,
             activation='sigmoid', known_by=('input_image', 'output_image')),
-    Profile('ben', 'BEN background removal', 'see page', 0, 'https://huggingface.co/PramaLLC/BEN', size=(1024, 1024), mean=_HALF,
+    Profile('ben', 'BEN background removal', 'see page', 0,
+            'https://huggingface.co/PramaLLC/BEN', size=(1024, 1024), mean=_HALF,
             activation='minmax'),
-    Profile('dis', 'IS-Net for general use (rembg)', 'Apache-2.0', 179, 'https://github.com/xuebinqin/DIS',
-            f'{_REMBG}/releases/download/v0.0.0/isnet-general-use.onnx', size=(1024, 1024), mean=_HALF, activation='minmax')]
+    Profile('dis', 'IS-Net for general use (rembg)', 'Apache-2.0', 179,
+            'https://github.com/xuebinqin/DIS',
+            f'{_REMBG}/releases/download/v0.0.0/isnet-general-use.onnx', size=(1024, 1024),
+            mean=_HALF, activation='minmax')]
 
 # %% ../../nbs/core/profiles.ipynb #330daa87
-_TIERS = {'xs': (240, 384), 'small': (224, 384), 'medium': (320, 512), 'large': (400, 640), 'xl': (768, 1280)}
-_LONGPIPE = [Profile(f'longpipe-{tier}', f'Longpipe for webcams, {w}×{h}; untried', 'MIT', 0, 'https://huggingface.co/Longpipe/longpipe',
+_TIERS = {'xs': (240, 384), 'small': (224, 384), 'medium': (320, 512), 'large': (400, 640),
+          'xl': (768, 1280)}
+_LONGPIPE = [Profile(f'longpipe-{tier}', f'Longpipe for webcams, {w}×{h}; untried', 'MIT', 0,
+                     'https://huggingface.co/Longpipe/longpipe',
                      size=(h, w)) for tier,(h,w) in _TIERS.items()]
 
 #: the profiles that bgblur knows, by name
 PROFILES = {p.name: p for p in (*_OWN, *_LARGE, *_LONGPIPE)}
 
 # %% ../../nbs/core/profiles.ipynb #ac33e34c
-_TYPES = {'tensor(float)': np.float32, 'tensor(float16)': np.float16, 'tensor(double)': np.float64, 'tensor(int64)': np.int64,
+_TYPES = {'tensor(float)': np.float32, 'tensor(float16)': np.float16,
+          'tensor(double)': np.float64, 'tensor(int64)': np.int64,
           'tensor(int32)': np.int32, 'tensor(bool)': np.bool_}
 
 @patch
 def images(self:Profile,
-    inputs,         # of the graph: objects with name, shape and type
+    inputs:Sequence,  # of the graph: objects with name, shape and type
 ) -> list:
     "Return the inputs that are neither a state nor an extra."
     return [i for i in inputs if i.name not in {*self.states, *self.extras}]
 
 @patch
 def _takes(self:Profile, port):
-    "Tell whether the image can be fed to this input. A size that is not fixed is text or None."
+    """Tell whether the image can be fed to this input.
+    A size that is not fixed is text or None."""
     shape,channel = port.shape,1 if self.layout == 'NCHW' else 3
-    return (len(shape) == 4 and shape[channel] == 3 and (shape[0] == 1 or not isinstance(shape[0], int))
+    return (len(shape) == 4 and shape[channel] == 3
+            and (shape[0] == 1 or not isinstance(shape[0], int))
             and _TYPES.get(port.type) in (np.float32, np.float16))
 
 @patch
 def _returns(self:Profile, port):
-    "Tell whether this output can have as many classes as the profile says. Class numbers need no axis."
-    if not isinstance(port.shape, (list, tuple)) or len(port.shape) != 4 or port.type not in ('tensor(float)', 'tensor(float16)'): return True
+    """Tell whether this output can have as many classes as the profile says.
+    Class numbers need no axis."""
+    if not isinstance(port.shape, (list, tuple)) or len(port.shape) != 4 \
+        or port.type not in ('tensor(float)', 'tensor(float16)'):
+        return True
     first,other = port.shape[1::2] if self.layout == 'NCHW' else port.shape[:0:-2]
     return not isinstance(first, int) or self.channels in (first, other)
 
 @patch
 def fits(self:Profile,
-    inputs, outputs,    # of the graph: objects with name, shape and type
+    inputs:Sequence, outputs:Sequence,  # of the graph: objects with name, shape and type
 ) -> bool:
     "Tell whether a model with these inputs and outputs can follow this profile."
     ins,outs,out = {i.name for i in inputs},[o.name for o in outputs],self.output
-    if not {*self.states, *self.extras} <= ins or not {*self.states.values()} <= {*outs}: return False
+    if not {*self.states, *self.extras} <= ins or not {*self.states.values()} <= {*outs}:
+        return False
     if isinstance(out, str): chosen = [o for o in outputs if o.name == out]
-    else: chosen = outputs[out:][:1] if -len(outs) <= out < len(outs) else []
+    else: chosen = [*outputs[out:][:1]] if -len(outs) <= out < len(outs) else []
     images = self.images(inputs)
-    return len(images) == 1 and self._takes(images[0]) and len(chosen) == 1 and self._returns(chosen[0])
+    return len(images) == 1 and self._takes(images[0]) and len(chosen) == 1 \
+        and self._returns(chosen[0])
 
 # %% ../../nbs/core/profiles.ipynb #b100dc8d
 def fixed_size(
     profile:Profile,    # that fits the graph
-    inputs,             # of the graph: objects with name, shape and type
-) -> tuple:             # height and width, or None if the graph leaves them free
+    inputs:Sequence,    # of the graph: objects with name, shape and type
+) -> tuple|None:        # height and width; None if the graph leaves them free
     "Return the size that the graph prescribes."
     shape = profile.images(inputs)[0].shape
     size = tuple(shape[2:] if profile.layout == 'NCHW' else shape[1:3])
     return size if all(isinstance(n, int) for n in size) else None
 
 def fitting(
-    inputs, outputs,    # of the graph: objects with name, shape and type
-) -> list:              # names of profiles
+    inputs:Sequence, outputs:Sequence,  # of the graph: objects with name, shape and type
+) -> list:                              # names of profiles
     "Return the profiles that the graph can follow, also by its size."
     fit = [p for p in PROFILES.values() if p.fits(inputs, outputs)]
     return [p.name for p in fit if not p.size or fixed_size(p, inputs) in (None, p.size)]
 
 def identify(
-    inputs, outputs,    # of the graph: objects with name, shape and type
-):                      # `Profile`, or None
+    inputs:Sequence, outputs:Sequence,  # of the graph: objects with name, shape and type
+) -> Profile|None:                      # `Profile`, or None
     "Return the one profile that the names in the graph identify."
     names = {x.name for x in (*inputs, *outputs)}
-    found = [name for name in fitting(inputs, outputs) if PROFILES[name].known_by and {*PROFILES[name].known_by} <= names]
+    found = [name for name in fitting(inputs, outputs) if PROFILES[name].known_by
+             and {*PROFILES[name].known_by} <= names]
     return PROFILES[found[0]] if len(found) == 1 else None
 
 # %% ../../nbs/core/profiles.ipynb #1e64d8a6
@@ -262,64 +321,86 @@ def _named(name):
     raise ModelError(f"There is no profile '{name:.80}': use {', '.join(PROFILES)}.")
 
 def profile_from_json(
-    text:str,           # JSON: the name of a profile, or an object with fields of `Profile`
-    where='The text',   # for errors
+    text:str,                   # JSON: the name of a profile, or an object with fields of
+                                # `Profile`
+    where:str|Path='The text',  # for errors
 ) -> Profile:
     "Return the profile in a text. Raises `ModelError` if it contains anything else."
-    if len(text) > _LIMIT: raise ModelError(f'{where} is too long for a profile: {len(text)} characters, allowed are {_LIMIT}.')
+    if len(text) > _LIMIT:
+        raise ModelError(f'{where} is too long for a profile: {len(text)} characters, allowed '
+                         f'are {_LIMIT}.')
     try: d = json.loads(text)
-    except (ValueError, RecursionError) as e: raise ModelError(f'{where} is not a profile in JSON.') from e
+    except (ValueError, RecursionError) as e:
+        raise ModelError(f'{where} is not a profile in JSON.') from e
     if isinstance(d, str): return _named(d)
-    if not isinstance(d, dict): raise ModelError(f'{where} is not a profile: it must be a name, or an object with the fields of Profile.')
+    if not isinstance(d, dict):
+        raise ModelError(f'{where} is not a profile: it must be a name, or an object with the '
+                         'fields of Profile.')
     unknown = [name for name in d if name not in {f.name for f in fields(Profile)}]
-    if unknown: raise ModelError(f'{where} is not a profile: the field {unknown[0]!r:.60} is unknown.')
+    if unknown:
+        raise ModelError(f'{where} is not a profile: the field {unknown[0]!r:.60} is unknown.')
     try: return Profile(**d)
     except ModelError as e: raise ModelError(f'{where} is not a profile: {e}') from e
 
 def read_profile(
-    path,       # a `.json` file
+    path:str|Path,  # a `.json` file
 ) -> Profile:
-    "Return the profile in a file. Raises `ModelError` if it contains anything else, or cannot be read."
+    """Return the profile in a file.
+    Raises `ModelError` if it contains anything else, or cannot be read."""
     path = Path(path)
     try:
         with open(path, 'rb') as f: data = f.read(_LIMIT + 1)
         return profile_from_json(data.decode(), path.name)
-    except OSError as e: raise ModelError(f'The profile {path} cannot be read: {e.strerror}.') from e
-    except UnicodeDecodeError as e: raise ModelError(f'{path.name} is not a profile in JSON.') from e
+    except OSError as e:
+        raise ModelError(f'The profile {path} cannot be read: {e.strerror}.') from e
+    except UnicodeDecodeError as e:
+        raise ModelError(f'{path.name} is not a profile in JSON.') from e
 
 # %% ../../nbs/core/profiles.ipynb #5692b477
 def _shapes(args):
     "Describe the inputs or outputs of a model, such as 'float (1, 3, h, w)'."
-    return ' and '.join(f"{a.type[7:-1]} ({', '.join(map(str, a.shape))})" for a in args[:3]) or 'nothing'
+    return ' and '.join(f"{a.type[7:-1]} "
+                        f"({', '.join(map(str, a.shape))})" for a in args[:3]) or 'nothing'
 
 def _wanted(p):
     "Describe what the profile `p` needs."
     shape = '(1, 3, h, w)' if p.layout == 'NCHW' else '(1, h, w, 3)'
     more = ''.join(f', {name}' for name in (*p.states, *p.extras))
-    out = f"the output '{p.output}'" if isinstance(p.output, str) else f'a probability (1, {p.channels}, h, w)'
+    out = f"the output '{p.output}'" if isinstance(p.output, str) \
+        else f'a probability (1, {p.channels}, h, w)'
     return f'one float image {shape}{more} and {out}'
 
 def find_profile(
-    path,               # the `.onnx` file
-    inputs, outputs,    # of the graph: objects with name, shape and type
-    metadata,           # dict of texts in the file
-    profile=None,       # `Profile`, name, or path of a `.json`; None: see above
+    path:Path,                           # the `.onnx` file
+    inputs:Sequence, outputs:Sequence,   # of the graph: objects with name, shape and type
+    metadata:dict[str,str],              # dict of texts in the file
+    profile:Profile|str|Path|None=None,  # `Profile`, name, or path of a `.json`; None: see
+                                         # above
 ) -> Profile:
     "Return the profile of a model. Raises `ModelError` if it is unknown, or does not fit."
-    path,takes = Path(path),f'{Path(path).name} takes {_shapes(inputs)} and returns {_shapes(outputs)}'
+    path = Path(path)
+    takes = f'{path.name} takes {_shapes(inputs)} and returns {_shapes(outputs)}'
     found = _chosen(path, metadata, profile) or identify(inputs, outputs)
     if found and found.fits(inputs, outputs): return found
-    if found: raise ModelError(f"{takes}, but the profile '{found.name}' needs {_wanted(found)}.")
+    if found:
+        raise ModelError(f"{takes}, but the profile '{found.name}' needs {_wanted(found)}.")
     names = fitting(inputs, outputs)
-    if not names: raise ModelError(f'{takes}, not one float image (1, 3, h, w) and a probability (1, 1, h, w), and no profile fits.')
-    raise ModelError(f'{path.name} does not say how its input is normalised: use --profile with one of {", ".join(names)}.')
+    if not names:
+        raise ModelError(f'{takes}, not one float image (1, 3, h, w) and a probability (1, 1, '
+                         'h, w), and no profile fits.')
+    raise ModelError(f'{path.name} does not say how its input is normalised: use --profile '
+                     f'with one of {", ".join(names)}.')
 
+# %% ../../nbs/core/profiles.ipynb #0f8d81c9
 def _chosen(path, metadata, profile):
     "Return the profile that the user, the metadata or a JSON beside the model names, or None."
     if isinstance(profile, Profile): return profile
-    if profile: return read_profile(profile) if str(profile).endswith('.json') else _named(str(profile))
+    if profile:
+        return read_profile(profile) if str(profile).endswith('.json') \
+            else _named(str(profile))
     if text := metadata.get('bgblur_profile', ''):
-        return _named(text) if text in PROFILES else profile_from_json(text, f'The metadata bgblur_profile of {path.name}')
+        return _named(text) if text in PROFILES \
+            else profile_from_json(text, f'The metadata bgblur_profile of {path.name}')
     beside = path.with_suffix('.json')
     if os.path.isfile(beside): return read_profile(beside)
     return PROFILES['bgblur'] if 'side' in metadata else None
@@ -328,49 +409,57 @@ def _chosen(path, metadata, profile):
 class ModelIO:
     "Inputs and outputs of a model, and the states of a recurrent one."
     def __init__(self,
-        profile:Profile,    # that fits the graph
-        inputs, outputs,    # of the graph: objects with name, shape and type
-        name='The model',   # for errors
+        profile:Profile,                    # that fits the graph
+        inputs:Sequence, outputs:Sequence,  # of the graph: objects with name, shape and type
+        name:str='The model',               # for errors
     ):
         "Raises `ModelError` if an input is too small or too large."
         self.profile,self.inputs,self.name = profile,{i.name: i for i in inputs},name
         self.image,self.fixed = profile.images(inputs)[0],fixed_size(profile, inputs)
         names = [o.name for o in outputs]
         person = profile.output if isinstance(profile.output, str) else names[profile.output]
-        self.outputs = [person, *profile.states.values()]       # names of the outputs that we need
+        # names of the outputs that we need
+        self.outputs = [person, *profile.states.values()]
         if self.fixed and not 16 <= min(self.fixed) <= max(self.fixed) <= 2048:
             h,w = self.fixed
-            raise ModelError(f'{name} takes images of {w}×{h}, but bgblur supports 16 to 2048 pixels per side.')
-        self.size = self.fixed or profile.size or None          # height and width, or None if any size will do
+            raise ModelError(f'{name} takes images of {w}×{h}, but bgblur supports 16 to 2048 '
+                             'pixels per side.')
+        # height and width, or None if any size will do
+        self.size = self.fixed or profile.size or None
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         "Start again with states of 0."
         self.states = {name: self._filled(name, 0) for name in self.profile.states}
 
     def _filled(self, name, value, limit=2**26):
         "Return an array for the input `name`; sizes that are not fixed become 1."
         port = self.inputs[name]
-        shape,dtype = [n if isinstance(n, int) else 1 for n in port.shape],_TYPES.get(port.type)
+        shape = [n if isinstance(n, int) else 1 for n in port.shape]
+        dtype = _TYPES.get(port.type)
         if dtype is None or not 0 < math.prod(shape) <= limit:
-            raise ModelError(f"{self.name} takes {port.type} {port.shape} as '{name}', which bgblur does not support.")
+            raise ModelError(f"{self.name} takes {port.type} {port.shape} as '{name}', which "
+                             "bgblur does not support.")
         return np.full(shape, value, dtype)
 
 # %% ../../nbs/core/profiles.ipynb #aa2cad12
 @patch
 def feed(self:ModelIO,
-    frame,          # BGR uint8 `(H,W,3)`
-    size,           # height and width of the input
-) -> dict:          # names and arrays
+    frame:np.ndarray,     # BGR uint8 `(H,W,3)`
+    size:tuple[int,int],  # height and width of the input
+) -> dict:                # names and arrays
     "Return all inputs for a frame."
-    auto = min(1, 512/max(size))        # RVM's rule: its inner image has at most 512 pixels per side
-    extras = {name: self._filled(name, auto if x == 'auto' else x, 64) for name,x in self.profile.extras.items()}
-    return {self.image.name: prepare(frame, self.profile, size, _TYPES[self.image.type]), **extras, **self.states}
+    # RVM's rule: its inner image has at most 512 pixels per side
+    auto = min(1, 512/max(size))
+    extras = {name: self._filled(name, auto if x == 'auto' else x, 64)
+              for name,x in self.profile.extras.items()}
+    return {self.image.name: prepare(frame, self.profile, size, _TYPES[self.image.type]),
+            **extras, **self.states}
 
 @patch
 def read(self:ModelIO,
-    arrays,         # the outputs that `outputs` names, in this order
-) -> np.ndarray:    # float32 `(h,w)`, see `probability`
+    arrays:Sequence[np.ndarray],  # the outputs that `outputs` names, in this order
+) -> np.ndarray:                  # float32 `(h,w)`, see `probability`
     "Return the probability, and keep the states for the next frame."
     self.states = dict(zip(self.profile.states, arrays[1:]))
     return probability([arrays[0]], replace(self.profile, output=0), self.name)

@@ -17,9 +17,9 @@ from .errors import BgblurError
 class Quality:
     "A recipe for the matte."
     name:str                     # 'fast', 'good', 'best', or your own name
-    looks:tuple = (336,)         # sides of the person model's inputs, see `Looks` and `net_size`; predictions are averaged
+    looks:tuple = (336,)         # sides of inputs, see `net_size`; predictions are averaged
     mirrored:tuple = ()          # the same for the mirrored frame
-    opinion:float|None = 0.      # seconds between two runs of the second model; 0: as often as the first; None: never
+    opinion:float|None = 0.      # seconds between runs of the second model; 0: as the first
     opinion_side:int = 256       # side of the second model's input
     weight:float = .4            # of the second model where the first one is unsure, 0 to 1
     matte_height:int = 480       # alpha is computed on fewer lines than this, see `matte_size`
@@ -30,17 +30,19 @@ class Quality:
 QUALITIES = {q.name: q for q in (
     Quality('fast', opinion=1., matte=dict(hold_seconds=.6, lookahead=2, side=120)),
     Quality('good', looks=(336,), mirrored=(384,)),
-    Quality('best', looks=(336, 384), mirrored=(384,), opinion_side=288, weight=.5, matte_height=600,
+    Quality('best', looks=(336, 384), mirrored=(384,), opinion_side=288, weight=.5,
+            matte_height=600,
             matte=dict(lookahead=5)))}
 
 # %% ../../nbs/core/quality.ipynb #6b4a3cac
 def as_quality(
-    quality='good',     # 'fast', 'good', 'best', or a `Quality`
+    quality:str|Quality='good',  # 'fast', 'good', 'best', or a `Quality`
 ) -> Quality:
     "Return a `Quality`. Raises `BgblurError` if it is something else."
     if isinstance(quality, Quality): return quality
     if isinstance(quality, str) and quality in QUALITIES: return QUALITIES[quality]
-    raise BgblurError(f"quality must be {' or '.join(map(repr, QUALITIES))}, or a Quality, got {quality!r:.80}.")
+    raise BgblurError(f"quality must be {' or '.join(map(repr, QUALITIES))}, or a Quality, "
+                      f"got {quality!r:.80}.")
 
 # %% ../../nbs/core/quality.ipynb #7614eac1
 explain_module(__name__)

@@ -8,9 +8,12 @@ __all__ = ['SETTINGS', 'DEFAULT_QUALITY', 'setting', 'checked', 'Choices', 'decl
 
 # %% ../../nbs/core/settings.ipynb #7a169611
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from numbers import Real
+from pathlib import Path
 from shlex import quote
+from typing import Any
 
 from fastcore.basics import patch
 
@@ -21,20 +24,25 @@ from .quality import QUALITIES
 
 # %% ../../nbs/core/settings.ipynb #e119aa3c
 def setting(
-    default,       # value if nothing is chosen
-    help,          # one sentence, under 80 characters, that starts with a verb where possible
-    lo=None,       # smallest value, for a number
-    hi=None,       # largest value, for a number
-    choices=(),    # the allowed words, for a text that is one of a few
-    unset='',      # what None stands for, in words
-    short='',      # short form of the option, such as '-b'
-    metavar=None,  # placeholder for the value in `--help`
-    of='',         # what the value belongs to, if other classes have a field of this name
-    check=None,    # function that raises `BgblurError` for a text that is not allowed; None: any text is
-):
+    default:Any,               # value if nothing is chosen
+    help:str,                  # one sentence, under 80 characters, that starts with a verb
+                               # where possible
+    lo:float|None=None,        # smallest value, for a number
+    hi:float|None=None,        # largest value, for a number
+    choices:Sequence[str]=(),  # the allowed words, for a text that is one of a few
+    unset:str='',              # what None stands for, in words
+    short:str='',              # short form of the option, such as '-b'
+    metavar:str|None=None,     # placeholder for the value in `--help`
+    of:str='',                 # what the value belongs to, if other classes have a field of
+                               # this name
+    check:Callable|None=None,  # function that raises `BgblurError` for a text that is not
+                               # allowed; None: any text is
+) -> Any:
     "Return a dataclass field with help text and range in its metadata."
-    return field(default=default, metadata=dict(help=help, lo=lo, hi=hi, choices=choices, unset=unset,
-                                                short=short, metavar=metavar, of=of, check=check))
+    return field(default=default, metadata=dict(help=help, lo=lo, hi=hi, choices=choices,
+                                                unset=unset,
+                                                short=short, metavar=metavar, of=of,
+                                                check=check))
 
 # %% ../../nbs/core/settings.ipynb #41b19dcf
 def _allowed(f):
@@ -46,16 +54,17 @@ def _allowed(f):
     return ' or '.join(kinds) or 'text'
 
 def _number(value, m):
-    "Return `value` as a number within the range of the metadata `m`, or None. Text counts if the field also allows words."
+    """Return `value` as a number within the range of the metadata `m`, or None.
+    Text counts if the field also allows words."""
     if m['choices'] and isinstance(value, str):
         try: value = float(value)
         except ValueError: return None
     return float(value) if isinstance(value, Real) and m['lo'] <= value <= m['hi'] else None
 
 def checked(
-    f,          # a field that `setting` made
-    value,      # value to check
-):              # text, float, bool, or None
+    f:Any,      # a field that `setting` made
+    value:Any,  # value to check
+) -> Any:       # text, float, bool, or None
     "Return `value` as the field `f` stores it. Raises `BgblurError` if it is not allowed."
     m,is_text = f.metadata,isinstance(value, (str, os.PathLike))
     if value is None and f.default is None: return None
@@ -67,17 +76,21 @@ def checked(
     elif is_text and not m['choices']:
         if m['check']: m['check'](os.fspath(value))
         return os.fspath(value)
-    raise BgblurError(f"{f.name} must be {_allowed(f)}{', or None'*(f.default is None)}, got {value!r:.80}.")
+    raise BgblurError(f"{f.name} must be {_allowed(f)}{', or None'*(f.default is None)}, got "
+                      f"{value!r:.80}.")
 
 # %% ../../nbs/core/settings.ipynb #be8210f5
 @dataclass(frozen=True)
 class Choices:
-    "Base of dataclasses whose fields are declared with `setting`. Raises `BgblurError` for a value that is not allowed."
-    def __post_init__(self): vars(self).update({name: checked(f, vars(self)[name]) for name,f in declared(self).items()})
+    """Base of dataclasses whose fields are declared with `setting`.
+    Raises `BgblurError` for a value that is not allowed."""
+    def __post_init__(self):
+        vars(self).update({name: checked(f, vars(self)[name])
+                           for name,f in declared(self).items()})
 
 def declared(
-    choices,    # a subclass of `Choices`, or an object of one
-) -> dict:      # names and fields
+    choices:Any,  # a subclass of `Choices`, or an object of one
+) -> dict:        # names and fields
     "Return the fields that were declared with `setting`."
     return {f.name: f for f in fields(choices) if 'help' in f.metadata}
 
@@ -85,21 +98,33 @@ def declared(
 @with_params
 @dataclass(frozen=True)
 class Settings(Choices):
-    "Choose how the result looks and which model finds the person. Raises `BgblurError` for a value that is not allowed."
-    background:str = setting('blur', "Use 'blur', 'lens', a colour such as green or '#00ff00', an image or a video.",
+    """Choose how the result looks and which model finds the person.
+    Raises `BgblurError` for a value that is not allowed."""
+    background:str = setting('blur', "Use 'blur', 'lens', a colour such as green or "
+                                     "'#00ff00', an image or a video.",
                              short='-b', metavar='WHAT')
-    strength:float = setting(61, 'Set the blur width, in pixels of a frame 360 pixels high.', 1, 1001, metavar='N')
-    wrap:float|None = setting(None, "Let light of a new background fall on the person's edge.", 0, 1,
+    strength:float = setting(61, 'Set the blur width, in pixels of a frame 360 pixels high.',
+                             1, 1001, metavar='N')
+    wrap:float|None = setting(None, "Let light of a new background fall on the "
+                                    "person's edge.", 0, 1,
                               unset='0.3 for an image or video, else 0', metavar='N')
-    people:str = setting('all', "Keep 'all' people sharp, or only the 'main' person.", choices=('all', 'main'))
-    person:str|None = setting(None, 'Keep only the person at X,Y sharp (pixels or %), from TIME on.',
+    people:str = setting('all', "Keep 'all' people sharp, or only the 'main' person.",
+                         choices=('all', 'main'))
+    person:str|None = setting(None, 'Keep only the person at X,Y sharp (pixels or %), from '
+                                    'TIME on.',
                               unset='all', metavar='X,Y[@TIME]', check=as_place)
-    edge:float = setting(0, 'Widen (below 0: narrow) the person, in pixels of a frame 360 pixels high.', -50, 50, metavar='N')
-    quality:str|None = setting(None, "Set the quality of the matte: 'fast', 'good' or 'best'.", choices=tuple(QUALITIES),
-                               unset='fast live, good for a video, best for an image', of='matte')
-    model:str = setting('person', "Use a model that 'bgblur models' lists, or an .onnx or .pkl file.", metavar='NAME')
-    profile:str|None = setting(None, "Feed the model as this profile says, see 'bgblur models'.", unset="as its file says", metavar='NAME')
-    device:str = setting('cpu', "Run the model on the 'cpu', or with 'cuda' on an Nvidia GPU.", choices=('cpu', 'cuda'))
+    edge:float = setting(0, 'Widen (below 0: narrow) the person, in pixels of a frame 360 '
+                            'pixels high.', -50, 50, metavar='N')
+    quality:str|None = setting(None, "Set the quality of the matte: 'fast', 'good' or 'best'.",
+                               choices=tuple(QUALITIES),
+                               unset='fast live, good for a video, best for an image',
+                               of='matte')
+    model:str = setting('person', "Use a model that 'bgblur models' lists, or an .onnx or "
+                                  ".pkl file.", metavar='NAME')
+    profile:str|None = setting(None, "Feed the model as this profile says, see 'bgblur "
+                                     "models'.", unset="as its file says", metavar='NAME')
+    device:str = setting('cpu', "Run the model on the 'cpu', or with 'cuda' on an Nvidia GPU.",
+                         choices=('cpu', 'cuda'))
 
 #: the fields of `Settings` by name: `default`, and in `metadata` help, lo, hi and choices
 SETTINGS = declared(Settings)
@@ -112,13 +137,17 @@ DEFAULT_QUALITY = {'video': 'good', 'image': 'best', 'live': 'fast'}
 @dataclass(frozen=True)
 class Encoding(Choices):
     "Choose how a video is stored. Raises `BgblurError` for a value that is not allowed."
-    quality:str|float = setting('good', "Set the quality of the file: 'small', 'good', 'best', or 0 (best) to 51.", 0, 51,
+    quality:str|float = setting('good', "Set the quality of the file: 'small', 'good', "
+                                        "'best', or 0 (best) to 51.", 0, 51,
                                 ('small', 'good', 'best'), metavar='Q', of='file')
     codec:str|None = setting(None, "Store the video as 'h264', 'hevc', 'av1' or 'vp9'.",
-                             choices=('h264', 'hevc', 'av1', 'vp9'), unset='h264, in .webm vp9', metavar='NAME')
-    preset:str|None = setting(None, "Trade time for size with a preset of the encoder, such as 'slow'.",
+                             choices=('h264', 'hevc', 'av1', 'vp9'),
+                             unset='h264, in .webm vp9', metavar='NAME')
+    preset:str|None = setting(None, "Trade time for size with a preset of the encoder, such "
+                                    "as 'slow'.",
                               unset='a fast one', metavar='NAME')
-    keep_audio:bool = setting(False, 'Keep sound that browsers cannot play in .mp4, instead of AAC.')
+    keep_audio:bool = setting(False, 'Keep sound that browsers cannot play in .mp4, instead '
+                                     'of AAC.')
 
 # %% ../../nbs/core/settings.ipynb #cd591a04
 def _allows(f, value):
@@ -128,16 +157,18 @@ def _allows(f, value):
     return True
 
 def shared_values(
-    name:str,   # name of a field
-    kinds,      # subclasses of `Choices` that have this field
-    texts,      # what the user typed, such as 'fast', '23' or 'file=best'
-) -> list:      # one value per kind: of the last text that it allows, else its default
-    "Give each text to every kind that allows it. Raises `BgblurError` for a text that no kind allows."
+    name:str,              # name of a field
+    kinds:Sequence[type],  # subclasses of `Choices` that have this field
+    texts:Sequence[str],   # what the user typed, such as 'fast', '23' or 'file=best'
+) -> list:                 # a value per kind: of the last text it allows, else its default
+    """Give each text to every kind that allows it.
+    Raises `BgblurError` for a text that no kind allows."""
     found = [declared(kind)[name] for kind in kinds]
     values = [f.default for f in found]
     for text in texts:
         of,named,value = text.rpartition('=')
-        takers = [i for i,f in enumerate(found) if of == f.metadata['of']*bool(named) and _allows(f, value)]
+        takers = [i for i,f in enumerate(found) if of == f.metadata['of']*bool(named)
+                  and _allows(f, value)]
         for i in takers: values[i] = checked(found[i], value)
         if takers: continue
         allowed = ', or '.join(f"{_allowed(f)} for the {f.metadata['of']}" for f in found)
@@ -148,56 +179,69 @@ def shared_values(
 @patch
 def changed(self:Choices) -> dict:
     "Return the values that differ from their defaults."
-    return {name: vars(self)[name] for name,f in declared(self).items() if vars(self)[name] != f.default}
+    return {name: vars(self)[name] for name,f in declared(self).items()
+            if vars(self)[name] != f.default}
 
 # %% ../../nbs/core/settings.ipynb #3b913f1b
 def _short(value):
-    "Write a value without the `.0` of a whole number. Return None for a flag, whose option has no value."
-    return None if value is True else f'{value:.10g}' if isinstance(value, float) else str(value)
+    """Write a value without the `.0` of a whole number.
+    Return None for a flag, whose option has no value."""
+    return None if value is True else f'{value:.10g}' if isinstance(value, float) \
+        else str(value)
 
 def _texts(name, choices):
-    "Return the values for the option of a field that all `choices` have: words that need no name in front, if possible."
+    """Return the values for the option of a field that all `choices` have: words that need no
+    name in front, if possible."""
     given = [c for c in choices if name in c.changed()]
     texts = [_short(vars(c)[name]) for c in given]
     plain = [*dict.fromkeys(texts)]
-    if len(choices) == 1 or shared_values(name, choices, plain) == [vars(c)[name] for c in choices]: return plain
+    if len(choices) == 1 or shared_values(name, choices, plain) == [vars(c)[name]
+        for c in choices]:
+        return plain
     return [f"{declared(c)[name].metadata['of']}={text}" for c,text in zip(given, texts)]
 
 def to_options(
     *choices:Choices,   # such as a `Settings` and an `Encoding`
 ) -> list:
-    "Return the options of the command that differ from their defaults, quoted for a Unix shell."
+    """Return the options of the command that differ from their defaults, quoted for a Unix
+    shell."""
     names = dict.fromkeys(name for c in choices for name in declared(c))
     texts = {name: _texts(name, [c for c in choices if name in declared(c)]) for name in names}
-    return [f"--{name.replace('_', '-')}" + (f' {quote(text)}' if text is not None else '') for name in names for text in texts[name]]
+    return [f"--{name.replace('_', '-')}" + (f' {quote(text)}' if text is not None else '')
+            for name in names for text in texts[name]]
 
 @patch
 def to_command(self:Settings,
-    src='SRC',           # the file to read; '' for a command without one
-    command='video',     # 'video', 'image' or 'live'
-    *others:Choices,     # further choices, such as an `Encoding`
+    src:str|Path='SRC',   # the file to read; '' for a command without one
+    command:str='video',  # 'video', 'image' or 'live'
+    *others:Choices,      # further choices, such as an `Encoding`
 ) -> str:
     "Return the command line that uses these settings, quoted for a Unix shell."
-    return ' '.join(['bgblur', command, *([quote(str(src))] if src else []), *to_options(self, *others)])
+    return ' '.join(['bgblur', command, *([quote(str(src))] if src else []),
+                     *to_options(self, *others)])
 
 # %% ../../nbs/core/settings.ipynb #2640e904
 @patch
 def to_python(self:Settings) -> str:
-    "Return Python code that makes a `Blurrer` with these settings. With the background 'none', call its method `cutout`."
+    """Return Python code that makes a `Blurrer` with these settings.
+    With the background 'none', call its method `cutout`."""
     c,args = self.changed(),[]
     if {'model', 'device', 'profile'} & {*c}:
         profile = f', profile={self.profile!r}'*('profile' in c)
         args.append(f'load_segmenter({self.model!r}, device={self.device!r}{profile})')
     if 'people' in c or 'edge' in c:
         recipe = f'**as_quality({self.quality or DEFAULT_QUALITY["video"]!r}).matte'
-        args.append(f'matte=Matte(people={self.people!r}, feather={_short(self.edge)}, {recipe})')
+        args.append(f'matte=Matte(people={self.people!r}, feather={_short(self.edge)}, '
+                    f'{recipe})')
     if self.background != 'none' and ('background' in c or 'strength' in c):
-        args.append(f'background=background_from({self.background!r}, {_short(self.strength)})')
+        args.append(f'background=background_from({self.background!r}, '
+                    f'{_short(self.strength)})')
     if 'wrap' in c: args.append(f'wrap={_short(self.wrap)}')
     if 'person' in c: args.append(f'person={self.person!r}')
     if 'quality' in c: args.append(f'quality={self.quality!r}')
     code = f"blurrer = Blurrer({', '.join(args)})"
-    names = [name for name in ('Blurrer', 'Matte', 'as_quality', 'background_from', 'load_segmenter') if f'{name}(' in code]
+    names = [name for name in ('Blurrer', 'Matte', 'as_quality', 'background_from',
+                               'load_segmenter') if f'{name}(' in code]
     return f"from bgblur import {', '.join(names)}\n\n{code}"
 
 # %% ../../nbs/core/settings.ipynb #0d4471c1
@@ -207,12 +251,16 @@ def to_dict(self:Choices) -> dict:
     return {name: vars(self)[name] for name in declared(self)}
 
 def settings_from(
-    d:dict,             # names and values, such as `to_dict` returns; what is missing takes its default
-    kind=Settings,      # the class to make: `Settings` or `Encoding`
-):                      # an object of `kind`
-    "Return the choices in a dict. Raises `BgblurError` for an unknown name or a value that is not allowed."
+    d:dict,              # names and values, such as `to_dict` returns; what is missing takes
+                         # its default
+    kind:type=Settings,  # the class to make: `Settings` or `Encoding`
+) -> Any:                # an object of `kind`
+    """Return the choices in a dict.
+    Raises `BgblurError` for an unknown name or a value that is not allowed."""
     unknown = [name for name in d if name not in declared(kind)]
-    if unknown: raise BgblurError(f"Unknown setting {unknown[0]!r:.80}. Use {', '.join(declared(kind))}.")
+    if unknown:
+        raise BgblurError(f"Unknown setting {unknown[0]!r:.80}. Use "
+                          f"{', '.join(declared(kind))}.")
     return kind(**d)
 
 # %% ../../nbs/core/settings.ipynb #747948e6

@@ -8,9 +8,13 @@ __all__ = ['open_animation', 'animation_to_mov', 'repetitions']
 # %% ../../nbs/io/animation.ipynb #0357615a
 import tempfile
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
 
-import cv2, numpy as np    # before PyAV: both load a GUI library, and with PyAV's the windows of OpenCV hang
+# before PyAV: both load a GUI library, and with PyAV's the windows of OpenCV hang
+import cv2, numpy as np
 import av
 from PIL import Image, ImageSequence
 
@@ -19,15 +23,15 @@ from ..core.docs import explain_module
 # %% ../../nbs/io/animation.ipynb #a9245b91
 @contextmanager
 def open_animation(
-    path,        # any file
-    formats=('GIF', 'PNG', 'WEBP'),    # Pillow's names of the formats to try
-):               # Pillow's image
+    path:str|Path,                                     # any file
+    formats:tuple[str, ...]=('GIF', 'PNG', 'WEBP'),    # Pillow's names of the formats to try
+) -> Iterator[Image.Image|None]:                       # Pillow's image
     "Open an animated image; yield None if `path` is something else."
     with warnings.catch_warnings(action='ignore'):
         try: img = Image.open(path, formats=formats)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError): yield None
         else:
-            with img: yield img if img.is_animated else None
+            with img: yield img if getattr(img, 'is_animated', False) else None
 
 # %% ../../nbs/io/animation.ipynb #c9528477
 def _write_mov(img, file):
@@ -46,21 +50,23 @@ def _write_mov(img, file):
         out.mux(stream.encode())
 
 def animation_to_mov(
-    path,        # any file
-):               # open binary file, or None if `path` is not an animated WebP or AVIF, or is too large
+    path:str|Path,   # any file
+) -> BinaryIO|None:  # open file; None if `path` is not an animation, or is too large
     "Return the frames of an animated WebP or AVIF as a temporary video without loss."
     with open_animation(path, ('WEBP', 'AVIF')) as img:
-        if img is None or img.width*img.height > 2**26: return None      # as MAX_FRAME_PIXELS of the reader
+        # as MAX_FRAME_PIXELS of the reader
+        if img is None or img.width*img.height > 2**26: return None
         file = tempfile.TemporaryFile(prefix='bgblur-')
         try: _write_mov(img, file)
-        except (OSError, ValueError, EOFError): pass      # a damaged file: what was decoded remains
+        except (OSError, ValueError, EOFError):
+            pass      # a damaged file: what was decoded remains
         file.seek(0)
         return file
 
 # %% ../../nbs/io/animation.ipynb #c3473baa
 def repetitions(
-    path,        # any file
-) -> int:        # 0: forever, -1: it does not repeat
+    path:str|Path,  # any file
+) -> int:           # 0: forever, -1: it does not repeat
     "Return how often an animated image repeats, in FFmpeg's numbers; 0 for any other file."
     with open_animation(path) as img:
         if img is None: return 0

@@ -10,11 +10,13 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 from fastcore.basics import patch
 
@@ -23,30 +25,38 @@ from ..core.docs import explain_module
 from ..core.errors import BgblurError, as_sentence, imports_of, print_traceback
 from .files import remove_abandoned
 from .remote import is_url
-from .workers import Event, Pool, run_task, tell
+from .workers import Event, Pool, run_task
+
+if TYPE_CHECKING: from upath import UPath
 
 # %% ../../nbs/io/cluster.ipynb #a679f6ea
 @contextmanager
 def local_cluster(
-    n=2,            # number of workers
-    **env           # environment variables of the workers
-):                  # the address of its scheduler
-    "Start a scheduler and workers on this computer, as `dask scheduler` and `dask worker` do. For a trial, and for tests."
+    n:int=2,         # number of workers
+    **env:str        # environment variables of the workers
+) -> Iterator[str]:  # the address of its scheduler
+    """Start a scheduler and workers on this computer, as `dask scheduler` and `dask worker`
+    do. For a trial, and for tests."""
     with imports_of('batch'): from distributed import LocalCluster
-    options = dict(threads_per_worker=1, processes=True, dashboard_address=':0', silence_logs='CRITICAL')
-    with LocalCluster(n_workers=n, env=env, **options) as cluster: yield cluster.scheduler_address
+    options = dict(threads_per_worker=1, processes=True, dashboard_address=':0',
+                   silence_logs='CRITICAL')
+    with LocalCluster(n_workers=n, env=env, **options) as cluster:
+        yield cluster.scheduler_address
 
 # %% ../../nbs/io/cluster.ipynb #781cc4e2
 _TOPIC = 'bgblur'       # of the events with which tasks report progress
 _alone = Lock()         # one task at a time in each process: they share a model
 
 def _is_wanted(worker, key):
-    "Tell whether a task should go on: its main process still wants it, and the scheduler is still there."
+    """Tell whether a task should go on: its main process still wants it, and the scheduler is
+    still there."""
     state = worker.state.tasks.get(key)
-    return state is not None and state.state != 'cancelled' and worker.status.name not in ('closing', 'closed', 'failed')
+    return state is not None and state.state != 'cancelled' \
+        and worker.status.name not in ('closing', 'closed', 'failed')
 
 def _sender(worker, key, every):
-    "Return a function that sends progress to the main process, at most once in `every` seconds, and stops an unwanted task."
+    """Return a function that sends progress to the main process, at most once in `every`
+    seconds, and stops an unwanted task."""
     last = -every
     def send(value):
         nonlocal last
@@ -61,7 +71,8 @@ def _in_worker(key, every, function, *args):
     from distributed import Event as Flag, get_worker
     with _alone:
         send,has_begun = _sender(get_worker(), key, every),Flag(key)
-        if has_begun.is_set(): return 'crashed','the worker was killed or lost, perhaps because memory ran out'
+        if has_begun.is_set():
+            return 'crashed','the worker was killed or lost, perhaps because memory ran out'
         has_begun.set()
         try: return run_task(function, args, send)
         finally: has_begun.clear()
@@ -79,29 +90,36 @@ def _connect(address, seconds):
     "Return Dask's client. Raises `BgblurError` if there is no scheduler at `address`."
     from distributed import Client
     # its messages would repeat what our errors say
-    for name in ('', '.client', '.core', '.utils'): logging.getLogger(f'distributed{name}').setLevel(logging.CRITICAL)
+    for name in ('', '.client', '.core', '.utils'):
+        logging.getLogger(f'distributed{name}').setLevel(logging.CRITICAL)
     try:
-        # a client that cannot connect prints errors later; a notebook already runs a loop in this thread
-        with ThreadPoolExecutor(1) as thread: thread.submit(asyncio.run, _reach(address, seconds)).result()
+        # a client that cannot connect prints errors later; a notebook already runs a loop in
+        # this thread
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, _reach(address, seconds)).result()
         return Client(address, timeout=seconds, set_as_default=False)
     except Exception as e:
         print_traceback(e)
         if isinstance(e, OSError):
-            raise BgblurError(f'No scheduler of Dask answers at {address}. Start one with: dask scheduler.') from e
-        raise BgblurError(f"The scheduler's address {address} cannot be used: {str(e).rstrip('.')}.") from e
+            raise BgblurError(f'No scheduler of Dask answers at {address}. Start one with: '
+                              'dask scheduler.') from e
+        raise BgblurError(f"The scheduler's address {address} cannot be used: "
+                          f"{str(e).rstrip('.')}.") from e
 
 # %% ../../nbs/io/cluster.ipynb #cc40a4e9
 class Cluster(Pool):
     "The workers of a Dask scheduler. The `with` block stops our tasks, not the workers."
     def __init__(self,
-        address:str,     # of the scheduler: HOST:PORT or tls://HOST:PORT
-        limit=None,      # number of tasks at the same time; None: one for each worker
-        patience=60,     # seconds to wait for a worker
+        address:str,          # of the scheduler: HOST:PORT or tls://HOST:PORT
+        limit:int|None=None,  # number of tasks at the same time; None: one for each worker
+        patience:float=60,    # seconds to wait for a worker
     ):
-        "Raises `BgblurError` if the scheduler does not answer, or a computer has another version of bgblur."
-        with imports_of('batch'): import distributed
+        """Raises `BgblurError` if the scheduler does not answer, or a computer has another
+        version of bgblur."""
+        with imports_of('batch'): import distributed    # noqa: F401
         self.address,self.limit,self.patience = address,limit,patience
-        self.events,self.running,self.n_workers,self.asked,self.seen = SimpleQueue(),{},0,0.,time.monotonic()
+        self.events,self.running,self.n_workers = SimpleQueue(),{},0
+        self.asked,self.seen = 0.,time.monotonic()
         self.client = _connect(address, 10)
         self.dashboard = self.client.dashboard_link
         try: self._check_versions()
@@ -111,19 +129,24 @@ class Cluster(Pool):
         self.client.subscribe_topic(_TOPIC, lambda event: self.events.put(event[1]))
 
     def _check_versions(self):
-        try: found = {'scheduler': self.client.run_on_scheduler(_version), **self.client.run(_version, on_error='return')}
+        try:
+            found = {'scheduler': self.client.run_on_scheduler(_version),
+                     **self.client.run(_version, on_error='return')}
         except Exception as e: found = {'scheduler': e}
         for where,version in found.items():
             # a worker that is just being replaced does not answer
             if version == __version__ or isinstance(version, OSError): continue
-            has = f'cannot import bgblur ({version})' if isinstance(version, Exception) else f'has bgblur {version}'
+            has = f'cannot import bgblur ({version})' if isinstance(version, Exception) \
+                else f'has bgblur {version}'
             place = 'scheduler' if where == 'scheduler' else f'worker {where}'
-            raise BgblurError(f'The {place} {has}: install version {__version__}, as on this computer.')
+            raise BgblurError(f'The {place} {has}: install version {__version__}, as on this '
+                              'computer.')
 
 # %% ../../nbs/io/cluster.ipynb #5aa4115d
 @patch(as_prop=True)
-def n(self:Cluster):
-    "Return the number of tasks at the same time, one for each worker. Asks the scheduler at most once per second."
+def n(self:Cluster) -> int:
+    """Return the number of tasks at the same time, one for each worker.
+    Asks the scheduler at most once per second."""
     now = time.monotonic()
     if now - self.asked > 1:
         with self._connected(): self.n_workers,self.asked = len(self.client.nthreads()),now
@@ -141,39 +164,47 @@ def _connected(self:Cluster):
     try: yield
     except Exception as e:
         # a cancelled task is one whose scheduler is lost
-        if not isinstance(e, (OSError, CancelledError)) and self.client.status == 'running': raise
+        if not isinstance(e, (OSError, CancelledError)) and self.client.status == 'running':
+            raise
         print_traceback(e)
-        text = f'The scheduler at {self.address} is lost. When it runs again, repeat the command: finished files are skipped.'
+        text = (f'The scheduler at {self.address} is lost. When it runs again, repeat the '
+                'command: finished files are skipped.')
         raise BgblurError(text) from e
 
 @patch
 def submit(self:Cluster,
-    task,            # anything that names the task in its events
-    function,        # a function of a module
-    *args,           # its arguments
-):
+    task:Any,           # anything that names the task in its events
+    function:Callable,  # a function of a module
+    *args:Any,          # its arguments
+) -> None:
     "Let a worker call `function(*args)`. Raises `BgblurError` if the scheduler is lost."
     key,every = f'bgblur-{os.urandom(8).hex()}',max(.5, self.n/100)
-    with self._connected(): future = self.client.submit(_in_worker, key, every, function, *args, key=key, pure=False)
+    with self._connected():
+        future = self.client.submit(_in_worker, key, every, function, *args, key=key,
+                                    pure=False)
     self.running[key] = task,future
     future.add_done_callback(lambda future: self.events.put([key, future]))
 
 # %% ../../nbs/io/cluster.ipynb #9112f54a
 def _outcome(future):
-    "Return what `run_task` has returned in a worker, or 'crashed' and a sentence if it could not run."
+    """Return what `run_task` has returned in a worker, or 'crashed' and a sentence if it could
+    not run."""
     if future.status == 'error':
         e = future.exception()
-        return 'crashed','the worker was killed or lost' if type(e).__name__ == 'KilledWorker' else as_sentence(e)
+        return 'crashed','the worker was killed or lost' \
+            if type(e).__name__ == 'KilledWorker' else as_sentence(e)
     # raises CancelledError if the scheduler is lost
     return future.result()
 
 @patch
 def wait(self:Cluster,
-    seconds=None,    # return after this long, and at most 1
-) -> list:           # `Event`
-    "Wait until something happens. Raises `BgblurError` if the scheduler is lost, or there has been no worker for too long."
+    seconds:float|None=None,  # return after this long, and at most 1
+) -> list:                    # `Event`
+    """Wait until something happens.
+    Raises `BgblurError` if the scheduler is lost, or there has been no worker for too long."""
     if self.n and time.monotonic() - self.seen > self.patience:
-        raise BgblurError(f'The scheduler at {self.address} has had no worker for {self.patience} seconds. '
+        raise BgblurError(f'The scheduler at {self.address} has had no worker for '
+                          f'{self.patience} seconds. '
                           f'Start some with: dask worker {self.address}.')
     try: key,value = self.events.get(timeout=min(1, seconds or 1))
     except Empty: return []
@@ -193,11 +224,13 @@ def _stop(self:Cluster, keys):
     "Stop tasks, and wait until no worker has them."
     self.client.cancel([self.running[key][1] for key in keys], force=True)
     end = time.monotonic() + 10
-    while any(self.client.run(_has_any, keys).values()) and time.monotonic() < end: time.sleep(.1)
+    while any(self.client.run(_has_any, keys).values()) and time.monotonic() < end:
+        time.sleep(.1)
 
 @patch
 def __exit__(self:Cluster, *_):
-    "Stop our tasks, and leave the cluster. After a lost scheduler, the workers notice that themselves."
+    """Stop our tasks, and leave the cluster.
+    After a lost scheduler, the workers notice that themselves."""
     try:
         with suppress(Exception):
             if self.running and self.client.status == 'running': self._stop([*self.running])
@@ -211,11 +244,13 @@ def place(self:Cluster, path):
 
 @patch
 def clean(self:Cluster,
-    folder,          # folder of results
-):
-    "Remove what killed workers have left in a folder, here and on each worker's computer. Does not wait for the workers."
+    folder:'Path|UPath',  # folder of results
+) -> None:
+    """Remove what killed workers have left in a folder, here and on each worker's computer.
+    Does not wait for the workers."""
     remove_abandoned(folder)
-    with suppress(Exception): self.client.run(remove_abandoned, folder, wait=False, on_error='ignore')
+    with suppress(Exception):
+        self.client.run(remove_abandoned, folder, wait=False, on_error='ignore')
 
 # %% ../../nbs/io/cluster.ipynb #96891a5b
 explain_module(__name__)

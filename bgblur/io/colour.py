@@ -17,7 +17,8 @@ from PIL import Image, ImageCms
 from ..core.docs import explain_module
 
 # %% ../../nbs/io/colour.ipynb #629e6f3b
-_MODES = {'RGB': 'RGB', 'GRAY': 'L', 'CMYK': 'CMYK', 'Lab': 'LAB'}      # of profiles, and of Pillow
+# of profiles, and of Pillow
+_MODES = {'RGB': 'RGB', 'GRAY': 'L', 'CMYK': 'CMYK', 'Lab': 'LAB'}
 
 @cache
 def _srgb(): return ImageCms.createProfile('sRGB')
@@ -43,32 +44,38 @@ def _changes(transform, mode):
 def _without_profile(img):
     "Return an image of mode 'CMYK' or 'LAB' as RGB."
     if img.mode == 'CMYK': return img.convert('RGB')
-    return ImageCms.profileToProfile(img, ImageCms.createProfile('LAB'), _srgb(), outputMode='RGB')
+    return ImageCms.profileToProfile(img, ImageCms.createProfile('LAB'), _srgb(),
+                                     outputMode='RGB')
 
 def _convert(img, icc):
-    "Convert an image with a profile. Return it and what was done. Raises an error of LittleCMS if that is not possible."
+    """Convert an image with a profile. Return it and what was done.
+    Raises an error of LittleCMS if that is not possible."""
     p = ImageCms.ImageCmsProfile(BytesIO(icc))
-    if _MODES.get(p.profile.xcolor_space.strip()) != img.mode: raise ImageCms.PyCMSError('a profile for another kind of image')
+    if _MODES.get(p.profile.xcolor_space.strip()) != img.mode:
+        raise ImageCms.PyCMSError('a profile for another kind of image')
     transform = ImageCms.buildTransform(p, _srgb(), img.mode, 'RGB')
     if not _changes(transform, img.mode): return img,''
     return transform.apply(img),f'the colours were converted from {_description(p)} to sRGB'
 
 def to_srgb(
-    img,           # image of Pillow, mode 'L', 'RGB', 'CMYK' or 'LAB'
-    icc=b'',       # ICC profile; empty: none
-) -> tuple:        # image of Pillow in sRGB, mode 'L' or 'RGB', and what was done; '' for nothing
+    img:Image.Image,  # image of Pillow, mode 'L', 'RGB', 'CMYK' or 'LAB'
+    icc:bytes=b'',    # ICC profile; empty: none
+) -> tuple:           # image in sRGB, mode 'L' or 'RGB'; what was done, '' for nothing
     "Convert the colours of an image to sRGB. A profile that cannot be used is ignored."
     note = 'the colour profile is damaged or does not fit, so it was ignored' if icc else ''
     if icc:
         with suppress(ImageCms.PyCMSError, OSError): return _convert(img, icc)
     if img.mode in ('L', 'RGB'): return img,note
-    return _without_profile(img),note or f'the colours were converted from {img.mode} without a profile, so they may differ'
+    return _without_profile(img),note \
+        or f'the colours were converted from {img.mode} without a profile, so they may differ'
 
 # %% ../../nbs/io/colour.ipynb #92c099f8
 _D65,_P3 = (.3127, .329),((.68, .32), (.265, .69), (.15, .06))
 #: red, green, blue and white of the colour spaces that H.273 numbers: x and y of each
-PRIMARIES = {1: ((.64, .33), (.3, .6), (.15, .06), _D65), 5: ((.64, .33), (.29, .6), (.15, .06), _D65),
-             6: ((.63, .34), (.31, .595), (.155, .07), _D65), 9: ((.708, .292), (.17, .797), (.131, .046), _D65),
+PRIMARIES = {1: ((.64, .33), (.3, .6), (.15, .06), _D65),
+             5: ((.64, .33), (.29, .6), (.15, .06), _D65),
+             6: ((.63, .34), (.31, .595), (.155, .07), _D65),
+             9: ((.708, .292), (.17, .797), (.131, .046), _D65),
              11: (*_P3, (.314, .351)), 12: (*_P3, _D65)}
 #: those of Adobe RGB (1998), which has no number
 ADOBE_RGB = (.64, .33), (.21, .71), (.15, .06), _D65
@@ -76,9 +83,10 @@ ADOBE_RGB = (.64, .33), (.21, .71), (.15, .06), _D65
 def _xyz(x, y): return np.array([x/y, 1, (1 - x - y)/y])
 
 def _columns(primaries):
-    "Return X, Y and Z of red, green and blue, adapted to the white of profiles (Bradford), float `(3,3)`."
-    *rgb,white = [_xyz(*p) for p in primaries]
-    rgb = np.transpose(rgb)
+    """Return X, Y and Z of red, green and blue, adapted to the white of profiles (Bradford),
+    float `(3,3)`."""
+    *colours,white = [_xyz(*p) for p in primaries]
+    rgb = np.transpose(colours)
     rgb = rgb*np.linalg.solve(rgb, white)
     cone = np.array([[.8951, .2664, -.1614], [-.7502, 1.7135, .0367], [.0389, -.0685, 1.0296]])
     d50 = np.array([.9642, 1, .8249])
@@ -97,21 +105,26 @@ def _curve(gamma):
 
 @cache
 def rgb_profile(
-    primaries,        # x and y of red, green, blue and white
-    gamma=None,       # light is the number to this power; None: the curve of sRGB
-    name='RGB',       # shown by other programs
+    primaries:tuple,        # x and y of red, green, blue and white
+    gamma:float|None=None,  # light is the number to this power; None: the curve of sRGB
+    name:str='RGB',         # shown by other programs
 ) -> bytes:
     "Return an ICC profile."
-    text = b'desc\0\0\0\0' + struct.pack('>I', len(name) + 1) + name.encode('ascii', 'replace') + bytes(79)
-    parts = {b'desc': text + bytes(-len(text) % 4), b'wtpt': b'XYZ \0\0\0\0' + _fixed((.9642, 1, .8249))}
-    for c,xyz in zip(b'rgb', _columns(primaries).T): parts[b'%cXYZ' % c] = b'XYZ \0\0\0\0' + _fixed(xyz)
+    text = b'desc\0\0\0\0' + struct.pack('>I', len(name) + 1) + name.encode('ascii',
+        'replace') + bytes(79)
+    parts = {b'desc': text + bytes(-len(text) % 4),
+             b'wtpt': b'XYZ \0\0\0\0' + _fixed((.9642, 1, .8249))}
+    for c,xyz in zip(b'rgb', _columns(primaries).T):
+        parts[b'%cXYZ' % c] = b'XYZ \0\0\0\0' + _fixed(xyz)
     for c in b'rgb': parts[b'%cTRC' % c] = _curve(gamma)
     table,at = b'',132 + 12*len(parts)
     for tag,part in parts.items():
         table += struct.pack('>4sII', tag, at, len(part))
         at += len(part)
-    head = struct.pack('>I4xI4s4s4s12x4s', at, 0x02100000, b'mntr', b'RGB ', b'XYZ ', b'acsp') + bytes(28) + _fixed((.9642, 1, .8249))
-    return head + bytes(128 - len(head)) + struct.pack('>I', len(parts)) + table + b''.join(parts.values())
+    head = struct.pack('>I4xI4s4s4s12x4s', at, 0x02100000, b'mntr', b'RGB ', b'XYZ ',
+                       b'acsp') + bytes(28) + _fixed((.9642, 1, .8249))
+    start = head + bytes(128 - len(head)) + struct.pack('>I', len(parts))
+    return start + table + b''.join(parts.values())
 
 # %% ../../nbs/io/colour.ipynb #f614c7db
 #: curves of H.273 that differ from the one of sRGB in practice, as powers
@@ -123,9 +136,11 @@ def cicp_profile(
 ) -> tuple:            # ICC profile, b'' if it is sRGB or unknown; what cannot be shown, or ''
     "Return a profile for colours that are given by number (ITU-T H.273)."
     note = 'the image is HDR, and is read as if it were not' if transfer in (16, 18) else ''
-    if primaries not in PRIMARIES or (primaries, _GAMMAS.get(transfer)) == (1, None): return b'',note
+    if primaries not in PRIMARIES or (primaries, _GAMMAS.get(transfer)) == (1, None):
+        return b'',note
     names = {5: 'BT.601', 6: 'BT.601', 9: 'BT.2020', 11: 'DCI-P3', 12: 'Display P3'}
-    return rgb_profile(PRIMARIES[primaries], _GAMMAS.get(transfer), names.get(primaries, 'another curve')),note
+    return rgb_profile(PRIMARIES[primaries], _GAMMAS.get(transfer),
+                       names.get(primaries, 'another curve')),note
 
 # %% ../../nbs/io/colour.ipynb #c983654d
 explain_module(__name__)

@@ -9,11 +9,12 @@ __all__ = ['EFFICIENCY', 'CODECS', 'LIMITS', 'x264_options', 'video_bit_rate', '
 # %% ../../nbs/io/encoder.ipynb #b7ac1333
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-import cv2    # before PyAV: both load a GUI library, and with PyAV's the windows of OpenCV hang
+# before PyAV: both load a GUI library, and with PyAV's the windows of OpenCV hang
+import cv2
 import av
 
 from ..core.docs import explain_module
@@ -24,13 +25,14 @@ from .reader import VideoReader, open_container
 
 # %% ../../nbs/io/encoder.ipynb #859b5b01
 def x264_options(
-    crf:float=15,       # quality, 1 (best) to 51
-    preset=None,        # preset of x264; None: ours
-    fine:bool=False,    # search motion by fractions of a pixel? smaller, but slower
+    crf:float=15,          # quality, 1 (best) to 51
+    preset:str|None=None,  # preset of x264; None: ours
+    fine:bool=False,       # search motion by fractions of a pixel? smaller, but slower
 ) -> dict:
     "Return the options of FFmpeg's encoder libx264: fast, with most bits for the person."
     ours = {'preset': 'superfast', 'bf': '0', 'subq': '1' if fine else '0',
-            # spend bits on areas that later frames copy; 5 frames of lookahead, since 10 need 33 MB more at 1080p
+            # spend bits on areas that later frames copy; 5 frames of lookahead, since 10 need
+            # 33 MB more at 1080p
             'mbtree': '1', 'rc-lookahead': '5'}
     # adaptive quantization would give bits to smooth areas: to the blurred background
     return ({'preset': preset} if preset else ours) | {'crf': f'{crf:g}', 'aq-mode': '0',
@@ -54,32 +56,37 @@ def _packet_rate(container, video, rate):
 
 def video_bit_rate(
     reader:VideoReader,     # the source
-):                          # bits per second of the video track alone, or None if unknown
-    "Return the bit rate of the video that `reader` reads. May read the whole file once, without decoding."
+) -> float|None:            # bits per second of the video track alone, or None if unknown
+    """Return the bit rate of the video that `reader` reads.
+    May read the whole file once, without decoding."""
     video = reader.video
-    if 'mp4' in reader.container.format.name and video.frames and video.bit_rate: return float(video.bit_rate)
+    if 'mp4' in reader.container.format.name and video.frames and video.bit_rate:
+        return float(video.bit_rate)
     if not reader.path.is_file(): return None
-    with open_container(reader.path) as again: return _packet_rate(again, again.streams[video.index], reader.rate)
+    with open_container(reader.path) as again:
+        return _packet_rate(again, again.streams[video.index], reader.rate)
 
 # %% ../../nbs/io/encoder.ipynb #eedec5de
-#: bits of H.264 for the quality of one bit of these codecs; other codecs are not better than H.264
+#: bits of H.264 for the quality of one bit of these codecs; other codecs are not better than
+#: H.264
 EFFICIENCY = {'hevc': 1.5, 'vp9': 1.4, 'av1': 1.9}
 
 def rate_limit(
-    rate,               # bits per second of the source's video
-    source,             # its codec, such as 'h264'
-    codec,              # codec of the result
-    pixel_rate,         # pixels per second
-    part=1.5,           # how many times the rate of the source
+    rate:float,         # bits per second of the source's video
+    source:str,         # its codec, such as 'h264'
+    codec:str,          # codec of the result
+    pixel_rate:float,   # pixels per second
+    part:float=1.5,     # how many times the rate of the source
 ) -> float:             # bits per second
-    "Return the highest bit rate of the result: `part` times that of the source, more if the source's codec is better."
+    """Return the highest bit rate of the result: `part` times that of the source, more if the
+    source's codec is better."""
     gain = max(1, EFFICIENCY.get(source, 1)/EFFICIENCY.get(codec, 1))
     return max(part*gain*rate, .02*pixel_rate, 100_000)
 
 def limit_options(
-    limit,              # highest bit rate of the whole result, bits per second
-    seconds=None,       # duration of the clip; None: unknown
-) -> dict:              # `maxrate` and `bufsize`, in bits
+    limit:float,              # highest bit rate of the whole result, bits per second
+    seconds:float|None=None,  # duration of the clip; None: unknown
+) -> dict:                    # `maxrate` and `bufsize`, in bits
     "Return the encoder's options that keep the bit rate below `limit`."
     buffer = min(10, seconds/8) if seconds else 1
     # the encoder may spend nine tenths of the buffer in addition
@@ -87,7 +94,7 @@ def limit_options(
     return {'maxrate': str(round(maxrate)), 'bufsize': str(round(maxrate*buffer))}
 
 # %% ../../nbs/io/encoder.ipynb #75ee29f6
-def normal_priority():
+def normal_priority() -> None:
     "Take real-time priority from all threads of this process. Does nothing outside Linux."
     if sys.platform != 'linux': return
     for thread in map(int, os.listdir('/proc/self/task')):
@@ -99,7 +106,8 @@ def normal_priority():
 def _x265_options(crf, preset, fine):
     "Return the options of FFmpeg's encoder libx265."
     n = default_threads()
-    # without info, the file does not describe this computer, so that parts from several computers fit together
+    # without info, the file does not describe this computer, so that parts from several
+    # computers fit together
     return {'crf': f'{crf:g}', 'preset': preset or 'superfast', 'threads': str(n),
             'x265-params': f'log-level=none:aq-mode=0:info=0:pools={n}'}
 
@@ -108,13 +116,15 @@ def _svtav1_options(crf, preset, fine):
     # SVT-AV1 has no option for its log, only this variable; 1: errors only
     os.environ.setdefault('SVT_LOG', '1')
     # without the second parameter, it exceeds a limit by up to a quarter
-    return {'crf': str(round(crf)), 'preset': preset or '10', 'svtav1-params': f'lp={default_threads()}:mbr-overshoot-pct=20'}
+    return {'crf': str(round(crf)), 'preset': preset or '10',
+            'svtav1-params': f'lp={default_threads()}:mbr-overshoot-pct=20'}
 
 def _vp9_options(crf, preset, fine):
     "Return the options of FFmpeg's encoder libvpx-vp9."
     speed = preset or '5'
     # a bit rate of 0 leaves the quality to crf
-    return {'crf': str(round(crf)), 'b': '0', 'deadline': 'realtime' if int(speed) >= 5 else 'good', 'cpu-used': speed,
+    return {'crf': str(round(crf)), 'b': '0',
+            'deadline': 'realtime' if int(speed) >= 5 else 'good', 'cpu-used': speed,
             'row-mt': '1', 'threads': str(default_threads())}
 
 # %% ../../nbs/io/encoder.ipynb #37abac53
@@ -131,38 +141,46 @@ class Codec:
 
 def _words(small, good, best): return {'small': small, 'good': good, 'best': best}
 
-_X26 = ('ultrafast', 'superfast', 'veryfast', 'faster', 'fast', 'medium', 'slow', 'slower', 'veryslow', 'placebo')
+_X26 = ('ultrafast', 'superfast', 'veryfast', 'faster', 'fast', 'medium', 'slow', 'slower',
+        'veryslow', 'placebo')
 
 #: the codecs by name
 CODECS = {c.name: c for c in (
     Codec('h264', 'H.264', 'libx264', x264_options, _words(22, 15, 10), _X26),
     Codec('hevc', 'HEVC', 'libx265', _x265_options, _words(20, 14, 10), _X26, 32),
     # SVT-AV1 hangs on frames of 8192×16
-    Codec('av1', 'AV1', 'libsvtav1', _svtav1_options, _words(30, 12, 6), tuple(map(str, range(14))), 64),
-    Codec('vp9', 'VP9', 'libvpx-vp9', _vp9_options, _words(32, 20, 10), tuple(map(str, range(9)))))}
+    Codec('av1', 'AV1', 'libsvtav1', _svtav1_options, _words(30, 12, 6),
+          tuple(map(str, range(14))), 64),
+    Codec('vp9', 'VP9', 'libvpx-vp9', _vp9_options, _words(32, 20, 10),
+          tuple(map(str, range(9)))))}
 
 # %% ../../nbs/io/encoder.ipynb #48ddb63a
 def choose_codec(
-    encoding:Encoding,  # the user's choice
-    names,              # the codecs that the container can hold; the first is the default
-    container,          # FFmpeg's name of it, such as 'mp4'
+    encoding:Encoding,    # the user's choice
+    names:Sequence[str],  # the codecs that the container can hold; the first is the default
+    container:str,        # FFmpeg's name of it, such as 'mp4'
 ) -> Codec:
-    "Return the codec that `encoding` asks for. Raises `VideoError` if it does not fit into the container or has no such preset."
+    """Return the codec that `encoding` asks for.
+    Raises `VideoError` if it does not fit into the container or has no such preset."""
     codec = CODECS[encoding.codec or names[0]]
     if codec.name not in names:
         ending = {'matroska': 'mkv'}.get(container, container)
-        raise VideoError(f"A .{ending} file cannot contain {codec.title}: use {' or '.join(names)}.")
+        raise VideoError(f"A .{ending} file cannot contain {codec.title}: use "
+                         f"{' or '.join(names)}.")
     if encoding.preset not in (None, *codec.presets):
-        raise VideoError(f"{codec.title} has no preset '{encoding.preset:.40}': use one of {' '.join(codec.presets)}.")
+        raise VideoError(f"{codec.title} has no preset '{encoding.preset:.40}': use one of "
+                         f"{' '.join(codec.presets)}.")
     return codec
 
 def refuse_choices(
     encoding:Encoding,  # the user's choice
-    title,              # what is written, such as 'GIF'
-):
-    "Raise `VideoError` if `encoding` contains a choice that a format without choices would ignore."
+    title:str,          # what is written, such as 'GIF'
+) -> None:
+    """Raise `VideoError` if `encoding` contains a choice that a format without choices would
+    ignore."""
     for name in encoding.changed():
-        if name != 'keep_audio': raise VideoError(f'{title} has no {name} to choose: leave out --{name}.')
+        if name != 'keep_audio':
+            raise VideoError(f'{title} has no {name} to choose: leave out --{name}.')
 
 # %% ../../nbs/io/encoder.ipynb #6ac575ae
 #: how many times the bit rate of the source a quality may need; others have no limit
@@ -172,18 +190,21 @@ def encoder_options(
     codec:Codec,            # what `choose_codec` returns
     encoding:Encoding,      # the user's choice
     reader:VideoReader,     # the source
-    rate=None,              # bits per second of its video, or None if unknown
+    rate:float|None=None,   # bits per second of its video, or None if unknown
 ) -> dict:
-    "Return the options of the encoder for this source. Raises `VideoError` if its frames are too small for the codec."
+    """Return the options of the encoder for this source.
+    Raises `VideoError` if its frames are too small for the codec."""
     video,quality = reader.video,encoding.quality
     # a damaged header may claim 0 pixels; the first frame shows the size
     if 0 < min(video.width, video.height) < codec.min_side:
-        raise VideoError(f'{codec.title} needs frames of at least {codec.min_side}x{codec.min_side} pixels, '
+        raise VideoError(f'{codec.title} needs frames of at least '
+                         f'{codec.min_side}x{codec.min_side} pixels, '
                          f'got {video.width}x{video.height}: use h264.')
     # a file without a frame rate may claim 1000
     limit,pixel_rate = None,video.width*video.height*min(60, float(reader.rate))
     if rate and quality in LIMITS:
-        limit = rate_limit(rate, video.codec_context.codec.canonical_name, codec.name, pixel_rate, LIMITS[quality])
+        limit = rate_limit(rate, video.codec_context.codec.canonical_name, codec.name,
+                           pixel_rate, LIMITS[quality])
     fine = quality == 'small' or bool(limit) and limit < .25*pixel_rate
     # x264 stores 0 in a profile that browsers cannot play; SVT-AV1 reads 0 as its default
     options = codec.options(max(1, codec.crf.get(quality, quality)), encoding.preset, fine)
@@ -195,10 +216,10 @@ def encoder_options(
 
 # %% ../../nbs/io/encoder.ipynb #be7325e3
 def size_note(
-    rate,               # bits per second of the result's video
-    source_rate,        # bits per second of the source's video, or None if unknown
-    encoding:Encoding,  # the user's choice
-) -> str:               # empty if there is nothing to say
+    rate:float,              # bits per second of the result's video
+    source_rate:float|None,  # bits per second of the source's video, or None if unknown
+    encoding:Encoding,       # the user's choice
+) -> str:                    # empty if there is nothing to say
     "Return a note if the result has more than 1.5 times the bit rate of the source."
     if not source_rate or round(rate/source_rate, 1) <= 1.5: return ''
     todo = '' if encoding.quality == 'small' else ': use --quality small for a smaller file'

@@ -14,10 +14,12 @@ import platform
 import re
 import shutil
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from time import time
+from typing import BinaryIO
 from zlib import crc32
 
 from ..core.docs import explain_module
@@ -29,8 +31,8 @@ class VideoError(BgblurError):
 
 @contextmanager
 def as_video_error(
-    message,      # start of the sentence, such as 'a.mp4 cannot be written'
-):
+    message:str,  # start of the sentence, such as 'a.mp4 cannot be written'
+) -> Iterator[None]:
     "Turn an `OSError` in the block into a `VideoError`: `message`, then the system's reason."
     try: yield
     # a closed pipe is not a fault of the file: the command ends silently
@@ -45,22 +47,31 @@ STDIN,STDOUT = Pipe('standard input'),Pipe('standard output')
 
 def _check_stdin():
     "Return `STDIN`. Raises `VideoError` if nothing is piped into it."
-    if sys.stdin is None: raise VideoError('Standard input is closed: pipe a video into it, or name a file.')
-    if os.isatty(0): raise VideoError('Standard input is the keyboard: pipe a video into it, or name a file.')
+    if sys.stdin is None:
+        raise VideoError('Standard input is closed: pipe a video into it, or name a file.')
+    if os.isatty(0):
+        raise VideoError('Standard input is the keyboard: pipe a video into it, or name '
+                         'a file.')
     return STDIN
 
-def check_stdout():
+def check_stdout() -> Path:
     "Return `STDOUT`. Raises `VideoError` if it leads to the terminal."
-    if sys.stdout is None: raise VideoError('Standard output is closed: pipe it into another program, or name a file.')
-    if os.isatty(1): raise VideoError('Standard output is the terminal: pipe it into another program, or name a file.')
+    if sys.stdout is None:
+        raise VideoError('Standard output is closed: pipe it into another program, or name '
+                         'a file.')
+    if os.isatty(1):
+        raise VideoError('Standard output is the terminal: pipe it into another program, or '
+                         'name a file.')
     return STDOUT
 
 # %% ../../nbs/io/files.ipynb #345741d2
 def check_source(
-    src,          # path of an existing file, or '-'
+    src:str|os.PathLike,  # path of an existing file, or '-'
 ) -> Path:
-    "Return `src` as a path; '-' becomes `STDIN`. Raises `VideoError` if the file does not exist, is empty, or cannot be read."
-    if not isinstance(src, (str, os.PathLike)): raise VideoError(f'A file is named by text or a Path, got {src!r:.80}.')
+    """Return `src` as a path; '-' becomes `STDIN`.
+    Raises `VideoError` if the file does not exist, is empty, or cannot be read."""
+    if not isinstance(src, (str, os.PathLike)):
+        raise VideoError(f'A file is named by text or a Path, got {src!r:.80}.')
     if str(src) == '-' or src is STDIN: return _check_stdin()
     # a Path would lose one of the slashes
     if re.match('[a-z][a-z0-9+.-]+://', str(src)) and not os.path.exists(src):
@@ -69,28 +80,35 @@ def check_source(
     with as_video_error(str(src)[:100]):
         if src.is_dir(): raise VideoError(f'{src} is a folder, not a file.')
         if not src.exists(): raise VideoError(f'There is no file {src}.')
-        if not os.access(src, os.R_OK): raise VideoError(f'{src} cannot be read: you have no permission.')
+        if not os.access(src, os.R_OK):
+            raise VideoError(f'{src} cannot be read: you have no permission.')
         if src.is_file() and src.stat().st_size == 0: raise VideoError(f'{src} is empty.')
     return src
 
 # %% ../../nbs/io/files.ipynb #6f77ff3a
 def check_destination(
-    src:Path,            # source file, sequence or pipe
-    dst,                 # file to write
-    suffixes,            # supported endings, such as `.mp4`
-    overwrite=False,     # allow that `dst` exists?
+    src:Path,                # source file, sequence or pipe
+    dst:str|os.PathLike,     # file to write
+    suffixes:Iterable[str],  # supported endings, such as `.mp4`
+    overwrite:bool=False,    # allow that `dst` exists?
 ) -> Path:
-    "Return `dst` as a path. Raises `VideoError` if it cannot be written, or exists and may not be replaced."
+    """Return `dst` as a path.
+    Raises `VideoError` if it cannot be written, or exists and may not be replaced."""
     dst = Path(dst)
     with as_video_error(str(dst)[:100]):
         if dst.is_dir(): raise VideoError(f'{dst} is a folder: give the name of a file.')
         if dst.suffix.lower() not in suffixes:
-            raise VideoError(f"{dst} has an unsupported ending: use one of {' '.join(suffixes)}.")
+            raise VideoError(f"{dst} has an unsupported ending: use one of "
+                             f"{' '.join(suffixes)}.")
         if not dst.parent.is_dir():
-            raise VideoError(f"The folder '{dst.parent}' for '{dst.name}' does not exist: create it first.")
+            raise VideoError(f"The folder '{dst.parent}' for '{dst.name}' does not exist: "
+                             "create it first.")
         if not dst.exists(): return dst
-        if src.exists() and dst.samefile(src): raise VideoError(f'{dst} is the source itself: choose another name.')
-        if not overwrite: raise VideoError(f'{dst} exists: choose another name, or allow overwriting (--overwrite).')
+        if src.exists() and dst.samefile(src):
+            raise VideoError(f'{dst} is the source itself: choose another name.')
+        if not overwrite:
+            raise VideoError(f'{dst} exists: choose another name, or allow overwriting '
+                             '(--overwrite).')
     return dst
 
 # %% ../../nbs/io/files.ipynb #2846427b
@@ -101,7 +119,7 @@ _LOCK_FLAGS = os.O_RDWR | os.O_CREAT | (os.O_NOFOLLOW if fcntl else 0)
 def _try_lock(
     folder,       # private folder
     ours,         # did we create it?
-):                # open file descriptor, or None if another run has the lock or has just removed the folder
+):                # open file descriptor; None if another run has it or removed the folder
     "Lock a private folder. Without working locks, only the creator gets it."
     try: fd = os.open(folder/'lock', _LOCK_FLAGS, 0o666)
     except FileNotFoundError: return None
@@ -116,7 +134,8 @@ def _try_lock(
 
 # %% ../../nbs/io/files.ipynb #34b434cc
 _PRIVATE = re.compile(r'\..*\.bgblur-(?:([0-9a-f]{8})_)?[0-9a-f]{8}\.part', re.S)
-_HOST = f'{crc32(platform.node().encode()):08x}'     # of this computer, in the names of its private folders
+# of this computer, in the names of its private folders
+_HOST = f'{crc32(platform.node().encode()):08x}'
 _in_use = {}     # private folders of this process, each with the parent folders made for it
 
 def _restore_old(folder):
@@ -152,25 +171,27 @@ def _is_elsewhere(folder):
 
 def remove_abandoned(
     where:Path,      # folder to clean
-):
+) -> None:
     "Remove private folders that killed runs left in `where`."
     with suppress(OSError):
-        for p in [p for p in where.iterdir() if _PRIVATE.fullmatch(p.name) and p.is_dir() and not p.is_symlink()]:
+        for p in [p for p in where.iterdir() if _PRIVATE.fullmatch(p.name) and p.is_dir()
+                  and not p.is_symlink()]:
             with suppress(OSError):
                 if _is_elsewhere(p): continue
                 if (lock := _try_lock(p, ours=False)) is not None: _remove_folder(p, lock)
 
-def remove_partial():
+def remove_partial() -> None:
     "Remove all unfinished files of this process. For a program that is about to end."
     for folder in list(_in_use): _remove_folder(folder)
 
 # %% ../../nbs/io/files.ipynb #83983b27
 @contextmanager
 def private_folder(
-    where:Path,          # existing folder; with `parents` it is created, and removed again if it stays empty
+    where:Path,          # existing folder; with `parents` it is created, and removed again if
+                         # it stays empty
     name:str,            # start of the folder's name
-    parents=False,       # create `where`?
-):                       # the new folder
+    parents:bool=False,  # create `where`?
+) -> Iterator[Path]:     # the new folder
     "Make a locked folder in `where` that only the user can open, and remove it at the end."
     remove_abandoned(where)
     made = [p for p in (where, *where.absolute().parents) if not p.exists()] if parents else []
@@ -191,41 +212,48 @@ def private_folder(
 # %% ../../nbs/io/files.ipynb #182dc908
 @contextmanager
 def atomic_file(
-    dst:Path,          # file to create or replace
-    overwrite=True,    # replace `dst` if it exists at the end?
-):                     # temporary path to write to
+    dst:Path,             # file to create or replace
+    overwrite:bool=True,  # replace `dst` if it exists at the end?
+) -> Iterator[Path]:      # temporary path to write to
     """Write to a private folder beside `dst`, then rename.
     Raises `VideoError` if that fails, or `dst` exists and may not be replaced."""
-    with as_video_error(f'{dst} cannot be written'), private_folder(dst.parent, dst.stem) as part:
+    with as_video_error(f'{dst} cannot be '
+                        'written'), private_folder(dst.parent, dst.stem) as part:
         new = part/'new'
         new.touch(0o600)
         yield new
         with open(new, 'r+b') as f: os.fsync(f.fileno())
-        if not overwrite and os.path.lexists(dst): raise VideoError(f'{dst} was created in the meantime, so it is not replaced.')
+        if not overwrite and os.path.lexists(dst):
+            raise VideoError(f'{dst} was created in the meantime, so it is not replaced.')
         # the lock file has the permissions of an ordinary new file
         os.chmod(new, os.stat(part/'lock').st_mode & 0o777)
         os.replace(new, dst)
 
 # %% ../../nbs/io/files.ipynb #429fd55c
 def _check_only_frames(folder, dst, overwrite):
-    """Raise `VideoError` if `folder` contains other files than frames, or any frame without `overwrite`.
+    """Raise `VideoError` if `folder` contains other files than frames, or any frame without
+    `overwrite`.
     `folder` is or was `dst`, the name for errors."""
     if not folder.is_dir(): raise VideoError(f'{dst} is a file, not a folder for PNGs.')
     inside = list(folder.iterdir())
     if any(not p.match('frame_*.png') for p in inside):
-        raise VideoError(f'{dst} contains files other than frames, so it is not replaced: choose a new folder.')
+        raise VideoError(f'{dst} contains files other than frames, so it is not replaced: '
+                         'choose a new folder.')
     if inside and not overwrite:
-        raise VideoError(f'{dst} already contains frames: choose a new folder, or allow overwriting (--overwrite).')
+        raise VideoError(f'{dst} already contains frames: choose a new folder, or allow '
+                         'overwriting (--overwrite).')
 
 def check_frame_folder(
-    dst,                 # folder to write
-    overwrite=False,     # replace frames in it?
+    dst:str|os.PathLike,   # folder to write
+    overwrite:bool=False,  # replace frames in it?
 ) -> Path:
-    "Return `dst` as a path. Raises `VideoError` if a folder of frames cannot or should not be written there."
+    """Return `dst` as a path.
+    Raises `VideoError` if a folder of frames cannot or should not be written there."""
     dst = Path(dst)
     with as_video_error(str(dst)[:100]):
         if not dst.absolute().parent.is_dir():
-            raise VideoError(f"The folder '{dst.parent}' for '{dst.name}' does not exist: create it first.")
+            raise VideoError(f"The folder '{dst.parent}' for '{dst.name}' does not exist: "
+                             "create it first.")
         # this may bring back frames that a killed run moved away
         remove_abandoned(dst.absolute().parent)
         if dst.exists(): _check_only_frames(dst, dst, overwrite)
@@ -234,9 +262,9 @@ def check_frame_folder(
 # %% ../../nbs/io/files.ipynb #3cb7c224
 @contextmanager
 def atomic_folder(
-    dst:Path,          # folder to create or replace
-    overwrite=True,    # replace frames in it?
-):                     # temporary folder to fill
+    dst:Path,             # folder to create or replace
+    overwrite:bool=True,  # replace frames in it?
+) -> Iterator[Path]:      # temporary folder to fill
     """Fill a private folder beside `dst`, then rename.
     Raises `VideoError` if that fails, or `dst` contains other files than frames."""
     with as_video_error(f'{dst} cannot be written'):
@@ -256,20 +284,26 @@ explain_module(__name__)
 
 # %% ../../nbs/io/files.ipynb #7840b59c
 def _place(new, dst):
-    "Give the file `new` the name `dst` as well. Raises `FileExistsError` if there is a file of that name."
+    """Give the file `new` the name `dst` as well.
+    Raises `FileExistsError` if there is a file of that name."""
     try: os.link(new, dst)
     except OSError as e:
         if isinstance(e, FileExistsError) or e.errno in (errno.ENOENT, errno.ENOSPC): raise
-        # a file system without hard links: after a kill between two renames, the first files stay
+        # a file system without hard links: after a kill between two renames, the first files
+        # stay
         os.rename(new, dst)
 
 @contextmanager
 def atomic_files(
-    dst:Path,              # name of the whole, such as the pattern of a sequence; the files appear beside it
-    old=lambda: (),        # function that returns the paths of existing files, which are replaced
-):                         # temporary folder to fill
-    "Fill a private folder, then give all files in it their place together. Raises `VideoError` if that fails, or a file exists."
-    with as_video_error(f'{dst} cannot be written'), private_folder(dst.parent, dst.stem) as part:
+    dst:Path,                                     # name of the whole, such as the pattern of a
+                                                  # sequence; the files appear beside it
+    old:Callable[[], Iterable[Path]]=lambda: (),  # function that returns the paths of existing
+                                                  # files, which are replaced
+) -> Iterator[Path]:                              # temporary folder to fill
+    """Fill a private folder, then give all files in it their place together.
+    Raises `VideoError` if that fails, or a file exists."""
+    with as_video_error(f'{dst} cannot be '
+                        'written'), private_folder(dst.parent, dst.stem) as part:
         (new := part/'new').mkdir()
         yield new
         (part/'old').mkdir()
@@ -280,15 +314,18 @@ def atomic_files(
 # %% ../../nbs/io/files.ipynb #f63f0fdc
 @contextmanager
 def open_stdout(
-    dst=STDOUT,            # so that it can be used like `atomic_file`
-    overwrite=True,        # has no effect
-):                         # open binary file
-    "Yield standard output for data. In the block, everything that is printed goes to standard error."
+    dst:Path=STDOUT,       # so that it can be used like `atomic_file`
+    overwrite:bool=True,   # has no effect
+) -> Iterator[BinaryIO]:   # open binary file
+    """Yield standard output for data.
+    In the block, everything that is printed goes to standard error."""
     sys.stdout.flush()
     data = os.dup(1)
     try:
         os.dup2(2, 1)
-        with as_video_error('Standard output cannot be written'), open(data, 'wb', closefd=False) as f: yield f
+        with as_video_error('Standard output cannot be '
+                            'written'), open(data, 'wb', closefd=False) as f:
+            yield f
     finally:
         sys.stdout.flush()
         os.dup2(data, 1)

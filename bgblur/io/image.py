@@ -16,6 +16,7 @@ from ctypes import CDLL
 from dataclasses import dataclass, field
 from importlib import import_module
 from io import BytesIO
+from pathlib import Path
 
 import cv2, numpy as np
 from fastcore.basics import patch
@@ -35,9 +36,11 @@ from .files import VideoError, as_video_error, private_folder
 MAX_PIXELS = 2**27
 _FORMATS = 'JPEG','PNG','WEBP','TIFF','BMP','GIF','AVIF'
 _NAMES = 'JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF or HEIC'
-for _plugin in ('Jpeg', 'Png', 'WebP', 'Tiff', 'Bmp', 'Gif', 'Avif'): import_module(f'PIL.{_plugin}ImagePlugin')
+for _plugin in ('Jpeg', 'Png', 'WebP', 'Tiff', 'Bmp', 'Gif', 'Avif'):
+    import_module(f'PIL.{_plugin}ImagePlugin')
 
-# LibTIFF prints what is wrong with a file, and Pillow does not stop it; on Windows its functions are not visible
+# LibTIFF prints what is wrong with a file, and Pillow does not stop it; on Windows its
+# functions are not visible
 with suppress(AttributeError, OSError):
     _libtiff = CDLL(Image.core.__file__)
     for _set in (_libtiff.TIFFSetErrorHandler, _libtiff.TIFFSetWarningHandler): _set(None)
@@ -50,16 +53,18 @@ def _brands(data):
 
 def _is_heic(data):
     brands = _brands(data)
-    return bool(brands & {b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx'}) and not brands & {b'avif', b'avis'}
+    return bool(brands & {b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx'}) \
+        and not brands & {b'avif', b'avis'}
 
 def _format_of(data):
-    "Return Pillow's name of the format, from the first bytes of a file; None if it is not an image that we read."
+    """Return Pillow's name of the format, from the first bytes of a file;
+    None if it is not an image that we read."""
     if _is_heic(data): return 'HEIF'
     # a text instead of True says that this Pillow lacks a decoder
     return next((name for name in _FORMATS if Image.OPEN[name][1](data[:16]) is True), None)
 
 def is_image(
-    path,           # a file
+    path:str|Path,  # a file
 ) -> bool:
     "Tell whether a file starts like an image that `load_image` reads."
     with open(path, 'rb') as f: return _format_of(f.read(256)) is not None
@@ -69,7 +74,8 @@ def _enable_heic(name):
     "Load the decoder for HEIC. Raises `BgblurError` if it is not installed."
     try: from pillow_heif import register_heif_opener
     except ImportError as e:
-        raise BgblurError(f"{name} is a HEIC image: run pip install 'bgblur[heic]', or convert it to JPEG.") from e
+        raise BgblurError(f"{name} is a HEIC image: run pip install 'bgblur[heic]', or "
+                          "convert it to JPEG.") from e
     register_heif_opener(thumbnails=False)
 
 # %% ../../nbs/io/image.ipynb #37701c37
@@ -81,25 +87,30 @@ def _damaged(name):
             warnings.filterwarnings('ignore', module=r'PIL\.')
             yield
     except MemoryError: raise
-    except Exception as e: raise BgblurError(f'{name} is damaged or incomplete, so it cannot be read.') from e
+    except Exception as e:
+        raise BgblurError(f'{name} is damaged or incomplete, so it cannot be read.') from e
 
 def _check_size(size, name):
     w,h = size
     if w*h > MAX_PIXELS:
-        raise BgblurError(f'{name} is too large, {w}×{h} pixels: at most {MAX_PIXELS/1e6:.0f} million are supported.')
+        raise BgblurError(f'{name} is too large, {w}×{h} pixels: at most {MAX_PIXELS/1e6:.0f} '
+                          'million are supported.')
 
 def _webp_size(data):
     "Return width and height from the header of a WebP: lossless, extended or lossy."
     kind,bits = data[12:16],int.from_bytes(data[21:25], 'little')
     if kind == b'VP8L': return (bits & 0x3fff) + 1,(bits >> 14 & 0x3fff) + 1
-    if kind == b'VP8X': return tuple(int.from_bytes(data[i:i+3], 'little') + 1 for i in (24, 27))
+    if kind == b'VP8X':
+        return tuple(int.from_bytes(data[i:i+3], 'little') + 1 for i in (24, 27))
     return tuple(int.from_bytes(data[i:i+2], 'little') & 0x3fff for i in (26, 28))
 
 # %% ../../nbs/io/image.ipynb #34987f74
 def _open(data, name):
-    "Return the image of Pillow in `data`, of which only the header is read. Raises `BgblurError`."
+    """Return the image of Pillow in `data`, of which only the header is read.
+    Raises `BgblurError`."""
     kind = _format_of(data)
-    if not kind: raise BgblurError(f'{name} is not an image in a supported format: use {_NAMES}.')
+    if not kind:
+        raise BgblurError(f'{name} is not an image in a supported format: use {_NAMES}.')
     if kind == 'HEIF': _enable_heic(name)
     # this decoder allocates memory already when it opens a file
     if kind == 'WEBP': _check_size(_webp_size(data), name)
@@ -109,14 +120,16 @@ def _open(data, name):
 
 # %% ../../nbs/io/image.ipynb #4bcea6a5
 def _read_file(source, name):
-    "Return the bytes of a file. Raises `BgblurError` if it cannot be read, or is larger than any image."
+    """Return the bytes of a file.
+    Raises `BgblurError` if it cannot be read, or is larger than any image."""
     if isinstance(source, bytes): return source
     try:
         with open(source, 'rb') as f:
             size = f.seek(0, os.SEEK_END)
             # no format needs more bytes per pixel
             if size > 8*MAX_PIXELS:
-                raise BgblurError(f'{name} is too large, {size/1e9:.1f} GB: at most {8*MAX_PIXELS/1e9:.1f} are supported.')
+                raise BgblurError(f'{name} is too large, {size/1e9:.1f} GB: at most '
+                                  f'{8*MAX_PIXELS/1e9:.1f} are supported.')
             f.seek(0)
             return f.read(size)
     except OSError as e: raise BgblurError(f'{name} cannot be read: {e.strerror}.') from e
@@ -130,41 +143,50 @@ def _scale_transparency(img):
     is_scaled = img.format == 'PNG' and img.mode in ('L', 'RGB')
     factor = next((f for end,f in bits.items() if end in raw), None) if is_scaled else None
     if factor and key is not None:
-        img.info['transparency'] = tuple(int(k*factor) for k in key) if isinstance(key, tuple) else int(key*factor)
+        img.info['transparency'] = tuple(int(k*factor) for k in key) \
+            if isinstance(key, tuple) else int(key*factor)
 
 def _eight_bits(img):
-    "Return an image of integers or floats as mode 'L', or 'LA' if one value stands for transparent."
+    """Return an image of integers or floats as mode 'L', or 'LA' if one value stands for
+    transparent."""
     a = np.nan_to_num(np.asarray(img).astype(np.float32))
     # floats go from 0 to 1
     scale = 255 if img.mode == 'F' else 1/256 if a.max() > 255 else 1
     out = Image.fromarray(np.clip(a*scale, 0, 255).astype(np.uint8))
-    if (key := img.info.get('transparency')) is not None: out.putalpha(Image.fromarray(np.uint8(255*(a != key))))
+    if (key := img.info.get('transparency')) is not None:
+        out.putalpha(Image.fromarray(np.uint8(255*(a != key))))
     return out
 
 def _split_alpha(img):
     "Return colours in mode 'L', 'RGB', 'CMYK' or 'LAB', and alpha in mode 'L' or None."
     if img.mode in ('F', 'I') or img.mode.startswith('I;'): img = _eight_bits(img)
-    if img.has_transparency_data: img = img.convert('LA' if img.mode in ('1', 'L', 'LA', 'La') else 'RGBA')
+    if img.has_transparency_data:
+        img = img.convert('LA' if img.mode in ('1', 'L', 'LA', 'La') else 'RGBA')
     alpha = img.getchannel('A') if img.mode in ('LA', 'RGBA') else None
     if img.mode in ('L', 'RGB', 'CMYK', 'LAB'): return img,alpha
     return img.convert('L' if img.mode in ('1', 'LA') else 'RGB'),alpha
 
 # %% ../../nbs/io/image.ipynb #186d8095
-_EXIF,_GPS,_PREVIEW,_INTEROP = IFD.Exif,IFD.GPSInfo,IFD.IFD1,IFD.Interop      # blocks within EXIF
+# blocks within EXIF
+_EXIF,_GPS,_PREVIEW,_INTEROP = IFD.Exif,IFD.GPSInfo,IFD.IFD1,IFD.Interop
 # make, model, date, artist, copyright
 _KEPT = {0x010F, 0x0110, 0x0132, 0x013B, 0x8298}
 # exposure, date and its time zone, speed, aperture, light, flash, focal length, mode, lens
-_KEPT_EXIF = {0x829A, 0x829D, 0x8822, 0x8827, 0x8830, 0x8832, 0x9003, 0x9004, *range(0x9010, 0x9013), *range(0x9201, 0x9206),
-              *range(0x9207, 0x920B), *range(0x9290, 0x9293), *range(0xA402, 0xA407), *range(0xA432, 0xA435)}
+_KEPT_EXIF = {0x829A, 0x829D, 0x8822, 0x8827, 0x8830, 0x8832, 0x9003, 0x9004,
+              *range(0x9010, 0x9013), *range(0x9201, 0x9206),
+              *range(0x9207, 0x920B), *range(0x9290, 0x9293), *range(0xA402, 0xA407),
+              *range(0xA432, 0xA435)}
 
 def _kept(tags, names):
     "Return the tags that are in `names`, without those that are very long."
-    found = {t: tags[t].split('\0')[0] if isinstance(tags[t], str) else tags[t] for t in sorted(names & {*tags})}
+    found = {t: tags[t].split('\0')[0] if isinstance(tags[t], str) else tags[t]
+             for t in sorted(names & {*tags})}
     return {t: v for t,v in found.items() if not hasattr(v, '__len__') or len(v) <= 500}
 
 def _as_bytes(tags):
     "Return tags with the bytes of their texts, because Pillow would write only ASCII."
-    return {t: v.encode('latin-1', 'replace') if isinstance(v, str) else v for t,v in tags.items()}
+    return {t: v.encode('latin-1', 'replace') if isinstance(v, str) else v
+            for t,v in tags.items()}
 
 def _block(exif, tag):
     "Return the tags of a block within EXIF."
@@ -185,10 +207,13 @@ def _new_exif(exif, dpi):
 def _left_out(img, exif):
     "Name what the file contains and the result will not."
     inner,info = _block(exif, _EXIF),img.info
-    found = {'location': _block(exif, _GPS), 'preview image': _block(exif, _PREVIEW), 'maker notes': 0x927C in inner,
-             'serial numbers': {0xA431, 0xA435} & {*inner}, 'description': 0x010E in exif or 0x9286 in inner,
+    found = {'location': _block(exif, _GPS), 'preview image': _block(exif, _PREVIEW),
+             'maker notes': 0x927C in inner,
+             'serial numbers': {0xA431, 0xA435} & {*inner},
+             'description': 0x010E in exif or 0x9286 in inner,
              'XMP': any(k in info for k in ('xmp', 'XML:com.adobe.xmp')) or 0x02BC in exif,
-             'IPTC': 'photoshop' in info or 0x83BB in exif, 'comment': info.get('comment') or getattr(img, 'text', None)}
+             'IPTC': 'photoshop' in info or 0x83BB in exif,
+             'comment': info.get('comment') or getattr(img, 'text', None)}
     return [name for name,there in found.items() if there]
 
 # %% ../../nbs/io/image.ipynb #53231577
@@ -206,17 +231,19 @@ def _profile_of(img, exif, data):
     if icc := img.info.get('icc_profile'): return icc,''
     at = data.find(b'colrnclx') + 8 if img.format in ('AVIF', 'HEIF') else 0
     if at > 8: return cicp_profile(*struct.unpack('>HH', data[at:at+4]))
-    if _block(exif, _INTEROP).get(1) == 'R03': return rgb_profile(ADOBE_RGB, 563/256, 'Adobe RGB'),''
-    is_old_png = img.format == 'PNG' and 'srgb' not in img.info and {'gamma', 'chromaticity'} & {*img.info}
+    if _block(exif, _INTEROP).get(1) == 'R03':
+        return rgb_profile(ADOBE_RGB, 563/256, 'Adobe RGB'),''
+    is_old_png = img.format == 'PNG' and 'srgb' not in img.info \
+        and {'gamma', 'chromaticity'} & {*img.info}
     return (_png_profile(img.info) if is_old_png else b''),''
 
 # %% ../../nbs/io/image.ipynb #5d4c9d98
 @dataclass
 class StillImage:
     "An image, and what its file says about it."
-    img: np.ndarray                                # BGR uint8 `(h,w,3)`, or BGRA `(h,w,4)` if it is transparent in places
-    exif: bytes = b''                              # date, camera and exposure, as an EXIF block
-    dpi: tuple = None                              # pixels per inch, across and down; None: unknown
+    img: np.ndarray                 # BGR uint8 `(h,w,3)`, or BGRA `(h,w,4)` if transparent
+    exif: bytes = b''               # date, camera and exposure, as an EXIF block
+    dpi: tuple|None = None          # pixels per inch, across and down; None: unknown
     notes: list = field(default_factory=list)      # what was converted or left out
 
 def _to_array(img, alpha):
@@ -233,9 +260,11 @@ def _to_array(img, alpha):
 def _density(img, exif, turned):
     "Return pixels per inch, across and down. For a mere ratio, the smaller number is 72."
     info = img.info
-    ratio = info.get('aspect') or (info.get('jfif_density') if info.get('jfif_unit') == 0 else None)
+    ratio = info.get('aspect') or (info.get('jfif_density') if info.get('jfif_unit') == 0
+                                   else None)
     try:
-        if not (dpi := info.get('dpi')) and ratio and ratio[0] != ratio[1]: dpi = [72*x/min(ratio) for x in ratio]
+        if not (dpi := info.get('dpi')) and ratio and ratio[0] != ratio[1]:
+            dpi = [72*x/min(ratio) for x in ratio]
         unit = {2: 1, 3: 2.54}.get(exif.get(0x0128))
         x,y = (min(65535., float(n)) for n in dpi or (unit*exif[t] for t in (0x011A, 0x011B)))
     except (TypeError, ValueError, KeyError, ArithmeticError): return None
@@ -249,17 +278,20 @@ def _other_images(img):
     if img.format in ('MPO', 'HEIF'): return 'left out: the other images in the file'
     return 'only the first frame of the animation was used: use `bgblur video` for all of them'
 
-_UPRIGHT = dict(zip(range(2, 9), (T.FLIP_LEFT_RIGHT, T.ROTATE_180, T.FLIP_TOP_BOTTOM, T.TRANSPOSE,
+_UPRIGHT = dict(zip(range(2, 9), (T.FLIP_LEFT_RIGHT, T.ROTATE_180, T.FLIP_TOP_BOTTOM,
+                                  T.TRANSPOSE,
                                   T.ROTATE_270, T.TRANSVERSE, T.ROTATE_90)))
 
 def _turn_upright(img, exif):
-    "Return an image turned as EXIF says. Pillow has already turned a TIFF, and removed the tag."
+    """Return an image turned as EXIF says.
+    Pillow has already turned a TIFF, and removed the tag."""
     way = _UPRIGHT.get(exif.get(0x0112))
     return img if img is None or way is None else img.transpose(way)
 
 def _is_deep(img):
     "Tell whether an image has more than eight bits per channel."
-    return '16' in str([tile[3] for tile in img.tile]) or img.mode[0] in 'IF' or img.info.get('bit_depth', 8) > 8
+    return '16' in str([tile[3] for tile in img.tile]) or img.mode[0] in 'IF' \
+        or img.info.get('bit_depth', 8) > 8
 
 def _exif_of(img):
     "Return the EXIF block and a note. A damaged one is ignored."
@@ -270,6 +302,7 @@ def _exif_of(img):
     except MemoryError: raise
     except Exception: return Image.Exif(),'the EXIF data is damaged, so it was left out'
 
+# %% ../../nbs/io/image.ipynb #d0698e91
 def _decode(img, data, name):
     "Return a `StillImage` for an image of Pillow that is open."
     with _damaged(name):
@@ -278,28 +311,32 @@ def _decode(img, data, name):
         img.load()
         exif,damage = _exif_of(img)
         (icc,lost),(colours,alpha) = _profile_of(img, exif, data),_split_alpha(img)
-        colours,converted = to_srgb(colours, icc if colours.mode == 'RGB' or 'icc_profile' in img.info else b'')
+        colours,converted = to_srgb(colours, icc if colours.mode == 'RGB'
+                                    or 'icc_profile' in img.info else b'')
         if alpha and alpha.getextrema()[0] == 255: alpha = None
         colours,alpha = (_turn_upright(x, exif) for x in (colours, alpha))
         left,dpi = _left_out(img, exif),_density(img, exif, colours.size != size)
-        notes = [others, converted, lost, damage, 'reduced to 8 bits per channel' if is_deep else '',
+        notes = [others, converted, lost, damage,
+                 'reduced to 8 bits per channel' if is_deep else '',
                  f"left out: {', '.join(left)}" if left else '']
-        return StillImage(_to_array(colours, alpha), _new_exif(exif, dpi), dpi, [n for n in notes if n])
+        return StillImage(_to_array(colours, alpha), _new_exif(exif, dpi), dpi,
+                          [n for n in notes if n])
 
 # %% ../../nbs/io/image.ipynb #42a9da43
 def load_image(
-    source,         # path of an image file, or its bytes
-    name=None,      # name for errors; None: its path
-) -> StillImage:    # upright, in sRGB
+    source:str|Path|bytes,  # path of an image file, or its bytes
+    name:str|None=None,     # name for errors; None: its path
+) -> StillImage:            # upright, in sRGB
     """Read an image with its transparency, date and camera.
-    Raises `BgblurError` if it does not exist, is not an image, is damaged, or has more than `MAX_PIXELS`."""
+    Raises `BgblurError` if it does not exist, is not an image, is damaged, or has more than
+    `MAX_PIXELS`."""
     data = _read_file(source, name or source)
     return _decode(_open(data, name or source), data, name or source)
 
 def read_image(
-    source,         # path of an image file, or its bytes
-    name=None,      # name for errors; None: its path
-) -> np.ndarray:    # BGR uint8 `(h,w,3)`, in sRGB; over black where it is transparent
+    source:str|Path|bytes,  # path of an image file, or its bytes
+    name:str|None=None,     # name for errors; None: its path
+) -> np.ndarray:            # BGR uint8 `(h,w,3)`, in sRGB; over black where it is transparent
     "Read only the pixels of an image. Raises `BgblurError`, see `load_image`."
     img = load_image(source, name).img
     return over_black(img) if img.shape[2] == 4 else img
@@ -309,12 +346,15 @@ def _into_jpeg(data, exif, dpi):
     "Return a JPEG with EXIF and pixels per inch in its first two segments."
     if dpi: data = data[:13] + b'\1' + struct.pack('>HH', *map(round, dpi)) + data[18:]
     segment = b'Exif\0\0' + exif
-    return data[:20] + b'\xff\xe1' + struct.pack('>H', len(segment) + 2) + segment + data[20:] if exif else data
+    return data[:20] + b'\xff\xe1' + struct.pack('>H', len(segment)
+                                                 + 2) + segment + data[20:] if exif else data
 
 def _into_png(data, exif, dpi):
     "Return a PNG with EXIF and pixels per metre in chunks after its header."
-    chunks = {b'pHYs': struct.pack('>IIB', *(round(n/.0254) for n in dpi), 1) if dpi else b'', b'eXIf': exif}
-    new = b''.join(struct.pack('>I', len(x)) + t + x + struct.pack('>I', zlib.crc32(t + x)) for t,x in chunks.items() if x)
+    chunks = {b'pHYs': struct.pack('>IIB', *(round(n/.0254) for n in dpi), 1) if dpi else b'',
+              b'eXIf': exif}
+    new = b''.join(struct.pack('>I', len(x)) + t + x + struct.pack('>I', zlib.crc32(t + x))
+                   for t,x in chunks.items() if x)
     return data[:33] + new + data[33:]
 
 # %% ../../nbs/io/image.ipynb #55ae7ead
@@ -325,7 +365,8 @@ ALPHA_IMAGES = ('.png', '.webp')
 _WITH_PILLOW = {'.webp': 'WEBP', '.bmp': 'BMP', '.tif': 'TIFF', '.tiff': 'TIFF'}
 
 def _with_pillow(img, kind, exif, dpi):
-    out,tags,options = BytesIO(),Image.Exif(),dict(lossless=True, exact=True) if kind == 'WEBP' else {}
+    out,tags = BytesIO(),Image.Exif()
+    options:dict = dict(lossless=True, exact=True) if kind == 'WEBP' else {}
     if exif: tags.load(exif)
     tags.update(_as_bytes(tags))
     if kind == 'TIFF':
@@ -339,39 +380,49 @@ def _with_pillow(img, kind, exif, dpi):
     return out.getvalue()
 
 def encode_image(
-    img:np.ndarray,     # BGR uint8 `(H,W,3)`, or BGRA `(H,W,4)` for formats that store alpha
-    suffix:str,         # `.jpg`, `.png`, ...: the format
-    exif=b'',           # EXIF block, as in a `StillImage`
-    dpi=None,           # pixels per inch, across and down; None: unknown
+    img:np.ndarray,                    # BGR uint8 `(H,W,3)`, or BGRA `(H,W,4)` for formats
+                                       # that store alpha
+    suffix:str,                        # `.jpg`, `.png`, ...: the format
+    exif:bytes=b'',                    # EXIF block, as in a `StillImage`
+    dpi:tuple[float,float]|None=None,  # pixels per inch, across and down; None: unknown
 ) -> bytes:
-    "Return `img` as the bytes of an image file. Raises `VideoError` if the format cannot store it."
+    """Return `img` as the bytes of an image file.
+    Raises `VideoError` if the format cannot store it."""
     options = [cv2.IMWRITE_JPEG_QUALITY, 95] if suffix in ('.jpg', '.jpeg') else []
     try:
         if suffix in _WITH_PILLOW: return _with_pillow(img, _WITH_PILLOW[suffix], exif, dpi)
         with quiet_opencv(): ok,buf = cv2.imencode(suffix, img, options)
     except (OSError, ValueError, cv2.error): ok = False
-    if not ok: raise VideoError(f'An image of {img.shape[1]}×{img.shape[0]} pixels cannot be written as {suffix}.')
+    if not ok:
+        raise VideoError(f'An image of {img.shape[1]}×{img.shape[0]} pixels cannot be written '
+                         f'as {suffix}.')
     return (_into_png if suffix == '.png' else _into_jpeg)(buf.tobytes(), exif, dpi)
 
 # %% ../../nbs/io/image.ipynb #fce6af74
 class Stills:
-    "Save every n-th frame as an image file. Use it in a `with` block; the files appear at its end."
+    """Save every n-th frame as an image file. Use it in a `with` block;
+    the files appear at its end."""
     def __init__(self,
-        folder,               # where the stills go
+        folder:Path,          # where the stills go
         every:int,            # save every n-th frame; 0: none
         overwrite:bool,       # replace stills of an earlier run?
-        suffix='.jpg',        # `.jpg`, or `.png` for frames with alpha
+        suffix:str='.jpg',    # `.jpg`, or `.png` for frames with alpha
     ):
-        "Raises `VideoError` if `every` is negative, or the folder contains stills that may not be replaced."
-        self.folder,self.every,self.overwrite,self.suffix,self.paths = folder,every,overwrite,suffix,[]
-        if every < 0: raise VideoError(f'Stills are saved every n-th frame: n must be 0 or more, got {every}.')
+        """Raises `VideoError` if `every` is negative, or the folder contains stills that may
+        not be replaced."""
+        self.folder,self.every,self.overwrite,self.suffix = folder,every,overwrite,suffix
+        self.paths = []
+        if every < 0:
+            raise VideoError('Stills are saved every n-th frame: n must be 0 or more, got '
+                             f'{every}.')
         if every and not overwrite and any(folder.glob(f'frame_*{suffix}')):
-            raise VideoError(f'{folder} already contains stills: choose another folder, or allow overwriting (--overwrite).')
+            raise VideoError(f'{folder} already contains stills: choose another folder, or '
+                             'allow overwriting (--overwrite).')
 
     def add(self,
-        n:int,                # number of the frame
-        img,                  # BGR or BGRA uint8 `(H,W,3 or 4)`, or a `YuvFrame`
-    ):
+        n:int,                    # number of the frame
+        img:np.ndarray|YuvFrame,  # BGR or BGRA uint8 `(H,W,3 or 4)`, or a `YuvFrame`
+    ) -> None:
         "Save `img` if `n` is a multiple of `every`. Raises `VideoError` if the disk refuses."
         if not self.every or n % self.every: return
         if isinstance(img, YuvFrame): img = img.bgr()
@@ -386,7 +437,8 @@ class Stills:
 def __enter__(self:Stills):
     with ExitStack() as stack:
         stack.enter_context(self._catch())
-        if self.every: self.tmp = stack.enter_context(private_folder(self.folder, 'stills', parents=True))
+        if self.every:
+            self.tmp = stack.enter_context(private_folder(self.folder, 'stills', parents=True))
         self.stack = stack.pop_all()
     return self
 

@@ -10,14 +10,18 @@ import json
 import os
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from secrets import token_hex
+from typing import TYPE_CHECKING, Any
 
 from fastcore.basics import patch
 
 from ..core.docs import explain_module
 from .files import as_video_error
 from .remote import files_below, is_url, load_bytes, store_bytes
+
+if TYPE_CHECKING: from upath import UPath
 
 # %% ../../nbs/io/journal.ipynb #ba79507e
 # a report contains these, see `bgblur.batch.process`
@@ -63,8 +67,8 @@ def _ends_within_line(f):
 @patch
 def add(self:Journal,
     dst:Path,       # a result
-    **facts         # if it is done: key and report
-):
+    **facts:Any     # if it is done: key and report
+) -> None:
     "Add a line, and wait until it is on the disk. Raises `VideoError` if that fails."
     entry = {'dst': self.name(dst), **facts}
     with as_video_error(f'{self.path} cannot be written'), open(self.path, 'a+b') as f:
@@ -76,21 +80,21 @@ def add(self:Journal,
 
 @patch
 def begin(self:Journal,
-    dsts,           # list of results
-):
+    dsts:'Sequence[Path|UPath]',  # list of results
+) -> None:
     "List the results that this run may write. Only a journal in object storage needs this."
 
 @patch
 def flush(self:Journal,
-    now=False,      # store it immediately?
-):
+    now:bool=False,  # store it immediately?
+) -> None:
     "Store the lines that were added. Only a journal in object storage needs this."
 
 # %% ../../nbs/io/journal.ipynb #5666f98c
 @patch
 def size(self:Journal,
     dst:Path,       # a result
-) -> int:           # bytes; None if there is no such file, -1 if it is a folder or a broken link
+) -> int|None:      # bytes; None if there is no such file, -1 for a folder or a broken link
     "Return the size of a file in the output folder."
     if dst.is_file(): return dst.stat().st_size
     return -1 if os.path.lexists(dst) else None
@@ -99,24 +103,28 @@ def size(self:Journal,
 def finished(self:Journal,
     dst:Path,       # a result
     key:str,        # what `key_of` returns
-) -> dict:          # its report, or None
+) -> dict|None:     # its report
     "Return the report of a result that is complete and still as it was written."
     entry = self.done.get(self.name(dst))
-    if not entry or not key or entry['key'] != key or self.size(dst) != entry['report']['size']: return None
+    if not entry or not key or entry['key'] != key \
+        or self.size(dst) != entry['report']['size']:
+        return None
     return entry['report']
 
 # %% ../../nbs/io/journal.ipynb #4926856e
 class RemoteJournal(Journal):
     "A journal in object storage: one object per run."
     def __init__(self,
-        folder,         # the output folder, as `UPath`
+        folder:'Path|UPath',  # the output folder, as `UPath`
     ):
         "Raises `VideoError` if a journal cannot be read."
-        self.folder,self.path = folder,folder/f'.bgblur-{time.time_ns():020}-{token_hex(4)}.jsonl'
+        self.folder = folder
+        self.path = folder/f'.bgblur-{time.time_ns():020}-{token_hex(4)}.jsonl'
         self.started,self.done,self.lines = set(),{},[]
         self.has_news,self.next_time,self.sizes = False,0.,files_below(folder)
         # the names begin with the time, so that later runs come last
-        for name in sorted(name for name in self.sizes if re.fullmatch(r'\.bgblur-\d{20}-[0-9a-f]{8}\.jsonl', name)):
+        for name in sorted(name for name in self.sizes
+                           if re.fullmatch(r'\.bgblur-\d{20}-[0-9a-f]{8}\.jsonl', name)):
             self._read(load_bytes(folder/name))
 
     def size(self, dst): return self.sizes.get(self.name(dst))
@@ -145,8 +153,9 @@ class RemoteJournal(Journal):
         now = time.monotonic()
         self.has_news,self.next_time = False,now + max(5, 20*(now - began))
 
+# %% ../../nbs/io/journal.ipynb #1ab08c9f
 def open_journal(
-    folder,         # `Path` or `UPath` of the output folder; it may not exist yet
+    folder:'Path|UPath',  # `Path` or `UPath` of the output folder; it may not exist yet
 ) -> Journal:
     "Return the journal of an output folder. Raises `VideoError` if it cannot be read."
     return RemoteJournal(folder) if is_url(folder) else Journal(folder)

@@ -6,21 +6,24 @@
 __all__ = ['PLACEHOLDER', 'ebml_number', 'children', 'set_display_size']
 
 # %% ../../nbs/io/matroska.ipynb #8e50efa8
+from collections.abc import Iterator
+from pathlib import Path
+
 from ..core.docs import explain_module
 
 # %% ../../nbs/io/matroska.ipynb #33115580
 def ebml_number(
-    data,        # bytes
-    at,          # where the number starts
+    data:bytes,  # bytes
+    at:int,      # where the number starts
 ) -> tuple:      # the number with its marker bit, its length in bytes
     "Read a number of variable length."
     n = 9 - data[at].bit_length()
     return int.from_bytes(data[at:at+n]),n
 
 def children(
-    data,        # bytes
-    start, end,  # content of the parent
-):               # generator of `(id, start, start of the content, end)`
+    data:bytes,                         # bytes
+    start:int, end:int,                 # content of the parent
+) -> Iterator[tuple[int,int,int,int]]:  # generator of `(id, start, start of the content, end)`
     "Yield the elements between `start` and `end`."
     while start + 2 <= end:
         kind,n = ebml_number(data, start)
@@ -38,14 +41,19 @@ PLACEHOLDER = 'bgblur: space for the display size'
 
 def _element(kind, content):
     "Return an element as bytes; the size takes two bytes."
-    return kind.to_bytes((kind.bit_length() + 7)//8) + (0x4000 | len(content)).to_bytes(2) + content
+    return kind.to_bytes((kind.bit_length() + 7)//8) + (0x4000
+                                                        | len(content)).to_bytes(2) + content
 
-def _display_size(width, height): return _element(0x54B0, width.to_bytes(4)) + _element(0x54BA, height.to_bytes(4))
+def _display_size(width, height):
+    return _element(0x54B0, width.to_bytes(4)) + _element(0x54BA, height.to_bytes(4))
 
 def _with_display_size(data, track, width, height):
-    "Return the content of a track as bytes, with the display size in place of the placeholder."
+    """Return the content of a track as bytes, with the display size in place of the
+    placeholder."""
     parts = list(children(data, *track))
-    if not any(data[body:stop] == PLACEHOLDER.encode() for kind,_,body,stop in parts if kind == 0x536E): return None
+    if not any(data[body:stop] == PLACEHOLDER.encode() for kind,_,body,stop in parts
+               if kind == 0x536E):
+        return None
     new = b''
     for kind,start,body,stop in parts:
         if kind == 0xE0: new += _element(kind, data[body:stop] + _display_size(width, height))
@@ -55,15 +63,16 @@ def _with_display_size(data, track, width, height):
 
 # %% ../../nbs/io/matroska.ipynb #7e56df44
 def set_display_size(
-    path,              # finished .mkv or .webm with a track called `PLACEHOLDER`
-    width, height,     # at which the video is shown, in pixels
-):
+    path:Path,              # finished .mkv or .webm with a track called `PLACEHOLDER`
+    width:int, height:int,  # at which the video is shown, in pixels
+) -> None:
     "Write the display size of a video into the file."
     with open(path, 'r+b') as f:
         data = f.read(2**20)
         levels = [(0, len(data))]
         for kind in (0x18538067, 0x1654AE6B, 0xAE):
-            levels = [(body, stop) for at in levels for k,_,body,stop in children(data, *at) if k == kind]
+            levels = [(body, stop) for at in levels for k,_,body,stop in children(data, *at)
+                      if k == kind]
         for track in levels:
             if new := _with_display_size(data, track, width, height):
                 f.seek(track[0])

@@ -9,11 +9,15 @@ __all__ = ['KR_KB', 'PQ', 'HLG', 'orientation', 'upright', 'assumed_matrix', 'ma
 
 # %% ../../nbs/io/normalize.ipynb #52a1b59f
 import tempfile
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2, numpy as np
-import av    # after OpenCV: both load a GUI library, and with PyAV's the windows of OpenCV hang
+# after OpenCV: both load a GUI library, and with PyAV's the windows of OpenCV hang
+import av
 from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import Interpolation
 from fastcore.basics import patch
@@ -27,9 +31,11 @@ _EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FUL
 def orientation(
     frame:av.VideoFrame,   # decoded frame
 ) -> tuple:                # `(transpose, mirror, flip)`, three bools, to apply in that order
-    "Return how to turn `frame` upright: exchange rows and columns, mirror left and right, turn upside down."
+    """Return how to turn `frame` upright: exchange rows and columns, mirror left and right,
+    turn upside down."""
     # not frame.side_data: it forms a reference cycle that keeps each frame alive
-    try: matrix = SideDataContainer(frame).get('DISPLAYMATRIX')
+    new:Any = SideDataContainer     # for PyAV's stubs, it takes no argument
+    try: matrix = new(frame).get('DISPLAYMATRIX')
     # PyAV does not know all kinds of side data: an AVIF may contain EXIF
     except ValueError: matrix = None
     if not matrix: return False,False,False
@@ -56,7 +62,7 @@ def assumed_matrix(
 
 def matrix_number(
     frame:av.VideoFrame,   # decoded frame
-) -> int:                  # FFmpeg's number: 1 is BT.709, 5 and 6 are BT.601, 9 and 10 are BT.2020
+) -> int:                  # FFmpeg's number: 1: BT.709, 5 and 6: BT.601, 9 and 10: BT.2020
     "Return the standard for YUV of `frame`, or the one that players assume if it names none."
     return int(frame.colorspace) if frame.colorspace != 2 else assumed_matrix(frame)
 
@@ -68,10 +74,11 @@ def _stores_alpha(name):
 
 def to_image(
     frame:av.VideoFrame,   # decoded frame
-) -> np.ndarray:           # uint8, upright: BGR `(H,W,3)`, or BGRA `(H,W,4)` if a pixel is transparent
+) -> np.ndarray:           # uint8, upright: BGR `(H,W,3)`, or BGRA `(H,W,4)` if transparent
     "Return the pixels of `frame` as OpenCV stores them."
     kind = 'bgra' if _stores_alpha(frame.format.name) else 'bgr24'
-    img = frame.to_ndarray(format=kind, interpolation=_EXACT, src_colorspace=matrix_number(frame))
+    img:np.ndarray = frame.to_ndarray(format=kind, interpolation=_EXACT,
+                                      src_colorspace=matrix_number(frame))
     if kind == 'bgra' and img[..., 3].min() == 255: img = np.ascontiguousarray(img[..., :3])
     return upright(img, frame)
 
@@ -97,23 +104,28 @@ def _tag_like(frame, like):
     return frame
 
 def from_bgr(
-    img:np.ndarray,        # BGR uint8 `(H,W,3)`, or BGRA uint8 `(H,W,4)` with straight alpha
-    like:av.VideoFrame,    # frame whose time and colour tags it gets
-    pix_fmt='yuv420p',     # FFmpeg's pixel format; for yuv420p, odd sides grow by one repeated row or column
-    rgb_matrix=1,          # standard for YUV if `like` is RGB, FFmpeg's number
+    img:np.ndarray,         # BGR uint8 `(H,W,3)`, or BGRA uint8 `(H,W,4)` with straight alpha
+    like:av.VideoFrame,     # frame whose time and colour tags it gets
+    pix_fmt:str='yuv420p',  # FFmpeg's pixel format; for yuv420p, odd sides grow by one
+                            # repeated row or column
+    rgb_matrix:int=1,       # standard for YUV if `like` is RGB, FFmpeg's number
 ) -> av.VideoFrame:
     "Return `img` as a frame that can be encoded."
     (h,w,n),(_,span) = img.shape,_colour_tags(like)
     space = rgb_matrix if _is_rgb(like) else matrix_number(like)
-    if pix_fmt == 'yuv420p': img = cv2.copyMakeBorder(img, 0, h%2, 0, w%2, cv2.BORDER_REPLICATE)
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(img), format='bgra' if n == 4 else 'bgr24')
-    frame = frame.reformat(format=pix_fmt, dst_colorspace=space, dst_color_range=span, interpolation=_EXACT)
+    if pix_fmt == 'yuv420p':
+        img = cv2.copyMakeBorder(img, 0, h%2, 0, w%2, cv2.BORDER_REPLICATE)
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(img),
+                                       format='bgra' if n == 4 else 'bgr24')
+    frame = frame.reformat(format=pix_fmt, dst_colorspace=space, dst_color_range=span,
+                           interpolation=_EXACT)
     return _tag_like(frame, like)
 
 # %% ../../nbs/io/normalize.ipynb #ba06f365
 def square_pixels(
     img:np.ndarray,        # uint8 `(H,W,C)`, upright
-    aspect,                # width of a pixel divided by its height, before turning; None: square
+    aspect:Fraction|None,  # width of a pixel divided by its height, before turning; None:
+                           # square
     frame:av.VideoFrame,   # frame it was made from
 ) -> np.ndarray:           # wider or higher
     "Return `img` with square pixels: enlarged in the direction in which it has too few."
@@ -124,21 +136,25 @@ def square_pixels(
     return cv2.resize(img, size, interpolation=cv2.INTER_CUBIC)
 
 # %% ../../nbs/io/normalize.ipynb #d7579331
-#: weights of red and blue in brightness, by FFmpeg's number of the matrix: BT.709 and 2020; others are BT.601
+#: weights of red and blue in brightness, by FFmpeg's number of the matrix: BT.709 and 2020;
+#: others are BT.601
 KR_KB = {1: (.2126, .0722), 9: (.2627, .0593), 10: (.2627, .0593)}
 
 def _plane_views(frame):
-    "Return the planes of `frame` as arrays without copying; rows may have padding behind them."
-    return [np.frombuffer(p, np.uint8).reshape(p.height, p.line_size)[:, :p.width] for p in frame.planes]
+    """Return the planes of `frame` as arrays without copying;
+    rows may have padding behind them."""
+    return [np.frombuffer(p, np.uint8).reshape(p.height, p.line_size)[:, :p.width]
+            for p in frame.planes]
 
 def to_yuv(
     frame:av.VideoFrame,   # decoded frame
-):                         # `YuvFrame`, or None if it has another format, an odd size, or must be turned
+) -> YuvFrame|None:        # None if it has another format, an odd size, or must be turned
     "Return the planes of `frame` without copying them."
     if frame.format.name not in ('yuv420p', 'yuvj420p') or any(orientation(frame)): return None
     if frame.width % 2 or frame.height % 2: return None
     full = frame.format.name == 'yuvj420p' or frame.color_range == 2
-    return YuvFrame(*_plane_views(frame), yuv_to_bgr(*KR_KB.get(matrix_number(frame), (.299, .114)), full))
+    kr,kb = KR_KB.get(matrix_number(frame), (.299, .114))
+    return YuvFrame(*_plane_views(frame), matrix=yuv_to_bgr(kr, kb, full))
 
 def from_yuv(
     yuv:YuvFrame,          # planes
@@ -155,21 +171,21 @@ def from_yuv(
 PQ,HLG = 16,18
 
 def pq_to_nits(
-    v,                     # code values in [0,1]
+    v:np.ndarray,          # code values in [0,1]
 ) -> np.ndarray:           # brightness, 0 to 10,000 cd/m²
     "Decode PQ, the curve of HDR10 and Dolby Vision (SMPTE ST 2084)."
     p = np.power(v, 32/2523)
     return 10_000*np.power(np.maximum(p - 3424/4096, 0)/(2413/128 - 2392/128*p), 16384/2610)
 
 def nits_to_pq(
-    nits,                  # brightness, 0 to 10,000 cd/m²
-) -> np.ndarray:           # code values in [0,1]
+    nits:float|np.ndarray,  # brightness, 0 to 10,000 cd/m²
+) -> Any:                   # code values in [0,1]
     "Encode PQ; the inverse of `pq_to_nits`."
     y = np.power(np.asarray(nits)/10_000, 2610/16384)
     return np.power((3424/4096 + 2413/128*y)/(1 + 2392/128*y), 2523/32)
 
 def hlg_to_nits(
-    rgb,                   # code values in [0,1], `(...,3)`
+    rgb:np.ndarray,        # code values in [0,1], `(...,3)`
 ) -> np.ndarray:           # brightness on a display of 1000 cd/m², `(...,3)`
     "Decode HLG, the curve of many phones and of television (ITU-R BT.2100)."
     a,b,c = .17883277,.28466892,.55991073
@@ -178,13 +194,15 @@ def hlg_to_nits(
     return 1000*light*np.maximum(brightness, 1e-9)[..., None]**.2
 
 # %% ../../nbs/io/normalize.ipynb #162aa3a4
-# paper white of HDR (ITU-R BT.2408), and the peak that phones and most films are made for, in cd/m²
+# paper white of HDR (ITU-R BT.2408), and the peak that phones and most films are made for, in
+# cd/m²
 _WHITE,_PEAK = 203,1000
 
 def compress_highlights(
-    nits,                  # brightness, 0 to 1000 cd/m²
+    nits:np.ndarray,       # brightness, 0 to 1000 cd/m²
 ) -> np.ndarray:           # brightness, 0 to 203 cd/m²
-    "Tone-map for a darker display: keep dark and medium values, compress bright ones (ITU-R BT.2390)."
+    """Tone-map for a darker display: keep dark and medium values, compress bright ones (ITU-R
+    BT.2390)."""
     top = nits_to_pq(_PEAK)
     e,most = np.minimum(nits_to_pq(nits)/top, 1),nits_to_pq(_WHITE)/top
     knee = 1.5*most - .5
@@ -194,11 +212,12 @@ def compress_highlights(
 
 # %% ../../nbs/io/normalize.ipynb #82eb1c6b
 # ITU-R BT.2087
-_2020_TO_709 = np.array([[1.6605, -.5876, -.0728], [-.1246, 1.1329, -.0083], [-.0182, -.1006, 1.1187]])
+_2020_TO_709 = np.array([[1.6605, -.5876, -.0728], [-.1246, 1.1329, -.0083],
+                         [-.0182, -.1006, 1.1187]])
 
 def hdr_to_sdr(
-    rgb,                   # code values in [0,1], BT.2020, `(...,3)`
-    curve,                 # `PQ` or `HLG`
+    rgb:np.ndarray,        # code values in [0,1], BT.2020, `(...,3)`
+    curve:int,             # `PQ` or `HLG`
 ) -> np.ndarray:           # code values in [0,1], BT.709, `(...,3)`
     "Convert HDR colours for an ordinary display; hues stay."
     nits = hlg_to_nits(rgb) if curve == HLG else pq_to_nits(rgb)
@@ -209,7 +228,8 @@ def hdr_to_sdr(
 # %% ../../nbs/io/normalize.ipynb #48ba059f
 @cache
 def _lut3d(curve, n=33):
-    "Return `hdr_to_sdr` as a table of n×n×n colours, in the text format of FFmpeg's filter `lut3d`."
+    """Return `hdr_to_sdr` as a table of n×n×n colours, in the text format of FFmpeg's filter
+    `lut3d`."""
     steps = np.linspace(0, 1, n)
     b,g,r = np.meshgrid(steps, steps, steps, indexing='ij')
     table = hdr_to_sdr(np.stack([r, g, b], -1).reshape(-1, 3), curve)
@@ -217,12 +237,14 @@ def _lut3d(curve, n=33):
 
 # %% ../../nbs/io/normalize.ipynb #365bfa3f
 def add_buffer(
-    graph,                 # `av.filter.Graph`
-    frame:av.VideoFrame,   # first frame
-):                         # filter node
+    graph:av.filter.Graph,             # `av.filter.Graph`
+    frame:av.VideoFrame,               # first frame
+) -> av.filter.context.FilterContext:  # filter node
     "Add the node through which frames like `frame` enter `graph`."
-    return graph.add('buffer', width=str(frame.width), height=str(frame.height), pix_fmt=frame.format.name,
-                     time_base=str(frame.time_base), colorspace=str(int(frame.colorspace)), range=str(int(frame.color_range)))
+    return graph.add('buffer', width=str(frame.width), height=str(frame.height),
+                     pix_fmt=frame.format.name,
+                     time_base=str(frame.time_base), colorspace=str(int(frame.colorspace)),
+                     range=str(int(frame.color_range)))
 
 def _filter_graph(frame, steps):
     "Return a configured chain of `(filter, arguments)` for frames like `frame`."
@@ -235,7 +257,8 @@ _PRECISE = dict(flags='bilinear+accurate_rnd+full_chroma_int')
 
 def _hdr_steps(table):
     "Return the filters from HDR to BT.709 through the colour table in the file `table`."
-    return [('scale', dict(in_color_matrix='bt2020', **_PRECISE)), ('format', dict(pix_fmts='gbrp16')),
+    return [('scale', dict(in_color_matrix='bt2020', **_PRECISE)),
+            ('format', dict(pix_fmts='gbrp16')),
             ('lut3d', dict(file=str(table))),
             ('scale', dict(out_color_matrix='bt709', out_range='limited', **_PRECISE)),
             ('format', dict(pix_fmts='yuv420p'))]
@@ -247,13 +270,14 @@ class FrameNormalizer:
         self.size,self.interlaced,self.kind,self.graph,self.notes = None,False,None,None,{}
 
     def __call__(self,
-        frame:av.VideoFrame,   # decoded frame
-    ):                         # generator of frames; deinterlacing delays them by one
+        frame:av.VideoFrame,       # decoded frame
+    ) -> Iterator[av.VideoFrame]:  # generator of frames; deinterlacing delays them by one
         "Yield `frame` itself if nothing needs to change, otherwise the output of the filters."
         self.size = self.size or (frame.width, frame.height)
         self.interlaced |= frame.interlaced_frame
         hdr = frame.color_trc if frame.color_trc in (PQ, HLG) else None
-        kind = (frame.width, frame.height, frame.format.name, int(frame.colorspace), int(frame.color_range),
+        kind = (frame.width, frame.height, frame.format.name, int(frame.colorspace),
+                int(frame.color_range),
                 hdr, self.interlaced)
         if kind != self.kind:
             yield from self.flush()
@@ -263,7 +287,7 @@ class FrameNormalizer:
             yield from self._pull()
         else: yield frame
 
-    def flush(self):
+    def flush(self) -> Iterator[av.VideoFrame]:
         "Yield the frames that the filters still hold. Call it at the end."
         if not self.graph: return
         self.graph.push(None)
@@ -281,16 +305,19 @@ class FrameNormalizer:
 @patch
 def _build(self:FrameNormalizer, frame, hdr):
     "Return the filter graph for frames like `frame`, or None if they need no filter."
-    steps,(w,h) = [],self.size
+    steps:list = []
+    w,h = self.size
     if self.interlaced:
         steps.append(('bwdif', dict(mode='send_frame', deint='interlaced')))
         self.notes['interlaced'] = 'the video was interlaced and has been deinterlaced'
     if (frame.width, frame.height) != self.size:
         steps.append(('scale', dict(w=w, h=h, force_original_aspect_ratio='decrease')))
         steps.append(('pad', dict(w=w, h=h, x=-1, y=-1)))
-        self.notes['size'] = f'the frame size changed midway, so all frames were fitted into {w}x{h}'
+        self.notes['size'] = ('the frame size changed midway, so all frames were fitted into '
+                              f'{w}x{h}')
     if not hdr: return _filter_graph(frame, steps) if steps else None
-    self.notes['hdr'] = f'HDR ({"HLG" if hdr == HLG else "PQ"}) was converted to standard dynamic range'
+    kind = 'HLG' if hdr == HLG else 'PQ'
+    self.notes['hdr'] = f'HDR ({kind}) was converted to standard dynamic range'
     with tempfile.TemporaryDirectory(prefix='bgblur-') as folder:
         table = Path(folder)/'sdr.cube'
         table.write_text(_lut3d(hdr))
@@ -301,12 +328,12 @@ def _build(self:FrameNormalizer, frame, hdr):
 class TimestampFixer:
     "Shift the times of packets, and more where they jump back, as in joined recordings."
     tolerance = 1         # seconds; the writer repairs smaller jumps
-    max_pause = 30*3600   # seconds; a longer one is a damaged number
+    max_pause = 30*3600.  # seconds; a longer one is a damaged number
 
     def __init__(self,
-        shift=0,               # seconds to add to all times
-        overlapping=(),        # streams whose packets may overlap: subtitles
-        max_pause=None,        # seconds; None: the class's
+        shift:float=0,              # seconds to add to all times
+        overlapping:Sequence=(),    # streams whose packets may overlap: subtitles
+        max_pause:float|None=None,  # seconds; None: the class's
     ):
         self.shift,self.overlapping,self.ends = shift,overlapping,{}
         self.max_pause = max_pause or self.max_pause

@@ -8,35 +8,42 @@ __all__ = ['MATTE_FORMATS', 'grey_alpha', 'MatteWriter', 'MatteMovWriter', 'Loss
            'removed_on_error', 'open_writers']
 
 # %% ../../nbs/io/outputs.ipynb #be2d5811
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from os import lstat
 from os.path import lexists, realpath
 from pathlib import Path
+from typing import Any, BinaryIO
 
-import cv2, numpy as np    # before PyAV: both load a GUI library, and with PyAV's the windows of OpenCV hang
+# before PyAV: both load a GUI library, and with PyAV's the windows of OpenCV hang
+import cv2, numpy as np
 import av
 from fastcore.basics import patch
 
 from ..core.docs import explain_module
-from ..core.frame import YuvFrame
+from ..core.frame import Frame, YuvFrame
 from ..core.settings import Encoding
 from .encoder import refuse_choices, x264_options
-from .files import Pipe, VideoError, atomic_file, atomic_folder, check_destination, check_stdout, open_stdout
+from .files import (Pipe, VideoError, atomic_file, atomic_folder, check_destination,
+                             check_stdout, open_stdout)
 from .image import ALPHA_IMAGES, IMAGES
 from .normalize import assumed_matrix, from_bgr, from_yuv, orientation, square_pixels
 from .reader import VideoReader
-from .sequence import atomic_sequence, check_sequence_destination, image_path, is_sequence, numbers_of
-from .writer import ALPHA_FORMATS, FORMATS, BaseWriter, PngWriter, VideoWriter, check_alpha_destination, not_storable
+from .sequence import (atomic_sequence, check_sequence_destination, image_path,
+                                is_sequence, numbers_of)
+from .writer import (ALPHA_FORMATS, FORMATS, BaseWriter, PngWriter, VideoWriter,
+                              check_alpha_destination, not_storable)
 
 # %% ../../nbs/io/outputs.ipynb #72cbf2c6
 def grey_alpha(
     alpha:np.ndarray,           # float32 `(h,w)` in [0,1], of any size
-    frame,                      # the `Frame` it belongs to
+    frame:Frame,                # the `Frame` it belongs to
 ) -> np.ndarray:                # uint8 `(H,W)`, 255 where the person is opaque
     "Return alpha as an image of the frame's size."
     full = cv2.resize(alpha, frame.shape[1::-1])
-    return cv2.convertScaleAbs(full if frame.opacity is None else full*frame.opacity, alpha=255)
+    return cv2.convertScaleAbs(full if frame.opacity is None else full*frame.opacity,
+                               alpha=255)
 
 # %% ../../nbs/io/outputs.ipynb #c148871a
 class MatteWriter(VideoWriter):
@@ -44,9 +51,10 @@ class MatteWriter(VideoWriter):
     codecs,title,codec = (),'A matte','libx264'
 
     def __init__(self,
-        path,                           # file to write
-        reader:VideoReader,             # where the frames come from
-        result=BaseWriter,              # class of the writer of the result; the matte gets the size of its frames
+        path:Path,                           # file to write
+        reader:VideoReader,                  # where the frames come from
+        result:type[BaseWriter]=BaseWriter,  # class of the writer of the result; the matte
+                                             # gets the size of its frames
     ):
         super().__init__(path, reader)
         self.result,self.options = result,x264_options(1)
@@ -61,14 +69,17 @@ class MatteWriter(VideoWriter):
 
     def _copy_others(self, out):
         # editors use it to align matte and result
-        if self.reader.timecode and not self.reader.start: self.stream.metadata['timecode'] = self.reader.timecode
+        if self.reader.timecode and not self.reader.start:
+            self.stream.metadata['timecode'] = self.reader.timecode
 
 class MatteMovWriter(MatteWriter):
     "Write alpha as a grey H.264 video in a MOV."
     container = 'mov'
 
 # %% ../../nbs/io/outputs.ipynb #3576b6f2
-def _even(img): return cv2.copyMakeBorder(img, 0, img.shape[0] % 2, 0, img.shape[1] % 2, cv2.BORDER_REPLICATE)
+def _even(img):
+    return cv2.copyMakeBorder(img, 0, img.shape[0] % 2, 0, img.shape[1] % 2,
+                              cv2.BORDER_REPLICATE)
 
 def _fit(grey, like, reader, result):
     "Return a matte with the size of the result's frames; `result` is the class of its writer."
@@ -87,15 +98,16 @@ class LosslessMatteWriter(MatteWriter):
     container,codec,pix_fmt = 'matroska','ffv1','gray'
 
     def __init__(self,
-        path,                           # file to write
-        reader:VideoReader,             # where the frames come from
-        result=BaseWriter,              # class of the writer of the result
+        path:Path,                           # file to write
+        reader:VideoReader,                  # where the frames come from
+        result:type[BaseWriter]=BaseWriter,  # class of the writer of the result
     ):
         super().__init__(path, reader, result)
         self.options = {'level': '3', 'slices': '4'}
 
     def _to_frame(self, grey, like):
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(self._fit(grey, like)), format='gray')
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(self._fit(grey, like)),
+                                           format='gray')
         frame.pts,frame.time_base = like.pts,like.time_base
         return _as_data(frame)
 
@@ -105,7 +117,7 @@ class SequenceWriter(PngWriter):
     title = 'An image'
 
     def __init__(self,
-        path,                           # pattern such as `frame_%06d.png`
+        path:Path,                      # pattern such as `frame_%06d.png`
         reader:VideoReader,             # where the frames come from
         encoding:Encoding=Encoding(),   # only the default is allowed
     ):
@@ -113,12 +125,13 @@ class SequenceWriter(PngWriter):
         self.reader,self.last_time,self.gaps = reader,None,set()
 
     def _image_path(self, like):
-        return image_path(self.path, self.reader.number_of(like) if self.reader.sequence else self.n + 1)
+        return image_path(self.path, self.reader.number_of(like) if self.reader.sequence
+                          else self.n + 1)
 
     def write(self,
-        img,                            # BGR or BGRA uint8 `(H,W,3 or 4)`, or a `YuvFrame`
+        img:np.ndarray|YuvFrame,        # BGR or BGRA uint8 `(H,W,3 or 4)`, or a `YuvFrame`
         like:av.VideoFrame,             # the frame of the source it was made from
-    ):
+    ) -> None:
         "Write the next image."
         # the times between frames, in ms
         if self.n: self.gaps.add(round(1000*(like.time - self.last_time)))
@@ -127,15 +140,17 @@ class SequenceWriter(PngWriter):
 
     def close(self):
         if self.gaps and max(self.gaps) > 1.5*min(self.gaps):
-            self.notes.append('the frames of the source are not evenly spaced, but images store no times')
+            self.notes.append('the frames of the source are not evenly spaced, but images '
+                              'store no times')
 
 # %% ../../nbs/io/outputs.ipynb #2aec0b2d
 class MatteSequenceWriter(SequenceWriter):
     "Write alpha as numbered grey images."
     def __init__(self,
-        path,                           # pattern such as `matte_%06d.png`
-        reader:VideoReader,             # where the frames come from
-        result=BaseWriter,              # class of the writer of the result; the matte gets the size of its frames
+        path:Path,                           # pattern such as `matte_%06d.png`
+        reader:VideoReader,                  # where the frames come from
+        result:type[BaseWriter]=BaseWriter,  # class of the writer of the result; the matte
+                                             # gets the size of its frames
     ):
         super().__init__(path, reader)
         self.result,self.aspect = result,None
@@ -143,20 +158,21 @@ class MatteSequenceWriter(SequenceWriter):
     def write(self,
         grey:np.ndarray,                # uint8 `(H,W)`
         like:av.VideoFrame,             # the frame of the source it was made from
-    ):
+    ) -> None:
         "Write the next image."
         super().write(_fit(grey, like, self.reader, self.result), like)
 
 # %% ../../nbs/io/outputs.ipynb #1a7bef1a
 def y4m_header(
-    frame:av.VideoFrame,    # first frame, YUV 4:2:0 of 8 bits
-    rate:Fraction,          # frames per second
-    aspect=None,            # width of a pixel divided by its height; None: unknown
+    frame:av.VideoFrame,        # first frame, YUV 4:2:0 of 8 bits
+    rate:Fraction,              # frames per second
+    aspect:Fraction|None=None,  # width of a pixel divided by its height; None: unknown
 ) -> bytes:
     "Return the first line of a y4m stream, which describes its frames."
     w,h = aspect.as_integer_ratio() if aspect else (0, 0)
     span = 'FULL' if frame.color_range == 2 or frame.format.name == 'yuvj420p' else 'LIMITED'
-    facts = f'W{frame.width} H{frame.height} F{rate.numerator}:{rate.denominator} Ip A{w}:{h} C420mpeg2 XYSCSS=420MPEG2'
+    facts = (f'W{frame.width} H{frame.height} F{rate.numerator}:{rate.denominator} Ip '
+             f'A{w}:{h} C420mpeg2 XYSCSS=420MPEG2')
     return f'YUV4MPEG2 {facts} XCOLORRANGE={span}\n'.encode()
 
 # %% ../../nbs/io/outputs.ipynb #87416159
@@ -165,7 +181,7 @@ class Y4mWriter(BaseWriter):
     codecs,pix_fmt = (),'yuv420p'
 
     def __init__(self,
-        file,                           # open binary file
+        file:BinaryIO,                  # open binary file
         reader:VideoReader,             # where the frames come from
         encoding:Encoding=Encoding(),   # only the default is allowed
     ):
@@ -191,7 +207,8 @@ class Y4mWriter(BaseWriter):
 @patch
 def _to_frame(self:Y4mWriter, img, like):
     # the stream names no standard for its colours, so players assume one
-    return from_yuv(img, like) if isinstance(img, YuvFrame) else from_bgr(img, like, rgb_matrix=assumed_matrix(like))
+    return from_yuv(img, like) if isinstance(img, YuvFrame) \
+        else from_bgr(img, like, rgb_matrix=assumed_matrix(like))
 
 @patch
 def _write_header(self:Y4mWriter, frame, like):
@@ -202,9 +219,9 @@ def _write_header(self:Y4mWriter, frame, like):
 
 @patch
 def write(self:Y4mWriter,
-    img,                    # BGR uint8 `(H,W,3)`, or `YuvFrame`; all of one size
-    like:av.VideoFrame,     # the frame of the source it was made from
-):
+    img:np.ndarray|YuvFrame,  # BGR uint8 `(H,W,3)`, or `YuvFrame`; all of one size
+    like:av.VideoFrame,       # the frame of the source it was made from
+) -> None:
     "Write the next frame, and repeat the last one before it where a frame is missing."
     frame = self._to_frame(img, like)
     if not self.last: self._write_header(frame, like)
@@ -216,13 +233,16 @@ def write(self:Y4mWriter,
     self.last = data,like
 
 @patch
-def close(self:Y4mWriter):
+def close(self:Y4mWriter) -> None:
     "Repeat the last frame for as long as the source shows it."
     data,like = self.last
     self._fill_up_to(round((like.pts + (like.duration or 0))*like.time_base*self.rate), data)
     self.file.flush()
-    moved = [f'{n} frames were {what}' for n,what in ((self.n_repeated, 'repeated'), (self.n_left_out, 'left out')) if n]
-    if moved: self.notes.append(f"{' and '.join(moved)}, because raw video has a constant frame rate")
+    moved = [f'{n} frames were {what}'
+             for n,what in ((self.n_repeated, 'repeated'), (self.n_left_out, 'left out')) if n]
+    if moved:
+        self.notes.append(f"{' and '.join(moved)}, because raw video has a constant "
+                          "frame rate")
 
 # %% ../../nbs/io/outputs.ipynb #c5e2a507
 class NoWriter(BaseWriter):
@@ -230,9 +250,9 @@ class NoWriter(BaseWriter):
     codecs = ()
 
     def __init__(self,
-        path,                   # None
-        reader:VideoReader,     # where the frames come from
-        encoding=Encoding(),    # only the default is allowed
+        path:None,                     # None
+        reader:VideoReader,            # where the frames come from
+        encoding:Encoding=Encoding(),  # only the default is allowed
     ):
         "Raises `VideoError` for other values of `encoding`."
         super().__init__()
@@ -241,12 +261,13 @@ class NoWriter(BaseWriter):
     def write(self, img, like): pass
 
 #: endings of mattes, and their writers
-MATTE_FORMATS = {'.mp4': MatteWriter, '.m4v': MatteWriter, '.mov': MatteMovWriter, '.mkv': LosslessMatteWriter}
+MATTE_FORMATS = {'.mp4': MatteWriter, '.m4v': MatteWriter, '.mov': MatteMovWriter,
+                 '.mkv': LosslessMatteWriter}
 
 def writer_for(
-    dst,                # file, folder, sequence, '-' or `STDOUT`, or None
-    transparent=False,  # for frames with alpha?
-):                      # class of writers, or None if the ending is not supported
+    dst:str|Path|None,       # file, folder, sequence, '-' or `STDOUT`, or None
+    transparent:bool=False,  # for frames with alpha?
+) -> type[BaseWriter]|None:  # class of writers, or None if the ending is not supported
     "Return the writer for the name of a result."
     if dst is None: return NoWriter
     if _is_pipe(dst): return Y4mWriter
@@ -257,12 +278,13 @@ def _is_pipe(dst): return isinstance(dst, Pipe) or str(dst) == '-'
 
 # %% ../../nbs/io/outputs.ipynb #ff13bfa0
 def check_result(
-    src:Path,           # the source, as `check_clip` returns it
-    dst,                # file, folder, sequence or '-' to write; None: no result
-    transparent=False,  # for frames with alpha?
-    overwrite=False,    # allow that it exists?
-):                      # `Path`, `STDOUT` or None
-    "Return `dst` as a path. Raises `VideoError` if it cannot be written there, or exists and may not be replaced."
+    src:Path,                # the source, as `check_clip` returns it
+    dst:str|Path|None,       # file, folder, sequence or '-' to write; None: no result
+    transparent:bool=False,  # for frames with alpha?
+    overwrite:bool=False,    # allow that it exists?
+) -> Path|None:              # `Path`, `STDOUT` or None
+    """Return `dst` as a path.
+    Raises `VideoError` if it cannot be written there, or exists and may not be replaced."""
     if dst is None: return None
     if _is_pipe(dst):
         if transparent:
@@ -271,30 +293,37 @@ def check_result(
         return check_stdout()
     if is_sequence(dst):
         if transparent and Path(dst).suffix.lower() not in ALPHA_IMAGES:
-            raise VideoError(f'{dst} cannot store transparency: use {" or ".join(ALPHA_IMAGES)}.')
+            raise VideoError(f'{dst} cannot store transparency: use '
+                             f'{" or ".join(ALPHA_IMAGES)}.')
         return check_sequence_destination(src, dst, IMAGES, overwrite)
-    return check_alpha_destination(src, dst, overwrite) if transparent else check_destination(src, dst, FORMATS, overwrite)
+    return check_alpha_destination(src, dst, overwrite) if transparent \
+        else check_destination(src, dst, FORMATS, overwrite)
 
 def _have_one_name(a, b):
-    "Tell whether two results would be one file. The width of a number changes only the names of smaller ones."
+    """Tell whether two results would be one file.
+    The width of a number changes only the names of smaller ones."""
     if is_sequence(a) and is_sequence(b): a,b = (image_path(Path(p), 10**99) for p in (a, b))
     return realpath(a) == realpath(b)
 
+# %% ../../nbs/io/outputs.ipynb #7bc961a7
 def check_matte(
-    src:Path,           # the source
-    dst,                # the result, as `check_result` returns it
-    matte,              # file or sequence to write; None: no matte
-    overwrite=False,    # allow that it exists?
-):                      # `Path` or None
-    "Return `matte` as a path. Raises `VideoError` if there is nothing to write, or the matte cannot be written there."
-    if matte is None and dst is None: raise VideoError('There is nothing to write: name a result or a matte.')
+    src:Path,              # the source
+    dst:Path|None,         # the result, as `check_result` returns it
+    matte:str|Path|None,   # file or sequence to write; None: no matte
+    overwrite:bool=False,  # allow that it exists?
+) -> Path|None:            # `Path` or None
+    """Return `matte` as a path.
+    Raises `VideoError` if there is nothing to write, or the matte cannot be written there."""
+    if matte is None and dst is None:
+        raise VideoError('There is nothing to write: name a result or a matte.')
     if matte is None: return None
     if dst is not None and _have_one_name(dst, matte):
         raise VideoError(f'Result and matte cannot both be {matte}: choose another name.')
     if is_sequence(matte): return check_sequence_destination(src, matte, ['.png'], overwrite)
     if Path(matte).suffix.lower() not in MATTE_FORMATS:
         endings = ', '.join(MATTE_FORMATS)
-        raise VideoError(f'The matte {matte} has an unsupported ending: use {endings} or a pattern such as matte_%06d.png.')
+        raise VideoError(f'The matte {matte} has an unsupported ending: use {endings} or a '
+                         'pattern such as matte_%06d.png.')
     return check_destination(src, matte, MATTE_FORMATS, overwrite)
 
 # %% ../../nbs/io/outputs.ipynb #3137ab9d
@@ -306,7 +335,8 @@ def _atomic(dst, overwrite):
 
 def _files(path):
     "Return the existing files of a file or a sequence."
-    return [image_path(path, n) for n in numbers_of(path)] if is_sequence(path) else [path]*lexists(path)
+    return [image_path(path, n) for n in numbers_of(path)] if is_sequence(path) \
+        else [path]*lexists(path)
 
 def _identity(path):
     "Return what stays the same when a file is renamed."
@@ -316,8 +346,9 @@ def _identity(path):
 @contextmanager
 def removed_on_error(
     path:Path,              # file or sequence that may appear in the block
-):                          # function of its temporary path, to be called before the files get their names
-    "Remove what the block has written to `path` if it fails, unless there was something before. Files of others stay."
+) -> Iterator[Callable]:    # function of its temporary path, to call before it gets its name
+    """Remove what the block has written to `path` if it fails, unless there was something
+    before. Files of others stay."""
     existed,ours = bool(_files(path)),set()
     try: yield lambda tmp: ours.update(map(_identity, _files(tmp)))
     except BaseException:
@@ -329,21 +360,23 @@ def removed_on_error(
 # %% ../../nbs/io/outputs.ipynb #0e06c8f3
 @contextmanager
 def open_writers(
-    reader:VideoReader,     # where the frames come from
-    dst,                    # the result, as `check_result` returns it
-    matte=None,             # as `check_matte` returns it
-    transparent=False,      # for frames with alpha?
-    overwrite=False,        # replace files that exist at the end?
-    encoding=Encoding(),    # quality, codec and preset of the result
-):                          # two writers; the second is None without a matte
-    "Open the writers of result and matte. Their files appear when the block ends. Raises `VideoError` if that fails."
-    result_class = writer_for(dst, transparent)
+    reader:VideoReader,                            # where the frames come from
+    dst:Path|None,                                 # the result, as `check_result` returns it
+    matte:Path|None=None,                          # as `check_matte` returns it
+    transparent:bool=False,                        # for frames with alpha?
+    overwrite:bool=False,                          # replace files that exist at the end?
+    encoding:Encoding=Encoding(),                  # quality, codec and preset of the result
+) -> Iterator[tuple[BaseWriter,BaseWriter|None]]:  # two; the second is None without a matte
+    """Open the writers of result and matte. Their files appear when the block ends.
+    Raises `VideoError` if that fails."""
+    result_class:Any = writer_for(dst, transparent)
     with ExitStack() as stack:
         if matte: tell = stack.enter_context(removed_on_error(matte))
         tmp = None if dst is None else stack.enter_context(_atomic(dst, overwrite))
         writer,matte_writer = result_class(tmp, reader, encoding),None
         if matte:
-            matte_class = MatteSequenceWriter if is_sequence(matte) else MATTE_FORMATS[matte.suffix.lower()]
+            matte_class = MatteSequenceWriter if is_sequence(matte) \
+                else MATTE_FORMATS[matte.suffix.lower()]
             matte_tmp = stack.enter_context(_atomic(matte, overwrite))
             stack.callback(tell, matte_tmp)
             matte_writer = matte_class(matte_tmp, reader, result_class)

@@ -7,43 +7,49 @@ __all__ = ['Part', 'cut_times', 'PartReader', 'CannotSplit', 'find_parts', 'firs
            'join_parts']
 
 # %% ../../nbs/io/parts.ipynb #ccb84872
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
-import cv2    # before PyAV: both load a GUI library, and with PyAV's the windows of OpenCV hang
+# before PyAV: both load a GUI library, and with PyAV's the windows of OpenCV hang
+import cv2
 import av
 from av.format import Flags
 from fastcore.basics import patch
 
 from ..core.docs import explain_module
 from ..core.errors import BgblurError
+from ..core.settings import Encoding
 from .encoder import normal_priority
 from .files import VideoError
 from .normalize import orientation, to_bgr
 from .reader import VideoReader, open_container
-from .writer import FORMATS, BaseWriter
+from .writer import FORMATS, BaseWriter, VideoWriter
 
 # %% ../../nbs/io/parts.ipynb #0ba33500
 @dataclass(frozen=True)
 class Part:
     "A part of a clip, in seconds since its start."
-    first: Fraction = None      # time of its first frame; None: it starts with the clip
-    last: Fraction = None       # time of the first frame after it; None: it ends with the clip
+    first: Fraction|None = None     # of its first frame; None: it starts with the clip
+    last: Fraction|None = None      # of the first frame after it; None: it ends with the clip
 
 @patch
 def contains(self:Part,
-    frame,          # a frame or a packet that has a time
+    frame:Any,      # a frame or a packet that has a time
 ) -> bool:
     "Tell whether a frame is shown within the part."
     time = frame.pts*frame.time_base
-    return (self.first is None or time >= self.first) and (self.last is None or time < self.last)
+    return (self.first is None or time >= self.first) \
+        and (self.last is None or time < self.last)
 
 # %% ../../nbs/io/parts.ipynb #33ef275e
 def cut_times(
-    keys,           # times of the key frames, in seconds
-    seconds,        # wanted duration of a part
-) -> list:          # some of `keys`
+    keys:Sequence[Fraction],    # times of the key frames, in seconds
+    seconds:float|Fraction,     # wanted duration of a part
+) -> list:                    # some of `keys`
     "Return the first key frame at or after each multiple of `seconds`."
     cuts,wanted = [],seconds
     for time in sorted(keys):
@@ -54,14 +60,15 @@ def cut_times(
 
 # %% ../../nbs/io/parts.ipynb #1f130593
 class PartReader(VideoReader):
-    "Read the frames of one part of a clip, and some frames before and after it, without sound."
+    """Read the frames of one part of a clip, and some frames before and after it, without
+    sound."""
     def __init__(self,
-        path,           # video file
-        part:Part,      # the part; its times count from `start`
-        start=0,        # second of the file at which the clip starts
-        end=None,       # second of the file at which it ends; None: the end of the file
-        before=0,       # how many seconds before the part to start
-        after=0,        # how many frames after the part to read
+        path:str|Path,        # video file
+        part:Part,            # the part; its times count from `start`
+        start:float=0,        # second of the file at which the clip starts
+        end:float|None=None,  # second of the file at which it ends; None: the end of the file
+        before:float=0,       # how many seconds before the part to start
+        after:int=0,          # how many frames after the part to read
     ):
         "Raises `VideoError` as `VideoReader` does."
         super().__init__(path, start, end)
@@ -72,7 +79,8 @@ class PartReader(VideoReader):
     def __iter__(self):
         n = 0
         for frame in super().__iter__():
-            if self.part.last is not None and frame.pts*frame.time_base >= self.part.last: n += 1
+            if self.part.last is not None and frame.pts*frame.time_base >= self.part.last:
+                n += 1
             if n > self.after: return
             yield frame
 
@@ -80,13 +88,15 @@ class PartReader(VideoReader):
 @patch
 def _in_part(self:PartReader, frame):
     if not VideoReader._in_part(self, frame): return False
-    return self.part.first is None or frame.pts*frame.time_base >= self.part.first - self.before
+    return self.part.first is None \
+        or frame.pts*frame.time_base >= self.part.first - self.before
 
 @patch
 def _decode(self:PartReader, packet):
     n = self.n_undecodable
     frames = VideoReader._decode(self, packet)
-    if packet and packet.pts is not None and not self.part.contains(packet): self.n_undecodable = n
+    if packet and packet.pts is not None and not self.part.contains(packet):
+        self.n_undecodable = n
     return frames
 
 # %% ../../nbs/io/parts.ipynb #3980e393
@@ -100,7 +110,8 @@ def _key_times(reader):
     for packet in reader._packets():
         if not packet or packet.stream is not reader.video: continue
         is_shown = not (reader.start or packet.is_discard)
-        if packet.pts is None or packet.pts < 0 and is_shown: raise CannotSplit('some of its frames have no valid time')
+        if packet.pts is None or packet.pts < 0 and is_shown:
+            raise CannotSplit('some of its frames have no valid time')
         last = max(last, time := packet.pts*packet.time_base)
         if packet.is_keyframe: keys.append(time)
     if reader.has_jumps: raise CannotSplit('its times jump')
@@ -114,26 +125,28 @@ def _can_reach(path, cut, start, end):
 
 # %% ../../nbs/io/parts.ipynb #31d6dc46
 def find_parts(
-    path,           # video file
-    seconds,        # wanted duration of a part
-    start=0,        # second of the file at which the clip starts
-    end=None,       # second of the file at which it ends; None: the end of the file
-) -> list:          # `Part`, at least one
-    "Cut a clip at key frames. Raises `CannotSplit` if a clip that is longer than `seconds` cannot be cut."
+    path:str|Path,        # video file
+    seconds:float,        # wanted duration of a part
+    start:float=0,        # second of the file at which the clip starts
+    end:float|None=None,  # second of the file at which it ends; None: the end of the file
+) -> list:                # `Part`, at least one
+    """Cut a clip at key frames.
+    Raises `CannotSplit` if a clip that is longer than `seconds` cannot be cut."""
     with VideoReader(path, start, end) as reader: keys,last = _key_times(reader)
     if last < seconds: return [Part()]
     # 0.4 as a float is slightly more, and a key frame at 0.4 would come before it
     cuts = cut_times(keys, Fraction(seconds).limit_denominator(1000))
     if not cuts: raise CannotSplit('it has no key frame where a part could start')
-    if not all(_can_reach(path, cut, start, end) for cut in cuts): raise CannotSplit('FFmpeg cannot seek to its key frames')
+    if not all(_can_reach(path, cut, start, end) for cut in cuts):
+        raise CannotSplit('FFmpeg cannot seek to its key frames')
     return [Part(*ends) for ends in zip([None, *cuts], [*cuts, None])]
 
 # %% ../../nbs/io/parts.ipynb #8fca41ac
 def first_frame(
-    path,           # video file
-    start=0,        # second of the file at which the clip starts
-    end=None,       # second of the file at which it ends; None: the end of the file
-) -> tuple:         # the first frame; its width and height in the file
+    path:str|Path,        # video file
+    start:float=0,        # second of the file at which the clip starts
+    end:float|None=None,  # second of the file at which it ends; None: the end of the file
+) -> tuple:               # the first frame; its width and height in the file
     "Return the first frame of a clip. Raises `VideoError` if there is none."
     with VideoReader(path, start, end) as reader:
         if frame := next(reader.frames(), None): return frame,reader.normalizer.size
@@ -142,12 +155,12 @@ def first_frame(
 class PartWriter(BaseWriter):
     "Write the frames that belong to a part. Frames before and after it are ignored."
     def __init__(self,
-        path,           # file to write
+        path:Path,            # file to write
         reader:PartReader,    # where the frames come from
-        first,          # first frame of the whole clip
-        suffix,         # of the result, such as '.mp4'
-        encoding,       # `Encoding` of the result
-        choice,         # what `VideoWriter.choose` returned for the whole clip
+        first:av.VideoFrame,  # first frame of the whole clip
+        suffix:str,           # of the result, such as '.mp4'
+        encoding:Encoding,    # `Encoding` of the result
+        choice:tuple,         # what `VideoWriter.choose` returned for the whole clip
     ):
         super().__init__()
         self.part,self.n,self.last_duration = reader.part,0,0
@@ -158,9 +171,12 @@ class PartWriter(BaseWriter):
 @patch
 def _open(self:PartWriter, first):
     # the times must stay, also if the first packet must be decoded before 0
-    inner,out = self.inner,av.open(f'file:{self.inner.path}', 'w', format='nut', options={'avoid_negative_ts': 'disabled'})
+    inner = self.inner
+    out = av.open(f'file:{self.inner.path}', 'w', format='nut',
+                  options={'avoid_negative_ts': 'disabled'})
     inner.stream = out.add_stream(inner.codec, rate=inner._rate(), options=inner.options)
-    if not av.ContainerFormat(inner.container, 'w').flags & Flags.global_header.value:
+    header:Any = Flags.global_header.value      # for PyAV's stubs, it is not a number
+    if not av.ContainerFormat(inner.container, 'w').flags & header:
         inner.stream.codec_context.flags &= ~av.codec.context.Flags.global_header.value
     inner.container = 'nut'
     inner._set_format(inner._to_frame(to_bgr(first), first), orientation(first)[0])
@@ -172,7 +188,8 @@ def _open(self:PartWriter, first):
 def write(self:PartWriter, img, like):
     if not self.part.contains(like): return
     self.inner.write(img, like)
-    self.n,self.last_duration = self.n + 1,self.inner._last_duration(like, self.inner.stream.codec_context.time_base)
+    tick = self.inner.stream.codec_context.time_base
+    self.n,self.last_duration = self.n + 1,self.inner._last_duration(like, tick)
 
 @patch
 def close(self:PartWriter):
@@ -181,9 +198,10 @@ def close(self:PartWriter):
 
 # %% ../../nbs/io/parts.ipynb #f2ee9edc
 def joined_times(
-    parts,              # for each part the times of its packets in ticks, in the order of the file
-    last_duration,      # of the last frame, in ticks
-) -> list:              # for each packet: PTS, DTS and duration
+    parts:Sequence[Sequence[int]],  # for each part the times of its packets in ticks, in the
+                                    # order of the file
+    last_duration:int|None,         # of the last frame, in ticks
+) -> list:                          # for each packet: PTS, DTS and duration
     "Return the times of packets whose parts are joined."
     shown,decoded = [],[]
     for times in parts:
@@ -201,7 +219,8 @@ def joined_times(
 
 # %% ../../nbs/io/parts.ipynb #2fb63417
 def _packets(path, header):
-    "Yield the packets of a part. Raises `VideoError` if its parameter sets differ from `header`."
+    """Yield the packets of a part.
+    Raises `VideoError` if its parameter sets differ from `header`."""
     with open_container(path) as container:
         video = container.streams.video[0]
         # an AVI has no header: each key frame brings its own
@@ -212,21 +231,26 @@ def _packets(path, header):
 def _joined(paths, stream, last_duration):
     "Return the times as `joined_times` does, and a generator of all packets with these times."
     tick,header = stream.codec_context.time_base,bytes(stream.codec_context.extradata or b'')
-    times = joined_times([[round(p.pts*p.time_base/tick) for p in _packets(path, header)] for path in paths], last_duration)
+    times = joined_times([[round(p.pts*p.time_base/tick) for p in _packets(path, header)]
+                          for path in paths], last_duration)
     def packets():
-        for packet,(pts,dts,duration) in zip((p for path in paths for p in _packets(path, header)), times):
+        for packet,(pts,dts,duration) in zip((p for path in paths
+                                              for p in _packets(path, header)), times):
             packet.time_base = tick
             packet.pts,packet.dts,packet.duration,packet.stream = pts,dts,duration,stream
             yield packet
     return times,packets()
 
 def join_parts(
-    writer,             # `VideoWriter` for the result, made with the same `choice` as the parts
-    first,              # first frame of the whole clip
-    paths,              # files that `PartWriter` wrote, in their order, each with at least one frame
-    last_duration,      # of the last frame, in ticks
-) -> int:               # number of frames
-    "Write the video of all parts, and all other tracks of the writer's reader. Call `finish` after it."
+    writer:VideoWriter,      # `VideoWriter` for the result, made with the same `choice` as the
+                             # parts
+    first:av.VideoFrame,     # first frame of the whole clip
+    paths:Sequence[Path],    # files that `PartWriter` wrote, in their order, each with at
+                             # least one frame
+    last_duration:int|None,  # of the last frame, in ticks
+) -> int:                    # number of frames
+    """Write the video of all parts, and all other tracks of the writer's reader.
+    Call `finish` after it."""
     writer._open(writer._to_frame(to_bgr(first), first), orientation(first)[0])
     times,video = _joined(paths, writer.stream, last_duration)
     writer.first_pts,writer.last_pts = min(times)[0],max(times)[0]

@@ -9,10 +9,14 @@ __all__ = ['CONTAINERS', 'MAX_FRAME_PIXELS', 'open_container', 'open_sequence', 
 # %% ../../nbs/io/reader.ipynb #c498ca75
 import re
 from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
+from typing import Any
+from pathlib import Path
 
-import cv2    # before PyAV: both load a GUI library, and with PyAV's the windows of OpenCV hang
+# before PyAV: both load a GUI library, and with PyAV's the windows of OpenCV hang
+import cv2
 import av
 from fastcore.basics import patch
 
@@ -20,51 +24,63 @@ from ..core.docs import explain_module
 from .files import Pipe, VideoError
 from .animation import animation_to_mov
 from .image import IMAGES
-from .sequence import check_clip, find_sequence, is_sequence
+from .sequence import Sequence, check_clip, find_sequence, is_sequence
 from .normalize import FrameNormalizer, TimestampFixer
 from ..core.errors import check_number, default_threads
 
 # %% ../../nbs/io/reader.ipynb #68df723d
-#: FFmpeg's names of the containers that we open; playlists, devices and text formats are not among them
-CONTAINERS = ('mov,mp4,matroska,webm,avi,gif,mpegts,mpeg,flv,asf,ogg,mxf,dv,ivf,wtv,rm,nut,apng,'
-              'h264,hevc,av1,obu,vvc,mpegvideo,m4v,mjpeg,yuv4mpegpipe')
+#: FFmpeg's names of the containers that we open; playlists, devices and text formats are not
+#: among them
+CONTAINERS = ('mov,mp4,matroska,webm,avi,gif,mpegts,mpeg,flv,asf,ogg,mxf,dv,ivf,wtv,rm,nut,'
+              'apng,h264,hevc,av1,obu,vvc,mpegvideo,m4v,mjpeg,yuv4mpegpipe')
 #: most pixels of a frame: 8192×8192, twice 8K
 MAX_FRAME_PIXELS = 2**26
 
 def _open(source, protocol, format=None, **options):
     "Open `source` with FFmpeg and return PyAV's input container. Raises FFmpeg's errors."
-    # decoders check max_pixels before they allocate; this one is for the decoders that only probe the file
-    options |= {'protocol_whitelist': protocol, 'format_whitelist': format or CONTAINERS, 'max_pixels': str(MAX_FRAME_PIXELS)}
+    # decoders check max_pixels before they allocate; this one is for the decoders that only
+    # probe the file
+    options |= {'protocol_whitelist': protocol, 'format_whitelist': format or CONTAINERS,
+                'max_pixels': str(MAX_FRAME_PIXELS)}
     # PyAV 18 refuses metadata that is not UTF-8; PyAV 19 has no such option
-    lenient = {'metadata_errors': 'replace'} if int(av.__version__.partition('.')[0]) < 19 else {}
+    old = int(av.__version__.partition('.')[0]) < 19
+    lenient:dict = {'metadata_errors': 'replace'} if old else {}
     return av.open(source, format=format, options=options, **lenient)
 
 def open_container(
-    path,      # `Path` of a local video file, or `STDIN`
-):             # PyAV's input container
+    path:Path,                     # `Path` of a local video file, or `STDIN`
+) -> av.container.InputContainer:  # PyAV's input container
     "Open `path` for reading. Raises `VideoError` if FFmpeg cannot."
-    try: return _open('pipe:0', 'pipe') if isinstance(path, Pipe) else _open(animation_to_mov(path) or f'file:{path}', 'file')
+    try:
+        return _open('pipe:0', 'pipe') if isinstance(path, Pipe) \
+            else _open(animation_to_mov(path) or f'file:{path}', 'file')
     except (av.error.FFmpegError, OSError, ValueError) as e:
-        if path.suffix.lower() in IMAGES: raise VideoError(f'{path} is an image, not a video: use `bgblur image`.') from e
-        raise VideoError(f'{path} is not a video that FFmpeg can read, or it is incomplete.') from e
+        if path.suffix.lower() in IMAGES:
+            raise VideoError(f'{path} is an image, not a video: use `bgblur image`.') from e
+        raise VideoError(f'{path} is not a video that FFmpeg can read, or it is '
+                         'incomplete.') from e
 
 # %% ../../nbs/io/reader.ipynb #c8ab912a
 def open_sequence(
-    sequence,  # `Sequence`
-    rate=25,   # frames per second, `Fraction` or number
-):             # PyAV's input container
-    "Open numbered images for reading. Raises `VideoError` if FFmpeg cannot, or the rate is not supported."
+    sequence:Sequence,             # the images
+    rate:Fraction|float=25,        # frames per second, `Fraction` or number
+) -> av.container.InputContainer:  # PyAV's input container
+    """Open numbered images for reading.
+    Raises `VideoError` if FFmpeg cannot, or the rate is not supported."""
     check_number(rate, .01, 1000, 'rate')
     rate = Fraction(rate).limit_denominator(10_000)
-    try: return _open(sequence.url, 'file', 'image2', framerate=str(rate), start_number=str(sequence.first), pattern_type='sequence')
+    try:
+        return _open(sequence.url, 'file', 'image2', framerate=str(rate),
+                     start_number=str(sequence.first), pattern_type='sequence')
     except (av.error.FFmpegError, OSError, ValueError) as e:
         raise VideoError(f'The images {sequence.pattern} cannot be read by FFmpeg.') from e
 
 # %% ../../nbs/io/reader.ipynb #140a0042
-_STILLS = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails | av.stream.Disposition.still_image
+_KINDS = av.stream.Disposition
+_STILLS = _KINDS.attached_pic | _KINDS.timed_thumbnails | _KINDS.still_image
 
 def is_still(
-    stream,      # `av.VideoStream`
+    stream:av.VideoStream,  # `av.VideoStream`
 ) -> bool:
     "Tell whether a stream holds a cover, thumbnails or a single image."
     return bool(stream.disposition & _STILLS)
@@ -72,12 +88,13 @@ def is_still(
 def _preference(stream):
     "Return a sort key: moving before still, then default, then large."
     ctx = stream.codec_context
-    return stream.frames != 1,bool(stream.disposition & av.stream.Disposition.default),ctx.width*ctx.height
+    return stream.frames != 1,bool(stream.disposition & av.stream.Disposition.default), \
+        ctx.width*ctx.height
 
 def choose_video(
-    container,   # PyAV's input container
-    path,        # its file, for errors
-):               # `av.VideoStream`
+    container:av.container.InputContainer,  # PyAV's input container
+    path:Path,                              # its file, for errors
+) -> av.VideoStream:                        # `av.VideoStream`
     """Return the video stream that a player would show.
     Raises `VideoError` if there is none, or its frames are too large."""
     candidates = [s for s in container.streams.video if not is_still(s) and s.codec_context]
@@ -86,7 +103,8 @@ def choose_video(
     video = max(candidates, key=_preference)
     w,h = video.codec_context.width,video.codec_context.height
     if w*h > MAX_FRAME_PIXELS:
-        raise VideoError(f'{path} is too large, {w}x{h} pixels per frame: at most {MAX_FRAME_PIXELS/1e6:.0f} million are supported.')
+        raise VideoError(f'{path} is too large, {w}x{h} pixels per frame: at most '
+                         f'{MAX_FRAME_PIXELS/1e6:.0f} million are supported.')
     return video
 
 # %% ../../nbs/io/reader.ipynb #e25a42f0
@@ -100,12 +118,14 @@ def _seconds(container, video):
     return Fraction(container.duration, av.time_base) if container.duration else None
 
 def rate_and_length(
-    container,   # PyAV's input container
-    video,       # its video stream
-) -> tuple:      # average frames per second (`Fraction`), number of frames (int, or None if unknown)
-    "Return the frame rate and the number of frames that a player shows, both as the file states them."
+    container:av.container.InputContainer,  # PyAV's input container
+    video:av.VideoStream,                   # its video stream
+) -> tuple[Fraction,int|None]:              # average frames per second; None: unknown length
+    """Return the frame rate and the number of frames that a player shows, both as the file
+    states them."""
     # a raw DV stream states 60000 frames per second
-    rate = next((r for r in (video.average_rate, video.guessed_rate) if r and r <= 1000), Fraction(25))
+    rate = next((r for r in (video.average_rate, video.guessed_rate) if r and r <= 1000),
+                Fraction(25))
     seconds = _seconds(container, video)
     n = None if seconds is None else round(seconds*rate)
     # a clip that was cut without encoding stores more frames than it shows
@@ -115,27 +135,34 @@ def rate_and_length(
 class VideoReader:
     "Read decoded frames, and packets of sound and subtitles, in the order of a video file."
     def __init__(self,
-        path,         # local video file, a sequence such as `frame_%06d.png`, or '-' for standard input
-        start=0,      # second of the clip at which to start, 0 or more
-        end=None,     # second of the clip at which to stop; None: the end of the file
-        rate=None,    # frames per second of a sequence; None: 25
+        path:str|Path,         # local video file, a sequence such as `frame_%06d.png`, or '-'
+                               # for standard input
+        start:float=0,         # second of the clip at which to start, 0 or more
+        end:float|None=None,   # second of the clip at which to stop; None: the end of the file
+        rate:float|None=None,  # frames per second of a sequence; None: 25
     ):
-        "Raises `VideoError` if FFmpeg cannot open it, it has no video track, its frames are too large, or `end` comes first."
+        """Raises `VideoError` if FFmpeg cannot open it, it has no video track, its frames are
+        too large, or `end` comes first."""
         self.path,(self.start,self.length) = check_clip(path),_part(start, end)
         self.sequence = find_sequence(self.path) if is_sequence(self.path) else None
-        if rate and not self.sequence: raise VideoError(f'{path} has its own frame rate: a rate is only for images such as frame_%06d.png.')
-        self.container = open_sequence(self.sequence, rate or 25) if self.sequence else open_container(self.path)
+        if rate and not self.sequence:
+            raise VideoError(f'{path} has its own frame rate: a rate is only for images such '
+                             'as frame_%06d.png.')
+        self.container = open_sequence(self.sequence, rate or 25) if self.sequence \
+            else open_container(self.path)
         try: self.video = choose_video(self.container, self.path)
         except VideoError:
             self.container.close()
             raise
         self.decoder = open_decoder(self.video)
-        self.audio,self.subtitles = self.container.streams.audio,self.container.streams.subtitles
+        streams = self.container.streams
+        self.audio,self.subtitles = streams.audio,streams.subtitles
         self.rate,self.n_frames = rate_and_length(self.container, self.video)
         # what the container says about the shape of a pixel comes before what the codec says
         self.aspect,self.base_rate = self.video.sample_aspect_ratio,self.video.base_rate
         self.last_end = self._video_end()
-        self.n_undecodable,self.read_error,self.normalizer,self.notes = 0,'',FrameNormalizer(),[]
+        self.n_undecodable,self.read_error = 0,''
+        self.normalizer,self.notes = FrameNormalizer(),[]
         # set by the loop that looks at the pixels, and while packets are read
         self.is_transparent = self.has_jumps = False
         self._prepare()
@@ -143,7 +170,7 @@ class VideoReader:
     @property
     def tracks(self): return *self.audio,*self.subtitles
 
-    def close(self):
+    def close(self) -> None:
         "Close the file."
         self.container.close()
 
@@ -152,21 +179,24 @@ class VideoReader:
 
 # %% ../../nbs/io/reader.ipynb #07cba434
 def _part(start, end):
-    "Return start and length as fractions; length None if `end` is. Raises `VideoError` if they are not a part of a clip."
+    """Return start and length as fractions; length None if `end` is.
+    Raises `VideoError` if they are not a part of a clip."""
     check_number(start, 0, 1e9, 'start')
     if end is None: return Fraction(start),None
     check_number(end, 0, 1e9, 'end')
-    if end <= start: raise VideoError(f'The end must come after the start, got {start:g} to {end:g} seconds.')
+    if end <= start:
+        raise VideoError(f'The end must come after the start, got {start:g} to {end:g} '
+                         'seconds.')
     return Fraction(start),Fraction(end) - Fraction(start)
 
 # %% ../../nbs/io/reader.ipynb #6e89bca9
 _ALPHA_DECODERS = {'vp8': 'libvpx', 'vp9': 'libvpx-vp9'}
 
 def open_decoder(
-    video,       # `av.VideoStream`
-):               # `av.CodecContext`
+    video:av.VideoStream,   # `av.VideoStream`
+) -> av.VideoCodecContext:  # `av.CodecContext`
     "Return the decoder of a video stream, with its limits set."
-    decoder = video.codec_context
+    decoder:Any = video.codec_context
     tags = {k.lower(): v for k,v in video.metadata.items()}
     if tags.get('alpha_mode') == '1' and decoder.name in _ALPHA_DECODERS:
         decoder = av.CodecContext.create(_ALPHA_DECODERS[decoder.name], 'r')
@@ -178,20 +208,25 @@ def open_decoder(
 # %% ../../nbs/io/reader.ipynb #77528a1b
 @patch
 def _video_end(self:VideoReader):
-    "Return the second of the clip at which the video ends, as an MP4 states it; None if unknown."
+    """Return the second of the clip at which the video ends, as an MP4 states it;
+    None if unknown."""
     v,offset = self.video,Fraction(self.container.start_time or 0, av.time_base)
-    if 'mp4' not in self.container.format.name or None in (v.start_time, v.duration): return None
+    if 'mp4' not in self.container.format.name or None in (v.start_time, v.duration):
+        return None
     end = (v.start_time + v.duration)*v.time_base - offset - self.start
     return end if self.length is None else min(end, self.length)
 
 @patch
 def _prepare(self:VideoReader):
-    "Note where the clip starts, and how many frames and seconds the header states; 0 if it doesn't."
+    """Note where the clip starts, and how many frames and seconds the header states;
+    0 if it doesn't."""
     c,kind = self.container,self.container.format.name.partition(',')[0]
     self.offset = Fraction(c.start_time or 0, av.time_base)
     self.n_stated = self.video.frames if kind == 'mov' and not self.start else 0
-    self.seconds_stated = Fraction(c.duration or 0, av.time_base) if kind in ('matroska', 'avi', 'flv', 'asf', 'mxf') else 0
-    self.n_packets,self.seconds_read,self.stopped,self.decode_from = 0,Fraction(0),False,self.start
+    self.seconds_stated = Fraction(c.duration or 0, av.time_base) \
+        if kind in ('matroska', 'avi', 'flv', 'asf', 'mxf') else 0
+    self.n_packets,self.seconds_read,self.stopped = 0,Fraction(0),False
+    self.decode_from = self.start
     if self.sequence: self.n_frames = self.sequence.n
     if self.n_frames:
         n = max(0, self.n_frames - round(self.start*self.rate))
@@ -203,16 +238,19 @@ def number_of(self:VideoReader,
 ) -> int:
     "Return the number of a frame in its sequence."
     # the start was rounded by itself, to whole images
-    return self.sequence.first + round(frame.pts*frame.time_base*self.rate) + round(self.start*self.rate)
+    n = round(frame.pts*frame.time_base*self.rate)
+    return self.sequence.first + n + round(self.start*self.rate)
 
 # %% ../../nbs/io/reader.ipynb #3c87c158
 @patch
 def _measure(self:VideoReader, packet, shift=0):
-    "Count a video packet, and note how far the file goes. `shift` is added to the times of the packet."
+    """Count a video packet, and note how far the file goes.
+    `shift` is added to the times of the packet."""
     self.n_packets += packet.stream is self.video
     time = packet.dts if packet.pts is None else packet.pts
     if time is None or (packet.stream.type == 'video' and is_still(packet.stream)): return
-    self.seconds_read = max(self.seconds_read, (time + (packet.duration or 0))*packet.time_base + shift)
+    self.seconds_read = max(self.seconds_read,
+                            (time + (packet.duration or 0))*packet.time_base + shift)
 
 @patch
 def _demuxed(self:VideoReader):
@@ -250,8 +288,10 @@ def _is_before(self:VideoReader, packet):
     if packet.stream is self.video or packet.pts is None: return False
     end = packet.pts + (packet.duration or 0)
     # a subtitle that is on the screen at the start
-    if packet.stream in self.subtitles and packet.pts < 0 < end: packet.pts,packet.dts,packet.duration = 0,0,end
-    # a decoder needs the last packet before the start, and players know that they must not play it
+    if packet.stream in self.subtitles and packet.pts < 0 < end:
+        packet.pts,packet.dts,packet.duration = 0,0,end
+    # a decoder needs the last packet before the start, and players know that they must not
+    # play it
     return end <= 0 if self.start else packet.is_discard and end + (packet.duration or 0) <= 0
 
 # %% ../../nbs/io/reader.ipynb #11fc7ee2
@@ -285,11 +325,14 @@ def _packets(self:VideoReader):
 
 # %% ../../nbs/io/reader.ipynb #9079ddab
 @patch(as_prop=True)
-def missing(self:VideoReader):
-    "Return in words what is missing at the end of the file; '' if nothing is. Call it after the last frame."
-    if self.sequence and not self.stopped: return self.sequence.missing(round((self.seconds_read + self.start)*self.rate))
+def missing(self:VideoReader) -> str:
+    """Return in words what is missing at the end of the file; '' if nothing is.
+    Call it after the last frame."""
+    if self.sequence and not self.stopped:
+        return self.sequence.missing(round((self.seconds_read + self.start)*self.rate))
     if self.read_error or self.stopped: return self.read_error
-    if self.n_packets < self.n_stated: return f'it contains {self.n_packets} of {self.n_stated} frames'
+    if self.n_packets < self.n_stated:
+        return f'it contains {self.n_packets} of {self.n_stated} frames'
     # some programs count the duration from the first time, others from 0
     end = self.seconds_read + self.start + max(0, self.offset)
     if end > self.seconds_stated - max(Fraction(5, 2)/self.rate, Fraction(1, 10)): return ''
@@ -309,14 +352,17 @@ def _decode(self:VideoReader, packet):
 @patch
 def _decode_start(self:VideoReader, packet):
     "Do the same before the first key frame: return and count nothing."
-    if not self.start: self.notes = ['the video starts between two key frames: the frames before the first one were left out']
+    if not self.start:
+        self.notes = ['the video starts between two key frames: the frames before the first '
+                      'one were left out']
     with suppress(av.error.FFmpegError): self.decoder.decode(packet)
     return []
 
 # %% ../../nbs/io/reader.ipynb #e43c493b
 @patch
 def _in_part(self:VideoReader, frame):
-    "Does `frame` belong to the part that is wanted? One that starts before it and ends in it starts at 0."
+    """Does `frame` belong to the part that is wanted? One that starts before it and ends in it
+    starts at 0."""
     time = frame.pts*frame.time_base
     if self.length is not None and time >= self.length: return False
     if not self.start or time >= 0: return True
@@ -332,7 +378,8 @@ def _decoded(self:VideoReader):
             yield packet
             continue
         has_started = has_started or not packet or packet.is_keyframe
-        # AVI has one time for each packet. FFmpeg guesses from it when the frame is shown, often wrongly
+        # AVI has one time for each packet. FFmpeg guesses from it when the frame is shown,
+        # often wrongly
         if is_avi and packet and packet.dts is not None: times.append(packet.dts)
         n_failed = self.n_undecodable
         frames = self._decode(packet) if has_started else self._decode_start(packet)
@@ -340,7 +387,8 @@ def _decoded(self:VideoReader):
         for frame in frames:
             if times: frame.pts,frame.time_base = times.popleft(),self.video.time_base
             # a raw H.264 stream has no times
-            if frame.pts is None: frame.pts,frame.time_base = n - round(self.start*self.rate),1/self.rate
+            if frame.pts is None:
+                frame.pts,frame.time_base = n - round(self.start*self.rate),1/self.rate
             n += 1
             if self._in_part(frame): yield frame
 
@@ -348,7 +396,8 @@ def _decoded(self:VideoReader):
 @patch
 def __iter__(self:VideoReader):
     """Yield frames (`av.VideoFrame`) and packets (`av.Packet`).
-    `n_undecodable` counts packets and frames that failed, `missing` says what the file lacks at its end.
+    `n_undecodable` counts packets and frames that failed, `missing` says what the file lacks
+    at its end.
     Both are complete after the last item."""
     for item in self._decoded():
         if isinstance(item, av.Packet): yield item
@@ -356,7 +405,7 @@ def __iter__(self:VideoReader):
     yield from self.normalizer.flush()
 
 @patch
-def frames(self:VideoReader):
+def frames(self:VideoReader) -> Iterator[av.VideoFrame]:
     "Return a generator of the frames alone."
     return (f for f in self if isinstance(f, av.VideoFrame))
 
@@ -364,29 +413,31 @@ def frames(self:VideoReader):
 def _timecode(stream): return {k.lower(): v for k,v in stream.metadata.items()}.get('timecode')
 
 @patch(as_prop=True)
-def timecode(self:VideoReader):
+def timecode(self:VideoReader) -> str|None:
     "Return the time of day at the first frame, such as '11:07:15:07', or None."
     everything = [self.video, self.container, *self.container.streams]
     return next(filter(None, map(_timecode, everything)), None)
 
 @patch
-def chapters(self:VideoReader):
+def chapters(self:VideoReader) -> list:
     "Return the chapters of the part that is wanted, with its start as 0, as PyAV needs them."
     shift,kept = self.offset + self.start,[]
     for c in self.container.chapters():
         tick = c['time_base']
         start,end = (Fraction(c[k])*tick - shift for k in ('start', 'end'))
         if self.length is not None: end = min(end, self.length)
-        if end > max(0, start): kept.append(c | dict(start=round(max(0, start)/tick), end=round(end/tick)))
+        if end > max(0, start):
+            kept.append(c | dict(start=round(max(0, start)/tick), end=round(end/tick)))
     return kept
 
 @patch
-def unused(self:VideoReader):
+def unused(self:VideoReader) -> list:
     "Return the streams that hold other images or data."
     n_chapters = len(self.container.chapters())
     # the time code, and the names of chapters, which MP4 stores in a track
     def is_known(s): return _timecode(s) or 0 < s.frames == n_chapters
-    others = [s for s in self.container.streams if s not in (self.video, *self.tracks) and s.type != 'attachment']
+    others = [s for s in self.container.streams if s not in (self.video, *self.tracks)
+              and s.type != 'attachment']
     return [s for s in others if s.type == 'video' or not is_known(s)]
 
 # %% ../../nbs/io/reader.ipynb #912b1f41

@@ -9,36 +9,43 @@ __all__ = ['is_url', 'as_path', 'as_storage_error', 'info_of', 'exists', 'is_fol
 # %% ../../nbs/io/remote.ipynb #e38f3e3a
 import os
 import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import gettempdir
+from typing import TYPE_CHECKING
 
 from ..core.docs import explain_module
 from ..core.errors import BgblurError, imports_of, print_traceback
 from .files import VideoError, private_folder
 
+if TYPE_CHECKING: from upath import UPath
+
 # %% ../../nbs/io/remote.ipynb #b72469f0
 _ALIASES = {'s3a': 's3', 'gcs': 'gs'}
 
 def is_url(
-    path,           # text, `Path` or `UPath`
+    path:'str|Path|UPath',  # text, `Path` or `UPath`
 ) -> bool:
     "Tell whether `path` is a URL. A single letter before the colon is a Windows drive."
     return bool(re.match('[a-z][a-z0-9+.-]+://', str(path)))
 
 def as_path(
-    path,           # text, `Path` or `UPath`
-):                  # `Path`, or `UPath` for a URL; both have the same methods
-    "Return a path. Raises `VideoError` for a URL of an unknown kind, or if its package is not installed."
+    path:'str|Path|UPath',  # text, `Path` or `UPath`
+) -> 'Path|UPath':          # `Path`, or `UPath` for a URL; both have the same methods
+    """Return a path.
+    Raises `VideoError` for a URL of an unknown kind, or if its package is not installed."""
     if not is_url(path): return Path(path)
     kind,_,rest = str(path).partition('://')
     if not isinstance(path, str) and kind not in ('file', 'local'): return path
-    if kind in ('http', 'https'): raise VideoError(f'{path} is an address, not a file: download it first.')
+    if kind in ('http', 'https'):
+        raise VideoError(f'{path} is an address, not a file: download it first.')
     with imports_of('batch'): from upath import UPath
     try:
         url = UPath(f'{_ALIASES.get(kind, kind)}://{rest}')
         url.fs      # imports its package
-    except (ImportError, ValueError) as e: raise VideoError(f'{path} cannot be opened. {e}.') from e
+    except (ImportError, ValueError) as e:
+        raise VideoError(f'{path} cannot be opened. {e}.') from e
     return Path(url.path) if kind in ('file', 'local') else url
 
 # %% ../../nbs/io/remote.ipynb #e5ba750a
@@ -48,9 +55,10 @@ def _reason(e):
 
 @contextmanager
 def as_storage_error(
-    message,        # start of the sentence, such as 's3://bucket/a.mp4 cannot be read'
-):
-    "Turn any error in the block into a `VideoError`: `message`, then the reason that the storage gives."
+    message:str,    # start of the sentence, such as 's3://bucket/a.mp4 cannot be read'
+) -> Iterator[None]:
+    """Turn any error in the block into a `VideoError`: `message`, then the reason that the
+    storage gives."""
     try: yield
     except BgblurError: raise
     except Exception as e:
@@ -59,31 +67,34 @@ def as_storage_error(
 
 # %% ../../nbs/io/remote.ipynb #9b64d6df
 # names that different storages use, best first
-_VERSIONS = 'ETag etag md5Hash LastModified last_modified updated mtime modified created'.split()
+_VERSIONS = ('ETag', 'etag', 'md5Hash', 'LastModified', 'last_modified', 'updated', 'mtime',
+             'modified', 'created')
 
 def info_of(
-    url,            # `UPath`
-):                  # dict with at least 'type' and 'size', or None
-    "Return the metadata of a file or a folder. Raises `VideoError` if the storage does not answer."
+    url:'UPath',    # `UPath`
+) -> dict|None:     # dict with at least 'type' and 'size', or None
+    """Return the metadata of a file or a folder.
+    Raises `VideoError` if the storage does not answer."""
     with as_storage_error(f'{url} cannot be read'):
         try: return url.fs.info(url.path)
         except FileNotFoundError: return None
 
 def exists(
-    path,           # `Path` or `UPath`
+    path:'Path|UPath',  # `Path` or `UPath`
 ) -> bool:
     "Tell whether there is a file or a folder."
     return info_of(path) is not None if is_url(path) else os.path.lexists(path)
 
 def is_folder(
-    path,           # `Path` or `UPath`
+    path:'Path|UPath',  # `Path` or `UPath`
 ) -> bool:
     "Tell whether there is a folder."
-    return (info_of(path) or {}).get('type') == 'directory' if is_url(path) else os.path.isdir(path)
+    return (info_of(path) or {}).get('type') == 'directory' if is_url(path) \
+        else os.path.isdir(path)
 
 def version_of(
-    path,           # file, as `Path` or `UPath`
-) -> list:          # of size and text or time; [] if the file cannot be read
+    path:'Path|UPath',  # file, as `Path` or `UPath`
+) -> list:              # of size and text or time; [] if the file cannot be read
     "Return a value that changes if a file changes."
     if not is_url(path):
         try: stat = os.stat(path)
@@ -94,8 +105,8 @@ def version_of(
     return [info['size'], *versions[:1]]
 
 def size_of(
-    path,           # file, as `Path` or `UPath`
-) -> int:           # bytes; 0 if it cannot be read
+    path:'Path|UPath',  # file, as `Path` or `UPath`
+) -> int:               # bytes; 0 if it cannot be read
     "Return the size of a file."
     return (version_of(path) or [0])[0]
 
@@ -103,12 +114,14 @@ def size_of(
 def _below(root, found):
     "Return the dict `found`, which comes from fsspec, with names relative to `root`."
     start = root.path.rstrip('/') + '/'
-    return {name.removeprefix(start): info for name,info in found.items() if name.startswith(start) and name != start}
+    return {name.removeprefix(start): info for name,info in found.items()
+            if name.startswith(start) and name != start}
 
 def files_below(
-    root,           # folder, as `UPath`; it may not exist
+    root:'UPath',   # folder, as `UPath`; it may not exist
 ) -> dict:          # size of each file in bytes, by its name relative to `root`
-    "Return all files in a folder and below it. Raises `VideoError` if the storage does not answer."
+    """Return all files in a folder and below it.
+    Raises `VideoError` if the storage does not answer."""
     with as_storage_error(f'{root} cannot be read'):
         # another program may have written since the last listing
         root.fs.invalidate_cache()
@@ -116,10 +129,11 @@ def files_below(
     return {name: info['size'] for name,info in found.items() if info['type'] == 'file'}
 
 def matching(
-    root,           # folder, as `UPath`
-    pattern,        # names below `root`, such as '*/*.mp4'
+    root:'UPath',   # folder, as `UPath`
+    pattern:str,    # names below `root`, such as '*/*.mp4'
 ) -> list:          # pairs of `UPath`, and whether it is a folder
-    "Return the files and folders that match a pattern. Raises `VideoError` if the storage does not answer."
+    """Return the files and folders that match a pattern.
+    Raises `VideoError` if the storage does not answer."""
     with as_storage_error(f'{root} cannot be read'):
         found = _below(root, root.fs.glob(f'{root.path}/{pattern}', detail=True))
     return [(root/name, info['type'] == 'directory') for name,info in sorted(found.items())]
@@ -141,20 +155,22 @@ def _put(url, size, put):
 
 def store(
     file:Path,      # local file
-    url,            # `UPath`, whose folder is created
-):
-    "Copy a file to a URL, where it appears only when it is complete. Raises `VideoError` if that fails."
+    url:'UPath',    # `UPath`, whose folder is created
+) -> None:
+    """Copy a file to a URL, where it appears only when it is complete.
+    Raises `VideoError` if that fails."""
     _put(url, os.path.getsize(file), lambda path: url.fs.put_file(str(file), path))
 
 def store_bytes(
     data:bytes,     # contents
-    url,            # `UPath`, whose folder is created
-):
-    "Write bytes to a URL, where all of them appear together or none. Raises `VideoError` if that fails."
+    url:'UPath',    # `UPath`, whose folder is created
+) -> None:
+    """Write bytes to a URL, where all of them appear together or none.
+    Raises `VideoError` if that fails."""
     _put(url, len(data), lambda path: url.fs.pipe_file(path, data))
 
 def load_bytes(
-    url,            # `UPath`
+    url:'UPath',    # `UPath`
 ) -> bytes:
     "Return the contents of a URL. Raises `VideoError` if it cannot be read."
     with as_storage_error(f'{url} cannot be read'): return url.fs.cat_file(url.path)
@@ -166,20 +182,23 @@ def _local(path, folder):
     folder.mkdir()
     return folder/path.name
 
+def _fetch(url, path):
+    with as_storage_error(f'{url} cannot be read'): url.fs.get_file(url.path, str(path))
+
 @contextmanager
 def local_copies(
-    src,            # file to read, as `Path` or `UPath`
-    dst,            # file to write, as `Path` or `UPath`
-):                  # both as local `Path`
-    """Fetch a source, and after the block store the result, where these are URLs. After an error, nothing is stored.
+    src:'Path|UPath',             # file to read, as `Path` or `UPath`
+    dst:'Path|UPath',             # file to write, as `Path` or `UPath`
+) -> Iterator[tuple[Path,Path]]:  # both as local `Path`
+    """Fetch a source, and after the block store the result, where these are URLs.
+    After an error, nothing is stored.
     Raises `VideoError` if the storage fails."""
     if not is_url(src) and not is_url(dst):
         yield src,dst
         return
     with private_folder(Path(gettempdir()), 'bgblur') as folder:
         here = _local(src, folder/'source'),_local(dst, folder/'result')
-        if is_url(src):
-            with as_storage_error(f'{src} cannot be read'): src.fs.get_file(src.path, str(here[0]))
+        if is_url(src): _fetch(src, here[0])
         try: yield here
         except BgblurError as e:
             text = str(e)

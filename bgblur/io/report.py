@@ -9,8 +9,10 @@ __all__ = ['report_row', 'check_report', 'write_report']
 import csv
 import json
 import os
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from ..core.docs import explain_module
 from .files import VideoError, as_video_error, atomic_file
@@ -18,11 +20,13 @@ from .remote import is_url
 
 # %% ../../nbs/io/report.ipynb #5405e2b9
 def report_row(
-    job,            # `bgblur.batch.Job`
+    job:Any,        # `bgblur.batch.Job`
 ) -> dict:          # of text and numbers; `notes` is a list
     "Return the row of a job."
-    return {'source': str(job.src), 'result': str(job.dst), 'state': job.state, 'tries': job.tries,
-            'frames': job.report.get('frames', 0), 'seconds': round(job.seconds, 3), 'fps': round(job.fps, 1),
+    return {'source': str(job.src), 'result': str(job.dst), 'state': job.state,
+            'tries': job.tries,
+            'frames': job.report.get('frames', 0), 'seconds': round(job.seconds, 3),
+            'fps': round(job.fps, 1),
             'notes': job.report.get('notes', []), 'error': job.error}
 
 # %% ../../nbs/io/report.ipynb #d7d0bb90
@@ -37,33 +41,37 @@ def _csv(rows):
 def _is_report(path):
     "Tell whether a file starts as a report does, or is empty."
     if not os.path.isfile(path): return False
-    start = b'source,result,state,' if Path(path).suffix.lower() == '.csv' else b'[\n {\n  "source": '
+    start = b'source,result,state,' if Path(path).suffix.lower() == '.csv' \
+        else b'[\n {\n  "source": '
     with open(path, 'rb') as f: head = f.read(len(start))
     return head in (start, b'')
 
 def check_report(
-    path,           # file to write, or None
-    jobs,           # list of jobs, whose sources must not be replaced
-):
+    path:str|Path|None,  # file to write, or None
+    jobs:Sequence,       # list of jobs, whose sources must not be replaced
+) -> None:
     "Raise `VideoError` unless a report can be written to `path`."
     if not path: return
-    if Path(path).suffix.lower() not in ('.json', '.csv'): raise VideoError(f'The report {path} must end in .json or .csv.')
+    if Path(path).suffix.lower() not in ('.json', '.csv'):
+        raise VideoError(f'The report {path} must end in .json or .csv.')
     if os.path.isdir(path) or not Path(path).absolute().parent.is_dir():
         raise VideoError(f'The report {path} cannot be written there.')
     sources = {os.path.realpath(job.src) for job in jobs if not is_url(job.src)}
-    if os.path.realpath(path) in sources: raise VideoError(f'The report {path} would replace a source.')
+    if os.path.realpath(path) in sources:
+        raise VideoError(f'The report {path} would replace a source.')
     with as_video_error(f'The report {path} cannot be written'):
         if os.path.lexists(path) and not _is_report(path):
             raise VideoError(f'{path} exists and is not a report: choose another name.')
 
 def write_report(
-    path,           # `.json` or `.csv` file; an existing one is replaced
-    jobs,           # list of jobs, at least one
-):
+    path:str|Path,  # `.json` or `.csv` file; an existing one is replaced
+    jobs:Sequence,  # list of jobs, at least one
+) -> None:
     "Write a report. Raises `VideoError` if that fails."
     rows,path = [report_row(job) for job in jobs],Path(path)
     text = _csv(rows) if path.suffix.lower() == '.csv' else json.dumps(rows, indent=1) + '\n'
-    with atomic_file(path) as tmp: tmp.write_text(text, encoding='utf-8', errors='surrogateescape')
+    with atomic_file(path) as tmp:
+        tmp.write_text(text, encoding='utf-8', errors='surrogateescape')
 
 # %% ../../nbs/io/report.ipynb #d13c5ae4
 explain_module(__name__)

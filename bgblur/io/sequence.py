@@ -9,24 +9,29 @@ __all__ = ['is_sequence', 'image_path', 'sequence_stem', 'numbers_of', 'Sequence
 # %% ../../nbs/io/sequence.ipynb #7a8b68bd
 import os
 import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..core.docs import explain_module
-from .files import VideoError, as_video_error, atomic_files, check_source, remove_abandoned
-from .image import ALPHA_IMAGES, IMAGES
+from .files import (VideoError, as_video_error, atomic_files, check_source,
+                             remove_abandoned)
+from .image import IMAGES
 
 # %% ../../nbs/io/sequence.ipynb #b2105d78
 # text without a number, then %d or %06d, then text without a number
 _PATTERN = re.compile(r'((?:[^%]|%%)*)%(?:0(\d{1,2}))?d((?:[^%]|%%)*)', re.S)
 
 def is_sequence(
-    path,         # text or a path
+    path:Any,     # text or a path
 ) -> bool:
-    "Tell whether a name stands for numbered images, such as `frame_%06d.png`, and is not the name of a file."
+    """Tell whether a name stands for numbered images, such as `frame_%06d.png`, and is not the
+    name of a file."""
     path = Path(path)
-    return path.suffix.lower() in IMAGES and bool(_PATTERN.fullmatch(path.name)) and not os.path.exists(path)
+    return path.suffix.lower() in IMAGES and bool(_PATTERN.fullmatch(path.name)) \
+        and not os.path.exists(path)
 
 def image_path(
     pattern:Path, # path such as `frame_%06d.png`
@@ -47,10 +52,13 @@ def sequence_stem(
 def numbers_of(
     pattern:Path, # path such as `frame_%06d.png`
 ) -> list:        # of int, sorted; empty if no file matches
-    "Return the numbers of the images that exist. Raises `OSError` if the folder cannot be read."
+    """Return the numbers of the images that exist.
+    Raises `OSError` if the folder cannot be read."""
     head,_,tail = _PATTERN.fullmatch(pattern.name).groups()
-    name = re.compile(re.escape(head.replace('%%', '%')) + r'(0*\d{1,18})' + re.escape(tail.replace('%%', '%')), re.S)
-    found = [int(m[1]) for f in os.listdir(pattern.parent) if (m := name.fullmatch(f)) and pattern.name % int(m[1]) == f]
+    name = re.compile(re.escape(head.replace('%%', '%')) + r'(0*\d{1,18})'
+                      + re.escape(tail.replace('%%', '%')), re.S)
+    found = [int(m[1]) for f in os.listdir(pattern.parent) if (m := name.fullmatch(f))
+             and pattern.name % int(m[1]) == f]
     return sorted(found)
 
 # %% ../../nbs/io/sequence.ipynb #36530846
@@ -63,9 +71,11 @@ class Sequence:
     n_behind: int     # number of images after the gap
 
     @property
-    def url(self):
-        "The sequence as FFmpeg names it. A percent sign in the folder's name must not look like a pattern."
-        return 'file:' + os.path.join(str(self.pattern.parent).replace('%', '%%'), self.pattern.name)
+    def url(self) -> str:
+        """The sequence as FFmpeg names it.
+        A percent sign in the folder's name must not look like a pattern."""
+        return 'file:' + os.path.join(str(self.pattern.parent).replace('%', '%%'),
+                                      self.pattern.name)
 
     def missing(self,
         n_read:int,   # number of images that could be read
@@ -75,43 +85,48 @@ class Sequence:
         n_left = self.n - n_read + self.n_behind
         if n_left <= 0: return ''
         left_out = '1 image was' if n_left == 1 else f'{n_left} images were'
-        return f"{gap} {'cannot be read' if n_read < self.n else 'is missing'}, so {left_out} left out"
+        why = 'cannot be read' if n_read < self.n else 'is missing'
+        return f'{gap} {why}, so {left_out} left out'
 
 def find_sequence(
-    pattern,          # path such as `frame_%06d.png`
+    pattern:str|Path,  # path such as `frame_%06d.png`
 ) -> Sequence:
     "Return the images that exist. Raises `VideoError` if there are none."
     pattern = Path(pattern)
     with as_video_error(f'The images {pattern} cannot be found'): numbers = numbers_of(pattern)
     if not numbers:
         example = image_path(pattern, 1).name
-        raise VideoError(f"There is no image {pattern}: looked in '{pattern.parent}' for names like {example}.")
+        raise VideoError(f"There is no image {pattern}: looked in '{pattern.parent}' for "
+                         f"names like {example}.")
     n = next((i for i,k in enumerate(numbers) if k != numbers[0] + i), len(numbers))
     return Sequence(pattern, numbers[0], n, len(numbers) - n)
 
 # %% ../../nbs/io/sequence.ipynb #3bea522d
 def check_clip(
-    src,              # path of a file or a sequence, or '-'
+    src:str|Path,     # path of a file or a sequence, or '-'
 ) -> Path:
     "Return `src` as a path. Raises `VideoError` if there is nothing to read."
-    if isinstance(src, (str, os.PathLike)) and is_sequence(src): return find_sequence(src).pattern
+    if isinstance(src, (str, os.PathLike)) and is_sequence(src):
+        return find_sequence(src).pattern
     return check_source(src)
 
 # %% ../../nbs/io/sequence.ipynb #8a9c5b6d
 def _paths(pattern): return {image_path(pattern, n).resolve() for n in numbers_of(pattern)}
 
 def check_sequence_destination(
-    src:Path,         # the source: a file, a sequence or a pipe
-    dst,              # path such as `frame_%06d.png`
-    suffixes=IMAGES,  # supported endings
-    overwrite=False,  # replace images that exist?
+    src:Path,                       # the source: a file, a sequence or a pipe
+    dst:str|Path,                   # path such as `frame_%06d.png`
+    suffixes:Iterable[str]=IMAGES,  # supported endings
+    overwrite:bool=False,           # replace images that exist?
 ) -> Path:
-    "Return `dst` as a path. Raises `VideoError` if it cannot be written, or contains images that may not be replaced."
+    """Return `dst` as a path. Raises `VideoError` if it cannot be written, or contains images
+    that may not be replaced."""
     dst = Path(dst)
     if dst.suffix.lower() not in suffixes:
         raise VideoError(f"{dst} has an unsupported ending: use one of {' '.join(suffixes)}.")
     if not dst.parent.is_dir():
-        raise VideoError(f"The folder '{dst.parent}' for '{dst.name}' does not exist: create it first.")
+        raise VideoError(f"The folder '{dst.parent}' for '{dst.name}' does not exist: create "
+                         "it first.")
     # this may bring back images that a killed run moved away
     remove_abandoned(dst.parent)
     with as_video_error(f'{dst} cannot be written'): numbers = numbers_of(dst)
@@ -119,15 +134,18 @@ def check_sequence_destination(
     if is_sequence(src) and _paths(src) & _paths(dst):
         raise VideoError(f'{dst} is the source itself: choose another name.')
     name = image_path(dst, numbers[0]).name
-    if not overwrite: raise VideoError(f'{name} exists: choose another name than {dst}, or allow overwriting (--overwrite).')
+    if not overwrite:
+        raise VideoError(f'{name} exists: choose another name than {dst}, or allow '
+                         'overwriting (--overwrite).')
     return dst
 
 @contextmanager
 def atomic_sequence(
-    dst:Path,         # path such as `frame_%06d.png`
-    overwrite=True,   # replace images that exist at the end?
-):                    # the pattern in a temporary folder
-    "Write images to a private folder, then move all of them to their place. Raises `VideoError` if that fails."
+    dst:Path,             # path such as `frame_%06d.png`
+    overwrite:bool=True,  # replace images that exist at the end?
+) -> Iterator[Path]:      # the pattern in a temporary folder
+    """Write images to a private folder, then move all of them to their place.
+    Raises `VideoError` if that fails."""
     def old(): return [image_path(dst, n) for n in numbers_of(dst)] if overwrite else []
     with atomic_files(dst, old) as tmp: yield tmp/dst.name
 

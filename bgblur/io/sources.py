@@ -12,8 +12,10 @@ import os
 import re
 import sys
 import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..core.docs import explain_module
 from .animation import open_animation
@@ -23,8 +25,11 @@ from .remote import as_path, exists, files_below, is_folder, is_url, matching
 from .sequence import is_sequence, sequence_stem
 from .writer import ALPHA_FORMATS, FORMATS
 
+if TYPE_CHECKING: from upath import UPath
+
 # %% ../../nbs/io/sources.ipynb #691eceeb
-_CLIPS = {*FORMATS, *'.3gp .asf .flv .m2ts .mpeg .mpg .mts .mxf .ogv .ts .vob .wmv .y4m'.split()}
+_CLIPS = {*FORMATS, *'.3gp .asf .flv .m2ts .mpeg .mpg .mts .mxf .ogv .ts .vob '
+                     '.wmv .y4m'.split()}
 _STILLS = {*IMAGES, '.avif', '.heic', '.heif'}
 # FLV, Matroska and WebM, Ogg, MPEG, ASF; MP4 and AVI have other bytes in front
 _CLIP_STARTS = b'FLV\1', b'\x1aE\xdf\xa3', b'OggS', b'\0\0\1\xba', b'0&\xb2u'
@@ -33,12 +38,14 @@ def _starts_like_clip(path):
     "Tell whether the first bytes of a file are those of a clip."
     with open(path, 'rb') as f: head = f.read(12)
     is_mp4 = head[4:8] in (b'ftyp', b'moov', b'mdat') and head[8:11] != b'M4A'
-    return is_mp4 or head.startswith(_CLIP_STARTS) or head[:4] == b'RIFF' and head[8:] == b'AVI '
+    return is_mp4 or head.startswith(_CLIP_STARTS) or head[:4] == b'RIFF' \
+        and head[8:] == b'AVI '
 
 def kind_of(
     path:Path,      # a file
 ) -> str:           # 'image', 'clip', or '' for another file; an animation is a clip
-    "Tell what a file is by its first bytes, or, if they say nothing or cannot be read, by the ending of its name."
+    """Tell what a file is by its first bytes, or, if they say nothing or cannot be read, by
+    the ending of its name."""
     suffix = path.suffix.lower()
     try:
         # a request for each object of a bucket would take too long
@@ -47,7 +54,8 @@ def kind_of(
         elif os.path.exists(path) and not os.path.isfile(path): return ''
         elif is_image(path):
             # a file of another kind, such as .mka, may start like a clip
-            with open_animation(path, ('GIF', 'PNG', 'WEBP', 'AVIF')) as animation: return 'clip' if animation else 'image'
+            with open_animation(path, ('GIF', 'PNG', 'WEBP', 'AVIF')) as animation:
+                return 'clip' if animation else 'image'
         elif (not suffix or suffix in _STILLS) and _starts_like_clip(path): return 'clip'
     except OSError: pass
     return 'clip' if suffix in _CLIPS else 'image' if suffix in _STILLS else ''
@@ -56,22 +64,24 @@ def kind_of(
 _WORDS = {'blur': 'blurred', 'lens': 'blurred', 'none': 'cutout'}
 
 def default_name(
-    src:Path,             # file to read
-    suffixes,             # endings we can write; the first replaces an ending that is not among them
-    background='blur',    # as in `Settings`
-) -> Path:                # such as `me-blurred.mp4` beside `me.mp4`
+    src:Path,                # file to read
+    suffixes:Sequence[str],  # endings we can write; the first replaces an ending that is not
+                             # among them
+    background:str='blur',   # as in `Settings`
+) -> Path:                   # such as `me-blurred.mp4` beside `me.mp4`
     "Return the name of the output beside `src`."
     suffix = src.suffix if src.suffix.lower() in suffixes else next(iter(suffixes))
     stem = sequence_stem(src) if not is_url(src) and is_sequence(src) else src.stem
     return src.with_name(f"{stem}-{_WORDS.get(background, 'replaced')}{suffix}")
 
 def output_suffixes(
-    kind,                 # 'image' or 'clip'
-    background='blur',    # as in `Settings`
+    kind:str,               # 'image' or 'clip'
+    background:str='blur',  # as in `Settings`
 ) -> list:
     "Return the endings of the files that we can write, the most usual one first."
     if kind == 'image': return [*(ALPHA_IMAGES if background == 'none' else IMAGES)]
-    return [suffix for suffix in (ALPHA_FORMATS if background == 'none' else FORMATS) if suffix]
+    return [suffix for suffix in (ALPHA_FORMATS if background == 'none' else FORMATS)
+            if suffix]
 
 # %% ../../nbs/io/sources.ipynb #41ab0157
 @dataclass(frozen=True)
@@ -83,15 +93,16 @@ class Found:
     is_named: bool    # did the user name the file, not only its folder or a pattern?
 
 def _is_result(path, names):
-    "Tell whether `path` looks like our result of another file; `names` are the stems of all files in the folder."
+    """Tell whether `path` looks like our result of another file;
+    `names` are the stems of all files in the folder."""
     word = re.fullmatch(r'(.+)-(blurred|replaced|cutout)', path.stem)
     return bool(word) and word[1] in names
 
 def media(
-    files,          # paths in one folder
-    root,           # the folder that the user named, for `Found.place`
-    stems=None,     # stems of all files in the folder; None: `files` are all
-):                  # generator of `Found`
+    files:'Iterable[Path|UPath]',  # paths in one folder
+    root:'Path|UPath',             # the folder that the user named, for `Found.place`
+    stems:set[str]|None=None,      # stems of all files in the folder; None: `files` are all
+) -> Iterator[Found]:              # generator of `Found`
     "Yield the media among some files, without hidden files and our own results."
     stems = {p.stem for p in files} if stems is None else stems
     for p in sorted(files):
@@ -107,7 +118,9 @@ def _by_folder(paths):
 def _walk(folder, root):
     "Yield the media in `folder` and below it."
     if is_url(folder):
-        for some in _by_folder(folder/name for name in files_below(folder) if '/.' not in f'/{name}'): yield from media(some, root)
+        for some in _by_folder(folder/name for name in files_below(folder)
+                               if '/.' not in f'/{name}'):
+            yield from media(some, root)
         return
     def stop(e): raise e
     for where,folders,files in os.walk(folder, onerror=stop):
@@ -116,17 +129,23 @@ def _walk(folder, root):
 
 # %% ../../nbs/io/sources.ipynb #78325fa9
 def _matches(pattern):
-    "Yield the media that match a pattern such as `talks/*/*.mp4`, and those in folders that match."
-    fixed = re.match(r'(?:[^*?[]*/)?', pattern.replace(os.sep, '/'))[0]
-    if is_url(pattern): found = matching(fixed := as_path(fixed), str(as_path(pattern)).removeprefix(str(fixed)).lstrip('/'))
-    else: found = [(Path(p), os.path.isdir(p)) for p in sorted(glob.glob(pattern, recursive=True))]
+    """Yield the media that match a pattern such as `talks/*/*.mp4`, and those in folders that
+    match."""
+    fixed = as_path(re.match(r'(?:[^*?[]*/)?', pattern.replace(os.sep, '/'))[0])
+    if is_url(pattern):
+        found = matching(fixed, str(as_path(pattern)).removeprefix(str(fixed)).lstrip('/'))
+    else:
+        found = [(Path(p), os.path.isdir(p))
+                 for p in sorted(glob.glob(pattern, recursive=True))]
     if not found: raise VideoError(f"No file matches '{pattern:.200}'.")
     for p,is_folder in found:
         if is_folder: yield from _walk(p, fixed)
-    for some in _by_folder(p for p,is_folder in found if not is_folder): yield from media(some, fixed)
+    for some in _by_folder(p for p,is_folder in found if not is_folder):
+        yield from media(some, fixed)
 
 def _named(path, place=None):
-    "Return a file that the user named. One that cannot be read becomes an error later, without stopping the others."
+    """Return a file that the user named.
+    One that cannot be read becomes an error later, without stopping the others."""
     return Found(path, place or Path(path.name), kind_of(path) or 'clip', True)
 
 def _expand(source):
@@ -142,16 +161,22 @@ def _expand(source):
 
 # %% ../../nbs/io/sources.ipynb #44a2afb3
 def read_list(
-    path,             # a text file with one path per line, '-' for standard input
+    path:str|Path,    # a text file with one path per line, '-' for standard input
 ) -> list:            # `Found`
-    "Return the files that a list names. Raises `VideoError` if the list cannot be read or a file does not exist."
-    try: lines = (sys.stdin.read() if str(path) == '-' else Path(path).read_text(encoding='utf-8')).splitlines()
-    except OSError as e: raise VideoError(f'The list {path} cannot be read: {e.strerror}.') from e
+    """Return the files that a list names.
+    Raises `VideoError` if the list cannot be read or a file does not exist."""
+    try:
+        lines = (sys.stdin.read() if str(path) == '-'
+                 else Path(path).read_text(encoding='utf-8')).splitlines()
+    except OSError as e:
+        raise VideoError(f'The list {path} cannot be read: {e.strerror}.') from e
     except ValueError as e: raise VideoError(f'The list {path} is not text in UTF-8.') from e
     files = [as_path(line) for line in lines if line.strip()]
     for p in files:
-        if not is_url(p) and not os.path.isfile(p): raise VideoError(f'There is no file {p}, which {path} names.')
-    return [_named(p, p if not is_url(p) and not p.is_absolute() and '..' not in p.parts else None) for p in files]
+        if not is_url(p) and not os.path.isfile(p):
+            raise VideoError(f'There is no file {p}, which {path} names.')
+    return [_named(p, p if not is_url(p) and not p.is_absolute() and '..' not in p.parts
+                   else None) for p in files]
 
 # %% ../../nbs/io/sources.ipynb #8ecb61b4
 @dataclass(frozen=True)
@@ -165,53 +190,66 @@ def _key(path):
     "Return text that is equal for paths which are one file by name."
     if is_url(path): return str(as_path(path)).rstrip('/')
     text = os.path.abspath(path)
-    return unicodedata.normalize('NFC', text).casefold() if sys.platform in ('win32', 'darwin') else text
+    return unicodedata.normalize('NFC', text).casefold() \
+        if sys.platform in ('win32', 'darwin') else text
 
 def check_names(
-    pairs,          # list of `Pair`
-    read=(),        # other files that the run reads, such as the background
-):
-    "Raise `VideoError` if two results have one name, or a result would replace a source or another file that is read."
+    pairs:Sequence[Pair],  # list of `Pair`
+    read:Iterable=(),      # other files that the run reads, such as the background
+) -> None:
+    """Raise `VideoError` if two results have one name, or a result would replace a source or
+    another file that is read."""
     def real(path): return _key(path if is_url(path) else os.path.realpath(path))
     sources,results = {real(p) for p in (*(x.src for x in pairs), *read)},{}
     for pair in pairs:
         dst = real(pair.dst)
-        if dst in sources: raise VideoError(f'The result of {pair.src} would replace {pair.dst}, which is also read: choose another folder.')
-        if dst in results: raise VideoError(f'{results[dst]} and {pair.src} would both be written to {pair.dst}: rename one, '
-                                            'or name the folder above both, which keeps its tree.')
+        if dst in sources:
+            raise VideoError(f'The result of {pair.src} would replace {pair.dst}, which is '
+                             'also read: choose another folder.')
+        if dst in results:
+            raise VideoError(f'{results[dst]} and {pair.src} would both be written to '
+                             f'{pair.dst}: rename one, '
+                             'or name the folder above both, which keeps its tree.')
         results[dst] = pair.src
 
 # %% ../../nbs/io/sources.ipynb #d7cfab74
 def find_pairs(
-    sources,            # files, folders and patterns, and `Found`
-    to=None,            # folder for the results; None: beside each source
-    background='blur',  # as in `Settings`
-    known=(),           # paths of results of earlier runs, which are not sources
-) -> list:              # `Pair`, each source once
+    sources:Iterable,           # files, folders and patterns, and `Found`
+    to:'Path|UPath|None'=None,  # folder for the results; None: beside each source
+    background:str='blur',      # as in `Settings`
+    known:Iterable=(),          # paths of results of earlier runs, which are not sources
+) -> list:                      # `Pair`, each source once
     "Return what to read and what to write. Raises `VideoError` if a source does not exist."
     to = as_path(to) if to else None
-    known,inside = {_key(p) for p in known},_key(to) + ('/' if is_url(to) else os.sep) if to else ''
+    known,inside = {_key(p) for p in known},_key(to) + ('/' if is_url(to) else os.sep) if to \
+        else ''
     def is_ours(found, key):
         # a folder that is itself a source may contain results and sources
-        within = inside and key.startswith(inside) and len(found.place.parts) > len(Path(key[len(inside):]).parts)
+        within = inside and key.startswith(inside) \
+            and len(found.place.parts) > len(Path(key[len(inside):]).parts)
         # a folder of stills is a result as well
-        return not found.is_named and (key in known or _key(found.path.parent) in known or within)
+        return not found.is_named and (key in known or _key(found.path.parent) in known
+                                       or within)
     pairs = {}
     for found in (f for s in sources for f in ([s] if isinstance(s, Found) else _expand(s))):
         if (key := _key(found.path)) in pairs or is_ours(found, key): continue
         place = to/found.place if to else found.path
-        pairs[key] = Pair(found.path, default_name(place, output_suffixes(found.kind, background), background), found.kind)
+        pairs[key] = Pair(found.path, default_name(place, output_suffixes(found.kind,
+            background), background), found.kind)
     return [*pairs.values()]
 
 def plan(
-    sources,            # files, folders and patterns, and what `read_list` returns
-    to=None,            # folder for the results; None: beside each source
-    background='blur',  # as in `Settings`
-    known=(),           # paths of results of earlier runs, which are not sources
-) -> list:              # `Pair`, each source once
-    "Return what to read and what to write. Raises `VideoError` if there is nothing to do, or names collide."
+    sources:Iterable,           # files, folders and patterns, and what `read_list` returns
+    to:'Path|UPath|None'=None,  # folder for the results; None: beside each source
+    background:str='blur',      # as in `Settings`
+    known:Iterable=(),          # paths of results of earlier runs, which are not sources
+) -> list:                      # `Pair`, each source once
+    """Return what to read and what to write.
+    Raises `VideoError` if there is nothing to do, or names collide."""
     pairs = find_pairs(sources, to, background, known)
-    if not pairs: raise VideoError(f"There is no image and no clip in {', '.join(map(str, sources))[:200] or 'an empty list'}.")
+    if not pairs:
+        raise VideoError("There is no image and no clip in "
+                         f"{', '.join(map(str, sources))[:200] or 'an empty list'}.")
     check_names(pairs, [background] if os.path.exists(background) else [])
     return pairs
 

@@ -8,12 +8,15 @@ __all__ = ['RATES', 'SUBTITLES', 'PLAYABLE', 'can_copy', 'TrackWriter', 'CopiedT
 
 # %% ../../nbs/io/tracks.ipynb #b1121311
 import re
+from collections.abc import Iterable
 from fractions import Fraction
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
-import cv2    # before PyAV: both load a GUI library, and with PyAV's the windows of OpenCV hang
+# before PyAV: both load a GUI library, and with PyAV's the windows of OpenCV hang
+import cv2
 import av
 
 from ..core.docs import explain_module
@@ -21,7 +24,8 @@ from .reader import is_still, open_container
 
 # %% ../../nbs/io/tracks.ipynb #f8884987
 def _first_packet(track):
-    "Return the first packet of a sound track, read through a second handle; None if it is not near the start."
+    """Return the first packet of a sound track, read through a second handle;
+    None if it is not near the start."""
     if track.container.name == 'pipe:0': return None     # it can only be read once
     path = Path(track.container.name.removeprefix('file:'))
     with open_container(path) as c:
@@ -33,16 +37,19 @@ def _first_packet(track):
 _AVI_SOUND = 'mp2','mp3','ac3','aac','flac','wmav1','wmav2','pcm_','adpcm_'
 
 def _keeps_time_in_avi(track):
-    "Tell whether AVI keeps this track in time: it starts with the clip and has packets of one duration."
-    late = (track.start_time or 0)*track.time_base - Fraction(track.container.start_time or 0, av.time_base)
+    """Tell whether AVI keeps this track in time: it starts with the clip and has packets of
+    one duration."""
+    late = (track.start_time or 0)*track.time_base - Fraction(track.container.start_time or 0,
+        av.time_base)
     return late < .03 and track.codec_context.codec.canonical_name.startswith(_AVI_SOUND)
 
 def can_copy(
-    container,   # FFmpeg's name of a container, such as 'mp4'
-    track,       # input stream
+    container:str,           # FFmpeg's name of a container, such as 'mp4'
+    track:av.stream.Stream,  # input stream
 ) -> bool:
     "Tell whether packets of `track` can be copied into such a container."
-    if container == 'avi' and track.type == 'audio' and not _keeps_time_in_avi(track): return False
+    if container == 'avi' and track.type == 'audio' and not _keeps_time_in_avi(track):
+        return False
     try:
         with av.open(BytesIO(), 'w', format=container) as out:
             stream = out.add_stream_from_template(track)
@@ -63,42 +70,48 @@ class TrackWriter:
 
     def write(self,
         packet:av.Packet,     # packet of the source
-    ):
+    ) -> None:
         "Write one packet. Raises FFmpeg's errors for a damaged one."
         raise NotImplementedError
 
-    def close(self):
+    def close(self) -> None:
         "Write pending packets."
 
 class CopiedTrack(TrackWriter):
     "Copy the packets of a track."
     def __init__(self,
-        out,         # PyAV's output container
-        track,       # input stream
+        out:av.container.OutputContainer,  # PyAV's output container
+        track:av.stream.Stream,            # input stream
     ):
         self.out,self.last_dts,self.stream = out,None,out.add_stream_from_template(track)
         self.is_avi,self.seconds = out.format.name == 'avi' and track.type == 'audio',0
 
     def _fits_avi(self, packet):
-        "Note a pause, which AVI cannot store. Return False for a packet that ends before 0, which only prepares the decoder."
+        """Note a pause, which AVI cannot store.
+        Return False for a packet that ends before 0, which only prepares the decoder."""
         start,length = (t*packet.time_base for t in (packet.pts or 0, packet.duration or 0))
-        if start - self.seconds > .05: self.note = 'a pause in the sound was lost: AVI stores no times of sound'
+        if start - self.seconds > .05:
+            self.note = 'a pause in the sound was lost: AVI stores no times of sound'
         self.seconds = start + length
         return self.seconds > 0
 
     def write(self, packet):
         if self.is_avi and not self._fits_avi(packet): return
         if packet.dts is None: packet.dts = packet.pts
-        # most containers refuse times that do not increase; in Matroska, short packets share a millisecond
+        # most containers refuse times that do not increase; in Matroska, short packets share a
+        # millisecond
         step = 0 if self.out.format.name in ('matroska', 'webm') else 1
-        if None not in (packet.dts, self.last_dts): packet.dts = max(packet.dts, self.last_dts + step)
-        if packet.pts is not None and packet.dts is not None: packet.pts = max(packet.pts, packet.dts)
+        if None not in (packet.dts, self.last_dts):
+            packet.dts = max(packet.dts, self.last_dts + step)
+        if packet.pts is not None and packet.dts is not None:
+            packet.pts = max(packet.pts, packet.dts)
         self.last_dts,packet.stream = packet.dts,self.stream
         self.out.mux(packet)
 
 # %% ../../nbs/io/tracks.ipynb #217d52ca
 #: sampling rates in Hz that each audio encoder accepts
-RATES = {'aac': (44100, 48000, 32000, 24000, 22050, 16000, 8000), 'libopus': (48000, 24000, 16000, 8000),
+RATES = {'aac': (44100, 48000, 32000, 24000, 22050, 16000, 8000),
+         'libopus': (48000, 24000, 16000, 8000),
          'libmp3lame': (44100, 48000, 32000, 24000, 22050, 16000, 8000)}
 #: FFmpeg's layouts of 1 to 8 channels, for sound that names none
 _LAYOUTS = {1: 'mono', 2: 'stereo', 3: '2.1', 4: '4.0', 5: '5.0', 6: '5.1', 7: '6.1', 8: '7.1'}
@@ -108,24 +121,27 @@ def _accepts_layout(codec, layout):
     # FFmpeg would write AAC of seven channels without their names
     if codec == 'aac' and layout == '6.1': return False
     encoder = av.CodecContext.create(codec, 'w')
-    encoder.layout,encoder.sample_rate,encoder.format = layout,48000,encoder.codec.audio_formats[0]
+    encoder.layout,encoder.sample_rate = layout,48000
+    encoder.format = encoder.codec.audio_formats[0]
     try: encoder.open()
     except (av.error.FFmpegError, ValueError): return False
     return True
 
 def _name_channels(track):
-    "Give PCM sound of a MOV the usual order of its channels: PyAV 18 crashes when it reads another one."
+    """Give PCM sound of a MOV the usual order of its channels: PyAV 18 crashes when it reads
+    another one."""
     codec = track.codec_context.codec.canonical_name
-    is_affected = int(av.__version__.partition('.')[0]) < 19 and 'mov' in track.container.format.name
+    is_affected = int(av.__version__.partition('.')[0]) < 19 \
+        and 'mov' in track.container.format.name
     if not is_affected or not codec.startswith('pcm_'): return
     bits = int(re.search(r'\d+', codec)[0]) if re.search(r'\d', codec) else 8
     n = round(track.bit_rate/track.rate/bits) if track.bit_rate else 0
     if n in _LAYOUTS: track.codec_context.layout = _LAYOUTS[n]
 
 def best_layout(
-    codec,       # encoder, a key of `RATES`
-    track,       # input stream of sound
-) -> str:        # such as '5.1'
+    codec:str,             # encoder, a key of `RATES`
+    track:av.AudioStream,  # input stream of sound
+) -> str:                  # such as '5.1'
     "Return the layout for the encoder that keeps most channels of `track`."
     _name_channels(track)
     # the name of sound whose channels are unnamed is a number, such as '2 channels'
@@ -138,9 +154,9 @@ class ConvertedSound(TrackWriter):
     "Decode a sound track and encode it with another codec."
     is_converted = True
     def __init__(self,
-        out,         # PyAV's output container
-        track,       # input stream
-        codec,       # encoder, a key of `RATES`
+        out:av.container.OutputContainer,  # PyAV's output container
+        track:Any,                         # input stream
+        codec:str,                         # encoder, a key of `RATES`
     ):
         layout = best_layout(codec, track)
         rate = track.rate if track.rate in RATES[codec] else 48000
@@ -148,15 +164,18 @@ class ConvertedSound(TrackWriter):
         self.resampler = av.AudioResampler(format='fltp', layout=layout, rate=rate)
         self.fills_gaps,self.n_samples = out.format.name == 'avi',0
         n = self.stream.codec_context.layout.nb_channels
-        if n < track.channels: self.note = f'sound with {track.channels} channels was mixed down to {layout}'
+        if n < track.channels:
+            self.note = f'sound with {track.channels} channels was mixed down to {layout}'
 
     def _fill(self, frame):
-        "Encode silence before a track that starts late, or in a gap, for AVI, which has no times for sound."
+        """Encode silence before a track that starts late, or in a gap, for AVI, which has no
+        times for sound."""
         n = round((frame.time or 0)*frame.sample_rate) - self.n_samples
         self.n_samples += frame.samples + max(0, n)
         if n < .03*frame.sample_rate: return
         for start in range(0, n, frame.sample_rate):
-            silence = av.AudioFrame(frame.format.name, frame.layout.name, min(frame.sample_rate, n - start))
+            silence = av.AudioFrame(frame.format.name, frame.layout.name,
+                                    min(frame.sample_rate, n - start))
             silence.sample_rate = frame.sample_rate
             for plane in silence.planes: plane.update(bytes(plane.buffer_size))
             self._encode(silence)
@@ -182,14 +201,15 @@ class ConvertedSubtitles(TrackWriter):
     "Decode a subtitle track and encode it with another codec."
     is_converted = True
     def __init__(self,
-        out,         # PyAV's output container
-        track,       # input stream
-        codec,       # encoder, a value of `SUBTITLES`
+        out:av.container.OutputContainer,  # PyAV's output container
+        track:Any,                         # input stream
+        codec:str,                         # encoder, a value of `SUBTITLES`
     ):
         self.out,self.decoder,self.stream = out,track.codec_context,out.add_stream(codec)
         self.encoder = self.stream.codec_context
         self.decoder.open(strict=False)      # the header exists only after this
-        self.encoder.time_base,self.encoder.subtitle_header = Fraction(1, 1000),self.decoder.subtitle_header
+        self.encoder.time_base = Fraction(1, 1000)
+        self.encoder.subtitle_header = self.decoder.subtitle_header
         self.encoder.open()
 
     def write(self, packet):
@@ -206,8 +226,8 @@ class ConvertedSubtitles(TrackWriter):
 PLAYABLE = {'mp4': ('aac', 'mp3', 'opus', 'flac')}
 
 def is_playable(
-    container,       # FFmpeg's name of a container, such as 'mp4'
-    track,           # input stream
+    container:str,           # FFmpeg's name of a container, such as 'mp4'
+    track:av.stream.Stream,  # input stream
 ) -> bool:
     "Tell whether browsers play `track` in such a container."
     if track.type != 'audio' or container not in PLAYABLE: return True
@@ -215,37 +235,43 @@ def is_playable(
 
 # %% ../../nbs/io/tracks.ipynb #4088fed6
 def open_track(
-    out,             # PyAV's output container
-    container,       # FFmpeg's name of its format
-    track,           # input stream
-    audio_codec,     # encoder for sound that cannot be copied, a key of `RATES`
-    keep=False,      # copy sound that the container can store, even if browsers don't play it?
-):                   # `TrackWriter`, or None if the container cannot hold the track
+    out:av.container.OutputContainer,  # PyAV's output container
+    container:str,                     # FFmpeg's name of its format
+    track:av.stream.Stream,            # input stream
+    audio_codec:str,                   # encoder for sound that cannot be copied, a key of
+                                       # `RATES`
+    keep:bool=False,                   # copy sound that the container can store, even if
+                                       # browsers don't play it?
+) -> TrackWriter|None:                 # None if the container cannot hold the track
     "Add `track` to `out`: copied if the container accepts it, else converted."
     try:
-        if (keep or is_playable(container, track)) and can_copy(container, track): made = CopiedTrack(out, track)
+        if (keep or is_playable(container, track)) and can_copy(container, track):
+            made:TrackWriter = CopiedTrack(out, track)
         elif track.type == 'audio': made = ConvertedSound(out, track, audio_codec)
         else: made = ConvertedSubtitles(out, track, SUBTITLES[container])
     # an unknown codec has no codec context, hence AttributeError
     except (av.error.FFmpegError, ValueError, KeyError, AttributeError): return None
-    made.stream.metadata.update({k: v for k,v in track.metadata.items() if k in ('language', 'title')})
+    made.stream.metadata.update({k: v for k,v in track.metadata.items()
+                                 if k in ('language', 'title')})
     made.stream.disposition = track.disposition
     return made
 
 # %% ../../nbs/io/tracks.ipynb #21af443f
 def _describe(stream):
     "Return in words what a stream contains."
-    if stream.type == 'attachment': return f"the attached file {stream.metadata.get('filename', '')}".strip()
+    if stream.type == 'attachment':
+        return f"the attached file {stream.metadata.get('filename', '')}".strip()
     if stream.type != 'video':
         name = stream.metadata.get('handler_name', '').strip()
         return f'a track of {stream.type}' + (f' ({name})' if name else '')
     ctx = stream.codec_context
     if is_still(stream): return 'the cover image'
-    return f'another video track ({ctx.codec.canonical_name}, {ctx.width}x{ctx.height})' if ctx else 'another video track'
+    return f'another video track ({ctx.codec.canonical_name}, {ctx.width}x{ctx.height})' \
+        if ctx else 'another video track'
 
 def left_out(
-    streams,         # input streams that no writer copies
-) -> list:           # one sentence for each
+    streams:Iterable[av.stream.Stream],  # input streams that no writer copies
+) -> list:                               # one sentence for each
     "Say which streams are missing in the result."
     return [f'{_describe(s)} was left out' for s in streams]
 

@@ -7,6 +7,7 @@ __all__ = ['Arrivals']
 
 # %% ../../nbs/io/watch.ipynb #7f329461
 import os
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -19,7 +20,8 @@ from .sources import media
 
 # %% ../../nbs/io/watch.ipynb #38509aec
 def _signatures(folder):
-    "Return a dict of the files below a folder, without hidden ones, with their sizes and modification times."
+    """Return a dict of the files below a folder, without hidden ones, with their sizes and
+    modification times."""
     found = {}
     for where,folders,names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith('.')]
@@ -32,11 +34,12 @@ def _signatures(folder):
 class Arrivals:
     "Find the clips and images in a folder that have stopped growing."
     def __init__(self,
-        folder,         # folder to watch, with all folders below it
-        quiet=5.,       # seconds without a change after which a file is complete
+        folder:Path,     # folder to watch, with all folders below it
+        quiet:float=5.,  # seconds without a change after which a file is complete
     ):
         "Raises `VideoError` if there is no such folder."
-        if not os.path.isdir(folder): raise VideoError(f'There is no folder {folder} to watch: create it first.')
+        if not os.path.isdir(folder):
+            raise VideoError(f'There is no folder {folder} to watch: create it first.')
         self.folder,self.quiet = Path(folder),quiet
         self.seen = {}          # path -> signature, and when it was first seen
         self.returned = {}      # path -> signature
@@ -51,11 +54,14 @@ def _is_complete(self:Arrivals, path, signature, now):
 
 @patch
 def ready(self:Arrivals,
-    busy=(),        # paths that are not returned yet, because something is still being done with them
-) -> list:          # `bgblur.io.sources.Found`
-    "Return the complete files that are new, or have changed since they were returned. Call it every few seconds."
+    busy:Collection=(),  # paths that are not returned yet, because something is still being
+                         # done with them
+) -> list:               # `bgblur.io.sources.Found`
+    """Return the complete files that are new, or have changed since they were returned.
+    Call it every few seconds."""
     found,now = _signatures(self.folder),monotonic()
-    new = [path for path,signature in found.items() if self._is_complete(path, signature, now) and path not in busy]
+    new = [path for path,signature in found.items() if self._is_complete(path, signature, now)
+           and path not in busy]
     self.returned |= {path: found[path] for path in new}
     names = {}
     for path in found: names.setdefault(path.parent, set()).add(path.stem)

@@ -11,12 +11,15 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from multiprocessing import connection, resource_tracker
+from pathlib import Path
 from threading import Thread
 from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 from fastcore.basics import patch
 
@@ -24,21 +27,25 @@ from ..core.docs import explain_module
 from ..core.errors import BgblurError, as_sentence, print_traceback, usable_cores
 from .files import remove_abandoned, remove_partial
 
+if TYPE_CHECKING: from upath import UPath
+
 # %% ../../nbs/io/workers.ipynb #9cf17755
-_send = ContextVar('send', default=lambda value: None)      # of the task that runs here: to the main process
+# of the task that runs here: to the main process
+_send = ContextVar('send', default=lambda value: None)
 
 def tell(
-    value,          # anything small that can be pickled
-):
+    value:object,   # anything small that can be pickled
+) -> None:
     "Send progress from a task to the main process. Does nothing outside of a task."
     _send.get()(value)
 
 def run_task(
-    function,       # a function
-    args,           # its arguments
-    send,           # function of one argument, for what the task tells
+    function:Callable,  # a function
+    args:Sequence,      # its arguments
+    send:Callable,      # function of one argument, for what the task tells
 ) -> tuple:
-    "Call a function. Return 'done' and its result, 'failed' and a sentence, or 'crashed' after an unexpected error."
+    """Call a function. Return 'done' and its result, 'failed' and a sentence, or 'crashed'
+    after an unexpected error."""
     before = _send.set(send)
     try: return 'done',function(*args)
     except BgblurError as e: return 'failed',str(e)
@@ -49,14 +56,16 @@ def run_task(
 
 # %% ../../nbs/io/workers.ipynb #792bc853
 def _end_with_parent():
-    "Wait for the end of the main process. Then remove the partial files of this worker, and end it immediately."
+    """Wait for the end of the main process.
+    Then remove the partial files of this worker, and end it immediately."""
     multiprocessing.parent_process().join()
     with suppress(Exception): remove_partial()
     os._exit(1)
 
 def _limit_memory(n):
     import resource
-    # this limits the memory that is written; the address space also counts libraries and stacks, five times as much
+    # this limits the memory that is written; the address space also counts libraries and
+    # stacks, five times as much
     resource.setrlimit(resource.RLIMIT_DATA, (n, n))
 
 def _serve(pipe, threads, memory):
@@ -72,7 +81,8 @@ def _serve(pipe, threads, memory):
     # after an unexpected error nothing is certain, so a new worker takes over
     while what != 'crashed':
         try:
-            what,value = run_task(*pipe.recv(), lambda value: pipe.send(('progress', value)))
+            function,args = pipe.recv()
+            what,value = run_task(function, args, lambda told: pipe.send(('progress', told)))
             pipe.send((what, value))
         except (EOFError, OSError): return      # the main process has ended
 
@@ -90,10 +100,12 @@ def _blocked_signals():
     finally: signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 class _Worker:
-    "A process, our end of its pipe, what it is doing, `(task, function, args)` or None, and when it last told us something."
+    """A process, our end of its pipe, what it is doing, `(task, function, args)` or None, and
+    when it last told us something."""
     def __init__(self, threads, memory):
         self.pipe,theirs = _context.Pipe()
-        self.process = _context.Process(target=_serve, args=(theirs, threads, memory), daemon=True)
+        self.process = _context.Process(target=_serve, args=(theirs, threads, memory),
+                                        daemon=True)
         with _blocked_signals(): self.process.start()
         theirs.close()
         self.job,self.is_ready,self.heard = None,False,0.
@@ -107,7 +119,7 @@ class _Worker:
 
 # %% ../../nbs/io/workers.ipynb #9695fc6b
 def why_ended(
-    code,           # exit code of a process, negative if a signal ended it
+    code:int,       # exit code of a process, negative if a signal ended it
 ) -> str:
     "Say why a process ended."
     if code >= 0: return f'the worker ended with exit code {code}'
@@ -119,9 +131,9 @@ def why_ended(
 @dataclass
 class Event:
     "What happened to a task."
-    task: object     # as it was submitted
+    task: Any        # as it was submitted
     what: str        # 'progress', 'done', 'failed', or 'crashed' if another try may succeed
-    value: object    # what the task told, its result, or a sentence
+    value: Any       # what the task told, its result, or a sentence
 
 class Pool:
     "Workers of any kind. Use it in a `with` block, which stops their tasks."
@@ -134,14 +146,14 @@ class Pool:
     def wait(self, seconds=None): raise NotImplementedError
 
     def clean(self,
-        folder,      # folder of results
-    ):
+        folder:'Path|UPath',  # folder of results
+    ) -> None:
         "Remove what killed workers have left in a folder."
         remove_abandoned(folder)
 
     def place(self,
-        path,        # of a file, as `Path` or `UPath`
-    ):
+        path:'Path|UPath',  # of a file, as `Path` or `UPath`
+    ) -> 'Path|UPath':
         "Return the path under which the workers find a file."
         return path
 
@@ -149,14 +161,18 @@ class Pool:
 class Workers(Pool):
     "Processes on this computer. The `with` block ends them."
     def __init__(self,
-        n=1,             # number of processes
-        threads=None,    # threads per stage in each, see `default_threads`; None: their share of the cores
-        memory=None,     # bytes that each may use; None: no limit
-        patience=1800,   # seconds without news after which a busy worker is killed, because a decoder may hang
+        n:int=1,                # number of processes
+        threads:int|None=None,  # threads per stage in each, see `default_threads`; None: their
+                                # share of the cores
+        memory:int|None=None,   # bytes that each may use; None: no limit
+        patience:float=1800,    # seconds without news after which a busy worker is killed,
+                                # because a decoder may hang
     ):
         "Raises `BgblurError` for a memory limit where the system has none."
-        if memory and sys.platform != 'linux': raise BgblurError('--memory works only on Linux: leave it out.')
-        self.n,self.threads,self.memory,self.patience = n,threads or shared_threads(n),memory,patience
+        if memory and sys.platform != 'linux':
+            raise BgblurError('--memory works only on Linux: leave it out.')
+        self.n,self.threads,self.memory,self.patience = n,threads \
+            or shared_threads(n),memory,patience
         self.workers,self.n_bad_starts = [],0
 
 def default_workers() -> int:
@@ -164,26 +180,27 @@ def default_workers() -> int:
     return max(1, usable_cores()//2)
 
 def shared_threads(
-    n,              # number of workers
-):                  # threads per stage in each; None if `BGBLUR_THREADS` decides
+    n:int,          # number of workers
+) -> int|None:      # threads per stage in each; None if `BGBLUR_THREADS` decides
     "Return the threads with which `n` workers together use every core once."
     return None if os.environ.get('BGBLUR_THREADS') else max(1, min(4, usable_cores()//(2*n)))
 
 # %% ../../nbs/io/workers.ipynb #01b6a9b2
 @patch(as_prop=True)
-def n_free(self:Workers):
+def n_free(self:Workers) -> int:
     "Number of tasks that can be submitted now."
     return self.n - sum(w.job is not None for w in self.workers)
 
 @patch
 def submit(self:Workers,
-    task,            # anything that names the task in its events
-    function,        # a function of a module
-    *args,           # its arguments
-):
+    task:Any,           # anything that names the task in its events
+    function:Callable,  # a function of a module
+    *args:Any,          # its arguments
+) -> None:
     "Let a free worker call `function(*args)`."
     job = task,function,args
-    for w in [w for w in self.workers if w.job is None and not w.process.is_alive()]: self._remove(w)
+    for w in [w for w in self.workers if w.job is None and not w.process.is_alive()]:
+        self._remove(w)
     worker = next((w for w in self.workers if w.job is None), None)
     if not worker: self.workers.append(worker := _Worker(self.threads, self.memory))
     worker.job,worker.heard = job,monotonic()
@@ -198,13 +215,15 @@ def _remove(self:Workers, worker):
 # %% ../../nbs/io/workers.ipynb #fcf9492a
 @patch
 def wait(self:Workers,
-    seconds=None,    # return after this long; None: only when something has happened
-) -> list:           # `Event`
+    seconds:float|None=None,  # return after this long; None: only when something has happened
+) -> list:                    # `Event`
     "Wait until something happens. Raises `BgblurError` if workers cannot start."
     busy = {w.pipe: w for w in self.workers if w.job is not None}
-    limits = [max(0, w.heard + self.patience - monotonic()) for w in busy.values() if w.is_ready] + [seconds]*(seconds is not None)
+    limits = [max(0, w.heard + self.patience - monotonic()) for w in busy.values()
+              if w.is_ready] + [seconds]*(seconds is not None)
     ready = connection.wait([*busy], min(limits, default=None))
-    events = [self._receive(busy[pipe]) for pipe in ready] + [self._stop(w) for w in busy.values() if w.pipe not in ready]
+    events = [self._receive(busy[pipe]) for pipe in ready] + [self._stop(w)
+        for w in busy.values() if w.pipe not in ready]
     return [e for e in events if e]
 
 @patch
@@ -213,8 +232,10 @@ def _stop(self:Workers, worker):
     if not worker.is_ready or monotonic() - worker.heard < self.patience: return None
     worker.process.kill()
     self._remove(worker)
-    return Event(worker.job[0], 'crashed', f'the worker showed no progress for {self.patience:.0f} seconds')
+    return Event(worker.job[0], 'crashed',
+                 f'the worker showed no progress for {self.patience:.0f} seconds')
 
+# %% ../../nbs/io/workers.ipynb #c35b74d0
 @patch
 def _receive(self:Workers, worker):
     "Return the event of a worker that has sent something or died, or None."
@@ -228,18 +249,23 @@ def _receive(self:Workers, worker):
 
 @patch
 def _replace(self:Workers, worker):
-    "Return the event of a worker that has died. If it died before its task began, start another one for it."
+    """Return the event of a worker that has died.
+    If it died before its task began, start another one for it."""
     self._remove(worker)
-    if worker.is_ready: return Event(worker.job[0], 'crashed', why_ended(worker.process.exitcode))
+    if worker.is_ready:
+        return Event(worker.job[0], 'crashed', why_ended(worker.process.exitcode))
     self.n_bad_starts += 1
     if self.n_bad_starts < 3: return self.submit(worker.job[0], worker.job[1], *worker.job[2])
-    raise BgblurError(f"Workers cannot start ({why_ended(worker.process.exitcode)}). A script must call batch below "
-                      "if __name__ == '__main__':, and a limit of memory must leave room for Python.")
+    raise BgblurError(f"Workers cannot start ({why_ended(worker.process.exitcode)}). A script "
+                      "must call batch below "
+                      "if __name__ == '__main__':, and a limit of memory must leave room for "
+                      "Python.")
 
 # %% ../../nbs/io/workers.ipynb #cd8987ee
 @patch
 def __exit__(self:Workers, *_):
-    "End all workers. One that is busy is stopped, and its partial file remains: see `remove_abandoned`."
+    """End all workers.
+    One that is busy is stopped, and its partial file remains: see `remove_abandoned`."""
     for w in self.workers:
         if w.job is not None: w.process.terminate()
     for w in self.workers: w.end()
@@ -249,12 +275,14 @@ def __exit__(self:Workers, *_):
 _UNITS = {'': 1, 'K': 10**3, 'M': 10**6, 'G': 10**9, 'T': 10**12}
 
 def parse_size(
-    text,       # such as 800MB or 1.5GB
+    text:str,   # such as 800MB or 1.5GB
 ) -> int:       # bytes
-    "Return a number of bytes. Raises `BgblurError` if the text is not a size of at least 1 MB."
+    """Return a number of bytes.
+    Raises `BgblurError` if the text is not a size of at least 1 MB."""
     found = re.fullmatch(r'(\d+(?:\.\d+)?) ?([KMGT]?)B?', text.strip().upper())
     size = int(float(found[1])*_UNITS[found[2]]) if found else 0
-    if not 10**6 <= size < 2**62: raise BgblurError(f"A size looks like 800MB or 1.5GB, got '{text:.80}'.")
+    if not 10**6 <= size < 2**62:
+        raise BgblurError(f"A size looks like 800MB or 1.5GB, got '{text:.80}'.")
     return size
 
 # %% ../../nbs/io/workers.ipynb #5f9d58ab

@@ -12,7 +12,8 @@ from fractions import Fraction
 from math import ceil
 from pathlib import Path
 
-import cv2, numpy as np    # before PyAV: both load a GUI library, and with PyAV's the windows of OpenCV hang
+# before PyAV: both load a GUI library, and with PyAV's the windows of OpenCV hang
+import cv2, numpy as np
 import av
 from fastcore.basics import patch
 
@@ -23,7 +24,8 @@ from .normalize import add_buffer, from_bgr, from_yuv, orientation, square_pixel
 from .animation import repetitions
 from .matroska import PLACEHOLDER, set_display_size
 from .reader import VideoReader
-from .encoder import choose_codec, encoder_options, normal_priority, refuse_choices, size_note, video_bit_rate
+from .encoder import (choose_codec, encoder_options, normal_priority, refuse_choices,
+                               size_note, video_bit_rate)
 from .tracks import left_out, open_track
 from ..core.frame import YuvFrame
 from ..core.settings import Encoding
@@ -33,61 +35,67 @@ class BaseWriter:
     "Write frames, and packets of sound and subtitles. Subclasses define `write`."
     audio_name = 'AAC'    # codec of converted sound, for the report
     makes_square = False  # does it enlarge frames whose pixels are not square?
+    codecs:tuple = ()     # the codecs that the container can hold; the first is the default
     pix_fmt = ''          # FFmpeg's name of the pixel format that it stores
 
     def __init__(self): self.tracks,self.notes = {},[]
 
     def write(self,
-        img,                    # frame, uint8
-        like:av.VideoFrame,     # the frame of the source it was made from
-    ):
+        img:np.ndarray|YuvFrame,  # frame, uint8
+        like:av.VideoFrame,       # the frame of the source it was made from
+    ) -> None:
         "Write the next frame. Raises FFmpeg's errors or `OSError` if that fails."
         raise NotImplementedError
 
     def copy(self,
         packet:av.Packet,       # packet of sound or subtitles from the reader
-    ):
+    ) -> None:
         "Write one packet of another track."
 
-    def close(self):
+    def close(self) -> None:
         "Finish the file."
 
     def audio_report(self,
         had_audio:bool,         # does the source have sound?
-    ) -> str:                   # 'copied', 'converted to AAC' (or another codec), 'left out' or 'none'
+    ) -> str:                   # 'copied', 'converted to AAC' (or other), 'left out' or 'none'
         "Return how the sound was written. Call it before `close`."
         made = [t for t in self.tracks.values() if t.stream.type == 'audio']
         if not made: return 'left out' if had_audio else 'none'
-        return f'converted to {self.audio_name}' if any(t.is_converted for t in made) else 'copied'
+        return f'converted to {self.audio_name}' if any(t.is_converted for t in made) \
+            else 'copied'
 
 # %% ../../nbs/io/writer.ipynb #264fff55
 class VideoWriter(BaseWriter):
     "Write a video with the timing, sound, subtitles and chapters of a `VideoReader`."
     container,pix_fmt,audio_codec = 'mp4','yuv420p','aac'
-    codecs = 'h264','hevc','av1','vp9'        # the codecs that the container can hold; the first is the default
-    title,codec,options = '',None,{}          # of a format without a choice: its name, FFmpeg's encoder, its options
+    codecs:tuple = 'h264','hevc','av1','vp9'
+    # of a format without a choice: its name, FFmpeg's encoder, its options
+    title,codec,options = '',None,{}
 
     def __init__(self,
-        path,                           # file to write
+        path:Path,                      # file to write
         reader:VideoReader,             # where the frames come from
         encoding:Encoding=Encoding(),   # quality, codec and preset
-        choice:tuple=None,              # what another writer's `choose` returned; None: choose
+        choice:tuple|None=None,         # what another writer's `choose` returned; None: choose
     ):
         "Raises `VideoError` if the format cannot store what `encoding` asks for."
         super().__init__()
         self.path,self.reader,self.encoding = path,reader,encoding
         self.aspect = None if self.makes_square else reader.aspect
-        self.out,self.early_packets,self.last_pts,self.first_pts,self.n_bytes,self.source_rate = None,[],None,None,0,None
+        self.out,self.early_packets,self.last_pts,self.first_pts = None,[],None,None
+        self.n_bytes,self.source_rate = 0,None
         self.codec,self.options,self.source_rate = choice or self.choose()
 
 # %% ../../nbs/io/writer.ipynb #1556502b
 @patch
 def choose(self:VideoWriter) -> tuple:
-    "Return FFmpeg's encoder, its options, and the bit rate of the source or None. Raises `VideoError` as the constructor does."
+    """Return FFmpeg's encoder, its options, and the bit rate of the source or None.
+    Raises `VideoError` as the constructor does."""
     if not self.codecs:
         refuse_choices(self.encoding, self.title)
         return self.codec,self.options,None
-    codec,rate = choose_codec(self.encoding, self.codecs, self.container),video_bit_rate(self.reader)
+    codec = choose_codec(self.encoding, self.codecs, self.container)
+    rate = video_bit_rate(self.reader)
     return codec.encoder,encoder_options(codec, self.encoding, self.reader, rate),rate
 
 # %% ../../nbs/io/writer.ipynb #579ab384
@@ -109,7 +117,8 @@ def _rate(self:VideoWriter):
 # %% ../../nbs/io/writer.ipynb #3fc300ea
 @patch
 def _set_format(self:VideoWriter, frame, transposed):
-    "Set up the encoder for frames like `frame`; `transposed`: the source stores rows and columns exchanged."
+    """Set up the encoder for frames like `frame`;
+    `transposed`: the source stores rows and columns exchanged."""
     ctx = self.stream.codec_context
     ctx.width,ctx.height,ctx.pix_fmt = frame.width,frame.height,self.pix_fmt
     # Apple's players look for this name of HEVC
@@ -126,12 +135,15 @@ def _needs_display_size(self:VideoWriter):
     return self.container in ('matroska', 'webm') and self.aspect not in (None, 0, 1)
 
 # %% ../../nbs/io/writer.ipynb #f44f9b13
-_METADATA = {'title', 'artist', 'album', 'comment', 'description', 'copyright', 'genre', 'date', 'creation_time', 'synopsis'}
+_METADATA = {'title', 'artist', 'album', 'comment', 'description', 'copyright', 'genre',
+             'date', 'creation_time', 'synopsis'}
 
 @patch
 def _add_track(self:VideoWriter, out, track):
     "Add a track of the source, or note that it is left out."
-    if made := open_track(out, self.container, track, self.audio_codec, self.encoding.keep_audio): self.tracks[track] = made
+    if made := open_track(out, self.container, track, self.audio_codec,
+                          self.encoding.keep_audio):
+        self.tracks[track] = made
     else:
         kind = 'a sound track' if track.type == 'audio' else 'a track of subtitles'
         name = track.codec_context.codec.canonical_name if track.codec_context else 'unknown'
@@ -143,15 +155,20 @@ def _copy_metadata(self:VideoWriter, out):
     source = self.reader.container
     out.metadata.update({k: v for k,v in source.metadata.items() if k.lower() in _METADATA})
     chapters = self.reader.chapters()
-    if chapters and self.container in ('avi', 'gif'): self.notes.append('the chapters were left out')
+    if chapters and self.container in ('avi', 'gif'):
+        self.notes.append('the chapters were left out')
     elif chapters: out.set_chapters(chapters)
 
 @patch
 def _copy_attachments(self:VideoWriter, out):
-    "Copy attached files, such as the fonts of subtitles. Return the streams that cannot be stored."
-    files = [s for s in self.reader.container.streams if s.type == 'attachment']
+    """Copy attached files, such as the fonts of subtitles.
+    Return the streams that cannot be stored."""
+    streams = self.reader.container.streams
+    files = [s for s in streams if isinstance(s, av.stream.AttachmentStream)]
     if self.container != 'matroska': return files
-    for s in files: out.add_attachment(s.metadata.get('filename', 'file'), s.mimetype or 'application/octet-stream', s.data)
+    for s in files:
+        out.add_attachment(s.metadata.get('filename', 'file'),
+                           s.mimetype or 'application/octet-stream', s.data)
     return []
 
 # %% ../../nbs/io/writer.ipynb #9e2e023b
@@ -159,7 +176,8 @@ def _copy_attachments(self:VideoWriter, out):
 def _copy_timecode(self:VideoWriter):
     "Copy the time code, or note that it is left out."
     code = self.reader.timecode
-    if code and self.container in ('mp4', 'mov', 'matroska') and not self.reader.start: self.stream.metadata['timecode'] = code
+    if code and self.container in ('mp4', 'mov', 'matroska') and not self.reader.start:
+        self.stream.metadata['timecode'] = code
     elif code: self.notes.append(f'the time code {code} was left out')
 
 # %% ../../nbs/io/writer.ipynb #45cab1a2
@@ -179,7 +197,8 @@ def _container_options(self:VideoWriter):
 @patch
 def _open(self:VideoWriter, frame, transposed):
     "Open the file for frames like `frame` and write its header."
-    out = av.open(f'file:{self.path}', 'w', format=self.container, options=self._container_options())
+    out = av.open(f'file:{self.path}', 'w', format=self.container,
+                  options=self._container_options())
     self.stream = out.add_stream(self.codec, rate=self._rate(), options=self.options)
     self._set_format(frame, transposed)
     self._copy_others(out)
@@ -190,7 +209,8 @@ def _open(self:VideoWriter, frame, transposed):
 # %% ../../nbs/io/writer.ipynb #07548897
 @patch
 def _retime(self:VideoWriter, frame, like):
-    "Convert the time of `frame` to the encoder's unit, later than the last one, and note its duration."
+    """Convert the time of `frame` to the encoder's unit, later than the last one, and note its
+    duration."""
     tick = self.stream.codec_context.time_base
     pts = round(frame.pts*frame.time_base/tick)
     if self.last_pts is not None and pts <= self.last_pts: pts = self.last_pts + 1
@@ -205,7 +225,8 @@ def _last_duration(self:VideoWriter, like, tick):
     "Return the duration of a frame in ticks, in case that it is the last one."
     end = self.reader.last_end
     # the duration of a frame in an MP4 is that of another one if frames are reordered
-    if end and end > like.pts*like.time_base: return round((end - like.pts*like.time_base)/tick)
+    if end and end > like.pts*like.time_base:
+        return round((end - like.pts*like.time_base)/tick)
     return round((like.duration*like.time_base or 1/self.reader.rate)/tick)
 
 # %% ../../nbs/io/writer.ipynb #2e62f9f5
@@ -227,15 +248,17 @@ def _mux(self:VideoWriter, packet):
 def _note_size(self:VideoWriter):
     "Note a result that is much larger than the source."
     if not self.codecs: return
-    seconds = (self.last_pts - self.first_pts)*self.stream.codec_context.time_base + 1/self.reader.rate
-    if note := size_note(8*self.n_bytes/seconds, self.source_rate, self.encoding): self.notes.append(note)
+    seconds = (self.last_pts - self.first_pts)*self.stream.codec_context.time_base
+    seconds += 1/self.reader.rate
+    if note := size_note(8*self.n_bytes/seconds, self.source_rate, self.encoding):
+        self.notes.append(note)
 
 # %% ../../nbs/io/writer.ipynb #df99dc69
 @patch
 def write(self:VideoWriter,
-    img,                    # BGR uint8 `(H,W,3)`, or `YuvFrame`; all of one size
-    like:av.VideoFrame,     # the frame of the source it was made from
-):
+    img:np.ndarray|YuvFrame,  # BGR uint8 `(H,W,3)`, or `YuvFrame`; all of one size
+    like:av.VideoFrame,       # the frame of the source it was made from
+) -> None:
     "Write the next frame. Raises FFmpeg's errors if the file cannot be written."
     frame = self._to_frame(img, like)
     if not self.out: self._open(frame, transposed=orientation(like)[0])
@@ -245,21 +268,22 @@ def write(self:VideoWriter,
 @patch
 def copy(self:VideoWriter,
     packet:av.Packet,       # packet of sound or subtitles from the reader
-):
-    "Write one packet of another track. Damaged packets are left out and counted in the reader's `n_undecodable`."
+) -> None:
+    """Write one packet of another track.
+    Damaged packets are left out and counted in the reader's `n_undecodable`."""
     if not self.out: return self.early_packets.append(packet)
     if packet.stream not in self.tracks: return
     try: self.tracks[packet.stream].write(packet)
     except (av.error.InvalidDataError, av.error.ArgumentError): self.reader.n_undecodable += 1
 
 @patch
-def close(self:VideoWriter):
+def close(self:VideoWriter) -> None:
     "Finish the file. Raises FFmpeg's errors if it cannot be written."
     self._encode(None)
     self.finish()
 
 @patch
-def finish(self:VideoWriter):
+def finish(self:VideoWriter) -> None:
     "Finish the file after the last packet of the video."
     self._note_size()
     for track in self.tracks.values():
@@ -272,9 +296,10 @@ def finish(self:VideoWriter):
 
 # %% ../../nbs/io/writer.ipynb #7107de03
 def avi_tick(
-    rate,        # average frames per second of the source, `Fraction`
-    base,        # the lowest rate that contains all its times, as FFmpeg estimates it; None if unknown
-) -> Fraction:   # in seconds
+    rate:Fraction,       # average frames per second of the source, `Fraction`
+    base:Fraction|None,  # the lowest rate that contains all its times, as FFmpeg estimates it;
+                         # None if unknown
+) -> Fraction:           # in seconds
     "Return the clock for an AVI: one tick per frame for a constant rate, else 5 ms at most."
     if not base or base > 1000: base = rate
     return 1/base if abs(base - rate) < rate/1000 else 1/(base*ceil(200/base))
@@ -290,18 +315,22 @@ class MkvWriter(VideoWriter):
 
 class WebmWriter(VideoWriter):
     "Write VP9 or AV1 for browsers."
-    container,codecs,audio_codec,audio_name = 'webm',('vp9', 'av1'),'libopus','Opus'
+    codecs:tuple = 'vp9','av1'
+    container,audio_codec,audio_name = 'webm','libopus','Opus'
 
 class AviWriter(VideoWriter):
-    "Write H.264 and MP3 for old programs. AVI has a fixed frame rate: each frame moves to the nearest tick, see `avi_tick`."
+    """Write H.264 and MP3 for old programs.
+    AVI has a fixed frame rate: each frame moves to the nearest tick, see `avi_tick`."""
     container,codecs,audio_codec,audio_name = 'avi',('h264',),'libmp3lame','MP3'
 
     def choose(self):
         codec,options,rate = VideoWriter.choose(self)
-        # AVI has no times for H.264; under a limit of the bit rate x264 writes them into its own data
+        # AVI has no times for H.264; under a limit of the bit rate x264 writes them into its
+        # own data
         return codec,{'nal-hrd': 'vbr', 'maxrate': '50M', 'bufsize': '50M'} | options,rate
 
-    # the start of converted sound has times below 0, and FFmpeg would shift all frames but the first
+    # the start of converted sound has times below 0, and FFmpeg would shift all frames but the
+    # first
     def _container_options(self): return {'avoid_negative_ts': 'disabled'}
     def _time_base(self, frame): return avi_tick(self.reader.rate, self.reader.base_rate)
     def _rate(self): return 1/self._time_base(None)
@@ -347,11 +376,14 @@ def write(self:GifWriter, img, like):
 @patch
 def close(self:GifWriter):
     VideoWriter.close(self)
-    if self.n_left_out: self.notes.append(f'{self.n_left_out} frames were left out, because a GIF shows at most 50 per second')
+    if self.n_left_out:
+        self.notes.append(f'{self.n_left_out} frames were left out, because a GIF shows at '
+                          'most 50 per second')
 
 # %% ../../nbs/io/writer.ipynb #6efdfcf2
 #: file endings that we write, and their writers
-FORMATS = {'.mp4': VideoWriter, '.m4v': VideoWriter, '.mov': MovWriter, '.mkv': MkvWriter, '.webm': WebmWriter,
+FORMATS = {'.mp4': VideoWriter, '.m4v': VideoWriter, '.mov': MovWriter, '.mkv': MkvWriter,
+           '.webm': WebmWriter,
            '.avi': AviWriter, '.gif': GifWriter}
 
 # %% ../../nbs/io/writer.ipynb #05293344
@@ -359,7 +391,8 @@ def not_storable(
     reader:VideoReader,         # the source
 ) -> list:                      # of sentences
     "Say what gets lost in a result without other tracks. The report itself names the sound."
-    return ['subtitles were left out']*bool(reader.subtitles) + ['the chapters were left out']*bool(reader.chapters())
+    return (['subtitles were left out']*bool(reader.subtitles)
+            + ['the chapters were left out']*bool(reader.chapters()))
 
 # %% ../../nbs/io/writer.ipynb #573267de
 class ProResWriter(VideoWriter):
@@ -378,9 +411,9 @@ class PngWriter(BaseWriter):
     "Write BGRA frames as PNGs into a folder: `frame_000000.png` and so on."
     codecs,makes_square,title = (),True,'PNG'     # images have no quality or codec to choose
     def __init__(self,
-        path,                   # folder to write into
-        reader:VideoReader,     # where the frames come from
-        encoding=Encoding(),    # only the default is allowed
+        path:Path,                     # folder to write into
+        reader:VideoReader,            # where the frames come from
+        encoding:Encoding=Encoding(),  # only the default is allowed
     ):
         "Raises `VideoError` for other values of `encoding`."
         super().__init__()
@@ -393,10 +426,11 @@ class PngWriter(BaseWriter):
     def write(self,
         img:np.ndarray,         # BGRA uint8 `(H,W,4)`
         like:av.VideoFrame,     # the frame of the source it was made from
-    ):
+    ) -> None:
         "Write the next frame."
         path = self._image_path(like)
-        path.write_bytes(encode_image(square_pixels(img, self.aspect, like), path.suffix.lower()))
+        path.write_bytes(encode_image(square_pixels(img, self.aspect, like),
+                                      path.suffix.lower()))
         self.n += 1
 
 #: endings of files with alpha, and their writers; no ending: a folder of PNGs
@@ -404,16 +438,19 @@ ALPHA_FORMATS = {'.mov': ProResWriter, '.webm': Vp9Writer, '': PngWriter}
 
 # %% ../../nbs/io/writer.ipynb #10825583
 def check_alpha_destination(
-    src:Path,            # source file
-    dst,                 # file, or folder of PNGs, to write
-    overwrite=False,     # allow that `dst` exists?
+    src:Path,              # source file
+    dst:str|Path,          # file, or folder of PNGs, to write
+    overwrite:bool=False,  # allow that `dst` exists?
 ) -> Path:
     """Return `dst` as a path.
-    Raises `VideoError` if it cannot store transparency, cannot be written, or may not be replaced."""
+    Raises `VideoError` if it cannot store transparency, cannot be written, or may not be
+    replaced."""
     dst = Path(dst)
     if dst.suffix.lower() not in ALPHA_FORMATS:
-        raise VideoError(f'{dst} cannot store transparency: use .mov (ProRes 4444), .webm (VP9), or a folder for PNGs.')
-    return check_destination(src, dst, ALPHA_FORMATS, overwrite) if dst.suffix else check_frame_folder(dst, overwrite)
+        raise VideoError(f'{dst} cannot store transparency: use .mov (ProRes 4444), .webm '
+                         '(VP9), or a folder for PNGs.')
+    return check_destination(src, dst, ALPHA_FORMATS, overwrite) if dst.suffix \
+        else check_frame_folder(dst, overwrite)
 
 # %% ../../nbs/io/writer.ipynb #2c9b0074
 explain_module(__name__)

@@ -7,6 +7,7 @@ __all__ = ['CANVAS_CSS', 'CANVAS_JS', 'with_image', 'Canvas']
 
 # %% ../../nbs/ui/canvas.ipynb #41e5b482
 from base64 import b64encode
+from typing import Any
 
 import cv2, numpy as np
 from fastcore.basics import patch
@@ -267,9 +268,9 @@ CANVAS_JS = _PAINT + _POSITION + _STROKES + _HOVER + _ZOOM + _KEYS + _PARTS + _R
 
 # %% ../../nbs/ui/canvas.ipynb #f2ec8eb0
 def with_image(
-    bundle,           # what a widget's `_repr_mimebundle_` returns
-    widget,           # an object whose method `still` returns a JPEG, such as a `Canvas`
-):                    # `bundle` with that JPEG in it
+    bundle:Any,       # what a widget's `_repr_mimebundle_` returns
+    widget:Any,       # an object whose method `still` returns a JPEG, such as a `Canvas`
+) -> Any:             # `bundle` with that JPEG in it
     "Add a still image to a widget's output, for readers who don't run the notebook."
     data = bundle[0] if isinstance(bundle, tuple) else bundle
     data['image/jpeg'] = b64encode(widget.still()).decode()

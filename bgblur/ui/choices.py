@@ -10,17 +10,21 @@ __all__ = ['MATTES', 'SENTENCES', 'VIDEO_ONLY', 'IMAGE_ONLY', 'DEFAULTS', 'FIELD
 # %% ../../nbs/ui/choices.ipynb #d565490e
 import os
 import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from inspect import signature
 from numbers import Real
+from pathlib import Path
 from types import FunctionType
+from typing import Any
 
 import cv2, numpy as np
 from fastcore.basics import patch
 
 import bgblur.background
-from ..background import Background, Blur, ColourBackground, FunctionBackground, ImageBackground, background_from
+from ..background import (Background, Blur, ColourBackground, FunctionBackground,
+                               ImageBackground, background_from)
 from ..core.docs import explain_module
 from ..core.errors import BgblurError, imports_of
 from ..core.presets import load_preset, to_toml
@@ -38,18 +42,20 @@ with imports_of('notebooks'):
 
 # %% ../../nbs/ui/choices.ipynb #7852be3f
 def plain_probability(
-    frame,              # BGR uint8 `(H,W,3)`; only its size counts
-    p,                  # probability, float32 `(h,w)` in [0,1]
-    time=None,          # time of the frame, in seconds; not used
-) -> np.ndarray:        # alpha, float32 `(H,W)` in [0,1]
+    frame:np.ndarray,      # BGR uint8 `(H,W,3)`; only its size counts
+    p:np.ndarray,          # probability, float32 `(h,w)` in [0,1]
+    time:float|None=None,  # time of the frame, in seconds; not used
+) -> np.ndarray:           # alpha, float32 `(H,W)` in [0,1]
     "Use the probability as alpha, enlarged to the size of the frame."
     return cv2.resize(p, frame.shape[1::-1])
 
 def hard_mask(
-    frame, p, time=None,    # as for `plain_probability`
-    threshold=.5,       # probability above which a pixel counts as person, in [0,1]
-    softness=0.,        # width of the soft edge, in pixels of a 360-pixel-high frame, 0 to 20
-) -> np.ndarray:        # alpha, float32 `(H,W)` in [0,1]
+    frame:np.ndarray, p:np.ndarray, time:float|None=None,  # as for `plain_probability`
+    threshold:float=.5,                                    # probability above which a pixel
+                                                           # counts as person, in [0,1]
+    softness:float=0.,                                     # width of the soft edge, in pixels
+                                                           # of a 360-pixel-high frame, 0 to 20
+) -> np.ndarray:                                           # alpha, float32 `(H,W)` in [0,1]
     "Cut the probability at a threshold, then soften the edge."
     mask = (cv2.resize(p, frame.shape[1::-1]) > threshold).astype(np.float32)
     sigma = softness*min(mask.shape)/360/2
@@ -61,39 +67,55 @@ MATTES = {'refined': Matte, 'probability': plain_probability, 'hard mask': hard_
 
 # %% ../../nbs/ui/choices.ipynb #ef3ff4d0
 def find_backgrounds(
-    *modules,             # modules to search; none: `bgblur.background`
+    *modules:Any,         # modules to search; none: `bgblur.background`
 ) -> dict:                # name -> class
     "Return every public background, by its name without 'Background' at the end."
     found = {k: f for m in modules or (bgblur.background,) for k,f in vars(m).items()
-             if isinstance(f, type) and issubclass(f, Background) and f.__module__ == m.__name__}
-    return {re.sub('background$', '', k.lower()): f for k,f in found.items() if f not in (Background, FunctionBackground)}
+             if isinstance(f, type) and issubclass(f, Background)
+             and f.__module__ == m.__name__}
+    return {re.sub('background$', '', k.lower()): f for k,f in found.items()
+            if f not in (Background, FunctionBackground)}
 
 # %% ../../nbs/ui/choices.ipynb #d84fd52e
 #: the label, the sentence and the range of a control, by the name of its parameter
 SENTENCES = {
     'background': ('background', 'Choose what appears behind the person.', ()),
-    'strength': ('strength', 'Set the strength of the blur; at 1 the background stays sharp.', (1, 201, 2)),
-    'feather': ('edge', 'Keep a soft rim around the person, or cut closer with values below 0.', (-12, 12, .5)),
+    'strength': ('strength', 'Set the strength of the blur; at 1 the background stays sharp.',
+                 (1, 201, 2)),
+    'feather': ('edge', 'Keep a soft rim around the person, or cut closer with values '
+                        'below 0.', (-12, 12, .5)),
     'people': ('people', 'Keep all people sharp, or only the largest person.', ()),
     'quality': ('quality', 'Choose a faster or a more accurate edge.', ()),
-    'person': ('person', 'Keep only one person sharp: click on them in the image, or type X,Y in pixels or percent.', ()),
-    'wrap': ('light wrap', 'Let the light of the background fall on the edge of the person.', (0, 1, .05)),
-    'highlight_boost': ('lamps', 'Make lamps and other bright spots of the background brighter.', (0, .95, .05)),
+    'person': ('person', 'Keep only one person sharp: click on them in the image, or type X,Y '
+                         'in pixels or percent.', ()),
+    'wrap': ('light wrap', 'Let the light of the background fall on the edge of the person.',
+             (0, 1, .05)),
+    'highlight_boost': ('lamps', 'Make lamps and other bright spots of the background '
+                                 'brighter.', (0, .95, .05)),
     'colour': ('colour', 'Type a colour, such as navy or #00ff00.', ()),
     'image': ('image', 'Type the path of an image file.', ()),
     'path': ('video', 'Type the path of a video file.', ()),
-    'matte': ('matte', 'Refine the edge with the frame, or take it from the model as it is.', ()),
-    'hold_seconds': ('hold', 'Keep the edge steady where nothing moves; higher values react more slowly.', (0, 2, .05)),
-    'still_below': ('still', 'Treat changes of brightness below this (of 255) as camera noise.', (0, 7, .25)),
-    'moving_above': ('moving', 'Let the edge follow immediately where the brightness changes by this much (of 255).', (2, 40, 1)),
-    'lookahead': ('neighbours', 'Average the edge over this many frames before and after each frame.', (0, 10, 1)),
-    'scene_cut': ('scene cut', 'Start again when the brightness of the whole frame changes by this much (of 255).', (5, 120, 5)),
-    'side': ('matte size', 'Set the size at which the edge is computed before it is refined, as the shorter side in pixels.', (60, 320, 20)),
+    'matte': ('matte', 'Refine the edge with the frame, or take it from the model as '
+                       'it is.', ()),
+    'hold_seconds': ('hold', 'Keep the edge steady where nothing moves; higher values react '
+                             'more slowly.', (0, 2, .05)),
+    'still_below': ('still', 'Treat changes of brightness below this (of 255) as camera '
+                             'noise.', (0, 7, .25)),
+    'moving_above': ('moving', 'Let the edge follow immediately where the brightness changes '
+                               'by this much (of 255).', (2, 40, 1)),
+    'lookahead': ('neighbours', 'Average the edge over this many frames before and after each '
+                                'frame.', (0, 10, 1)),
+    'scene_cut': ('scene cut', 'Start again when the brightness of the whole frame changes by '
+                               'this much (of 255).', (5, 120, 5)),
+    'side': ('matte size', 'Set the size at which the edge is computed before it is refined, '
+                           'as the shorter side in pixels.', (60, 320, 20)),
     'crisp_image': ('crispness', 'Make the edge of the person harder.', (0, .4, .02)),
-    'threshold': ('threshold', 'Count a pixel as person if its probability is above this value.', (.05, .95, .05)),
+    'threshold': ('threshold', 'Count a pixel as person if its probability is above this '
+                               'value.', (.05, .95, .05)),
     'softness': ('softness', 'Soften the edge by this many pixels.', (0, 20, .5)),
     'crop': ('crop', 'Run the model only on the area around the people, enlarged.', ()),
-    'skip': ('skip', 'Save time: run the model only if the brightness changes by more than this (of 255).', (0, 30, 1)),
+    'skip': ('skip', 'Save time: run the model only if the brightness changes by more than '
+                     'this (of 255).', (0, 30, 1)),
 }
 #: settings that act only between frames, and those that act only on a single image
 VIDEO_ONLY = 'hold_seconds', 'still_below', 'moving_above', 'lookahead', 'scene_cut', 'skip'
@@ -101,14 +123,16 @@ IMAGE_ONLY = 'crisp_image',
 
 # %% ../../nbs/ui/choices.ipynb #a89ca5af
 def describe(
-    name,       # name of a parameter
-    control,    # its control, which is changed
-):              # `control` itself
-    "Give a control its label, sentence and range. One that is not in `SENTENCES` keeps what its comment says."
+    name:str,     # name of a parameter
+    control:Any,  # its control, which is changed
+) -> Any:         # `control` itself
+    """Give a control its label, sentence and range.
+    One that is not in `SENTENCES` keeps what its comment says."""
     label,sentence,limits = SENTENCES.get(name, (control.description, control.tooltip, ()))
     control.description,control.tooltip = label,sentence
     # a range must contain the present value at any moment
-    if limits: control.min,control.max,control.step = min(control.min, limits[0]),limits[1],limits[2]
+    if limits:
+        control.min,control.max,control.step = min(control.min, limits[0]),limits[1],limits[2]
     if limits: control.min = limits[0]
     return control
 
@@ -122,19 +146,27 @@ def general_controls() -> dict:    # name of a setting -> its control
     return made
 
 class BlurrerControls:
-    "A control for each setting of a `Blurrer`. `values` and `set` also work without a notebook."
+    """A control for each setting of a `Blurrer`.
+    `values` and `set` also work without a notebook."""
     def __init__(self,
-        blurrer=None,       # `Blurrer` whose segmenter and settings to start with; None: `Blurrer()`
-        backgrounds=None,   # name -> function or class; None: `find_backgrounds()`, and 'none' for a checkerboard
-        mattes=None,        # name -> function or class; None: `MATTES`
-        command='video',    # the command for the source, 'video' or 'image': an image has other settings
+        blurrer:Blurrer|None=None,   # `Blurrer` whose segmenter and settings to start with;
+                                     # None: `Blurrer()`
+        backgrounds:dict|None=None,  # name -> function or class; None: `find_backgrounds()`,
+                                     # and 'none' for a checkerboard
+        mattes:dict|None=None,       # name -> function or class; None: `MATTES`
+        command:str='video',         # the command for the source, 'video' or 'image': an image
+                                     # has other settings
     ):
-        self.command,self.view = command,{}      # `view`: controls that are not part of the blurrer
+        # `view`: controls that are not part of the blurrer
+        self.command,self.view = command,{}
         self.segmenter = blurrer.segmenter if blurrer else load_segmenter()
-        self.kinds = {'background': dict(backgrounds or find_backgrounds() | {'none': checkerboard}),
+        self.kinds = {'background': dict(backgrounds
+                                         or find_backgrounds() | {'none': checkerboard}),
                       'matte': dict(mattes or MATTES)}
-        self.choice = {part: describe(part, w.Dropdown(options=list(kinds))) for part,kinds in self.kinds.items()}
-        self.controls = {(part, name): controls(f, skip=('frame', 'p', 'time', 'ahead', 'alpha', 'bg'))
+        self.choice = {part: describe(part, w.Dropdown(options=list(kinds)))
+                       for part,kinds in self.kinds.items()}
+        self.controls = {(part, name): controls(f, skip=('frame', 'p', 'time', 'ahead',
+                                                         'alpha', 'bg'))
                          for part,kinds in self.kinds.items() for name,f in kinds.items()}
         self.general,self.depth = general_controls(),1      # `depth`: see `one_change`
         self.quality = self.general['quality']
@@ -151,11 +183,12 @@ class BlurrerControls:
 @patch
 def all_controls(self:BlurrerControls) -> list:
     "Return the menus, and the controls of all kinds and of the `Blurrer`."
-    return [*self.choice.values(), *(c for cs in (*self.controls.values(), self.general) for c in cs.values())]
+    return [*self.choice.values(), *(c for cs in (*self.controls.values(), self.general)
+                                     for c in cs.values())]
 
 @patch
 @contextmanager
-def one_change(self:BlurrerControls):
+def one_change(self:BlurrerControls) -> Iterator[None]:
     "Let several controls move in the block, and call `changed` only once, at its end."
     self.depth += 1
     try: yield
@@ -163,20 +196,25 @@ def one_change(self:BlurrerControls):
     if not self.depth: self.changed()
 
 @patch
-def changed(self:BlurrerControls): "Called after each change. A subclass shows the result here."
+def changed(self:BlurrerControls) -> None:
+    "Called after each change. A subclass shows the result here."
 
 # %% ../../nbs/ui/choices.ipynb #3b7d7c59
 def recipe_for(
-    quality,        # 'fast', 'good' or 'best'
+    quality:str,    # 'fast', 'good' or 'best'
 ) -> dict:          # name -> value
     "Return all arguments of the `Matte` that belongs to a quality."
-    return {k: p.default for k,p in signature(Matte).parameters.items()} | as_quality(quality).matte
+    return {k: p.default
+            for k,p in signature(Matte).parameters.items()} | as_quality(quality).matte
 
 @patch
-def follow(self:BlurrerControls):
-    "Move the controls whose default depends on the quality or the background, unless they were moved."
-    recipe,kind = recipe_for(self.quality.value),self.kinds['background'][self.choice['background'].value]
-    pairs = [(c, recipe[k]) for (part,name),cs in self.controls.items() if self.kinds[part][name] is Matte
+def follow(self:BlurrerControls) -> None:
+    """Move the controls whose default depends on the quality or the background, unless they
+    were moved."""
+    recipe = recipe_for(self.quality.value)
+    kind = self.kinds['background'][self.choice['background'].value]
+    pairs = [(c, recipe[k]) for (part,name),cs in self.controls.items()
+             if self.kinds[part][name] is Matte
              for k,c in cs.items()]
     for c,default in [*pairs, (self.general['wrap'], getattr(kind, 'wrap', 0.))]:
         is_moved,c.default = c.value != c.default,default
@@ -190,7 +228,7 @@ def _moved(self:BlurrerControls, change):
 # %% ../../nbs/ui/choices.ipynb #c9d3a8f2
 @patch
 def acts(self:BlurrerControls,
-    name,               # name of a setting
+    name:str,           # name of a setting
 ) -> bool:
     "Tell whether a setting changes anything for this kind of source."
     return name not in (VIDEO_ONLY if self.command == 'image' else IMAGE_ONLY)
@@ -199,7 +237,8 @@ def acts(self:BlurrerControls,
 def current(self:BlurrerControls) -> dict:    # name of the setting -> its control
     "Return the controls in use."
     now = {**self.view, **self.general}
-    for part,choice in self.choice.items(): now |= {part: choice, **self.controls[part, choice.value]}
+    for part,choice in self.choice.items():
+        now |= {part: choice, **self.controls[part, choice.value]}
     return {k: c for k,c in now.items() if self.acts(k)}
 
 @patch
@@ -209,11 +248,12 @@ def values(self:BlurrerControls) -> dict:    # name of the setting -> its value
 
 # %% ../../nbs/ui/choices.ipynb #9bf3bfa1
 def widen(
-    control,        # a slider, or any other control
-    value,          # value that it must be able to show
-):
+    control:Any,    # a slider, or any other control
+    value:Any,      # value that it must be able to show
+) -> None:
     "Widen the range of a slider, because it would silently limit the value."
-    if not isinstance(value, Real) or not isinstance(control, (w.IntSlider, w.FloatSlider)): return
+    if not isinstance(value, Real) or not isinstance(control, (w.IntSlider, w.FloatSlider)):
+        return
     if value < control.min: control.min = value
     if value > control.max: control.max = value
 
@@ -222,7 +262,8 @@ def _set(self:BlurrerControls, values):
     first = {'background': 0, 'matte': 0, 'quality': 1}
     for k,v in sorted(values.items(), key=lambda kv: first.get(kv[0], 2)):
         if k not in self.current():
-            raise BgblurError(f"Unknown setting '{k}'. Choose one of {', '.join(self.current())}.")
+            raise BgblurError(f"Unknown setting '{k}'. Choose one of "
+                              f"{', '.join(self.current())}.")
         c = self.current()[k]
         if k not in self.view: widen(c, v)
         elif isinstance(v, Real) and not c.min <= v <= c.max:
@@ -232,9 +273,10 @@ def _set(self:BlurrerControls, values):
 
 @patch
 def set(self:BlurrerControls,
-    **values        # name=value, with the names in `values()`
-):                  # the object itself
-    "Change settings. Raises `BgblurError` for an unknown name or a value that its control does not accept."
+    **values:Any       # name=value, with the names in `values()`
+) -> BlurrerControls:  # the object itself
+    """Change settings.
+    Raises `BgblurError` for an unknown name or a value that its control does not accept."""
     before = [(c, c.value) for c in (*self.view.values(), *self.all_controls())]
     with self.one_change():
         try: self._set(values)
@@ -246,7 +288,7 @@ def set(self:BlurrerControls,
 
 # %% ../../nbs/ui/choices.ipynb #e676c38c
 def changed_values(
-    controls,       # name -> control, as `controls` returns them
+    controls:dict,  # name -> control, as `controls` returns them
 ) -> dict:          # name -> value
     "Return the values that differ from their default."
     return {k: c.value for k,c in controls.items() if c.value != c.default}
@@ -258,7 +300,7 @@ def _read_once(path, changed_at):
 
 @patch
 def chosen(self:BlurrerControls,
-    part,           # 'matte' or 'background'
+    part:str,       # 'matte' or 'background'
 ) -> tuple:         # function or class, and a dict of its changed settings
     "Return the kind that is chosen for a part of the blurrer."
     name = self.choice[part].value
@@ -266,9 +308,10 @@ def chosen(self:BlurrerControls,
 
 @patch
 def blurrer(self:BlurrerControls,
-    segmenter=None,     # segmenter to use; None: the one of this object
+    segmenter:Any=None,  # segmenter to use; None: the one of this object
 ) -> Blurrer:
-    "Return a new `Blurrer` with the current settings. Raises `BgblurError` if a part does not accept its settings."
+    """Return a new `Blurrer` with the current settings.
+    Raises `BgblurError` if a part does not accept its settings."""
     parts = {}
     for part in self.kinds:
         f,args = self.chosen(part)
@@ -280,35 +323,42 @@ def blurrer(self:BlurrerControls,
 
 # %% ../../nbs/ui/choices.ipynb #ac44829d
 def kind_and_settings(
-    f,              # a matte or background: a function, a `partial` of one, or an object
+    f:Any,          # a matte or background: a function, a `partial` of one, or an object
 ) -> tuple:         # its function or class, and a dict of its settings
     "Return which kind of matte or background `f` is."
     if isinstance(f, (FunctionMatte, FunctionBackground)): f = f.function
     if isinstance(f, partial): return f.func,f.keywords
-    if isinstance(f, ColourBackground): return ColourBackground,{'colour': '#%02x%02x%02x' % tuple(f.bgr)[::-1]}
+    if isinstance(f, ColourBackground):
+        return ColourBackground,{'colour': '#%02x%02x%02x' % tuple(f.bgr)[::-1]}
     return (f, {}) if isinstance(f, FunctionType) else (type(f), vars(f))
 
 @patch
 def load(self:BlurrerControls,
-    blurrer,        # a `Blurrer`
-):
-    "Set the controls to those of `blurrer`. Raises `BgblurError` if its quality, matte or background is not in the menu."
+    blurrer:Blurrer,  # a `Blurrer`
+) -> None:
+    """Set the controls to those of `blurrer`.
+    Raises `BgblurError` if its quality, matte or background is not in the menu."""
     if blurrer.quality.name not in QUALITIES:
-        raise BgblurError(f"The quality {blurrer.quality.name!r:.80} is not in the menu. Use {' or '.join(map(repr, QUALITIES))}.")
-    general = {'crop': blurrer.attention.crop, 'skip': blurrer.attention.skip, 'quality': blurrer.quality.name,
+        raise BgblurError(f"The quality {blurrer.quality.name!r:.80} is not in the menu. Use "
+                          f"{' or '.join(map(repr, QUALITIES))}.")
+    general = {'crop': blurrer.attention.crop, 'skip': blurrer.attention.skip,
+               'quality': blurrer.quality.name,
                'wrap': blurrer.wrap, 'person': blurrer.person or ''}
     with self.one_change():
-        for part,f in (('matte', blurrer.matte), ('background', blurrer.background)): self._load_part(part, f)
+        for part,f in (('matte', blurrer.matte), ('background', blurrer.background)):
+            self._load_part(part, f)
         for k,c in self.general.items(): c.value = general[k]
         # the recipe of the quality has moved some of them
-        for part,f in (('matte', blurrer.matte), ('background', blurrer.background)): self._load_part(part, f)
+        for part,f in (('matte', blurrer.matte), ('background', blurrer.background)):
+            self._load_part(part, f)
 
 @patch
 def _load_part(self:BlurrerControls, part, f):
     kind,given = kind_and_settings(f)
     name = next((k for k,g in self.kinds[part].items() if g is kind), None)
     if name is None:
-        raise BgblurError(f"The {part} {kind.__name__} is not in the menu. Add it with Explorer({part}s={{'name': {kind.__name__}}}).")
+        raise BgblurError(f"The {part} {kind.__name__} is not in the menu. Add it with "
+                          f"Explorer({part}s={{'name': {kind.__name__}}}).")
     self.choice[part].value = name
     for k,c in self.controls[part, name].items():
         widen(c, given.get(k))
@@ -330,24 +380,30 @@ def to_python(self:BlurrerControls) -> str:
     imports,args,note = {'from bgblur.pipeline import Blurrer'},[],''
     for part,default in DEFAULTS.items():
         f,given = self.chosen(part)
-        if f is checkerboard: note = '    # blurrer.cutout(frame) returns the person with alpha'
+        if f is checkerboard:
+            note = '    # blurrer.cutout(frame) returns the person with alpha'
         if f is checkerboard or f is default and given == {}: continue
         if f is Matte: given = recipe_for(self.quality.value) | given
-        if f is Matte: given = {k: v for k,v in given.items() if v != signature(Matte).parameters[k].default}
+        if f is Matte:
+            given = {k: v for k,v in given.items()
+                     if v != signature(Matte).parameters[k].default}
         imports.add(f'from {f.__module__} import {f.__name__}')
         if given and not isinstance(f, type): imports.add('from functools import partial')
         args.append(f'{part}={_python_call(f, given)}')
     args += [f'{k}={v!r}' for k,v in changed_values(self.general).items()]
-    return '\n'.join([*sorted(imports, reverse=True), '', f"blurrer = Blurrer({', '.join(args)}){note}"])
+    return '\n'.join([*sorted(imports, reverse=True), '',
+                      f"blurrer = Blurrer({', '.join(args)}){note}"])
 
 # %% ../../nbs/ui/choices.ipynb #539bd685
 #: controls that are a field of `Settings`, by its name
-FIELDS = {'background': 'background', 'strength': 'strength', 'wrap': 'wrap', 'people': 'people', 'person': 'person',
+FIELDS = {'background': 'background', 'strength': 'strength', 'wrap': 'wrap',
+          'people': 'people', 'person': 'person',
           'feather': 'edge', 'quality': 'quality'}
 
 @patch
 def _naming(self:BlurrerControls, kind):
-    "Return the name of the setting that names a background in a command, such as its colour; None if there is none."
+    """Return the name of the setting that names a background in a command, such as its colour;
+    None if there is none."""
     name,first = next(iter(self.controls['background', kind].items()), (None, None))
     is_class = isinstance(self.kinds['background'][kind], type)
     return name if is_class and first is not None and isinstance(first.value, str) else None
@@ -363,7 +419,8 @@ def background_text(self:BlurrerControls) -> str:
 def command_settings(self:BlurrerControls) -> dict:    # name of the setting -> its value
     "Return the settings that differ from the defaults of the command."
     (background,given),(matte,matte_given) = self.chosen('background'),self.chosen('matte')
-    found = {**given, **matte_given, **changed_values(self.general), 'quality': self.quality.value}
+    found = {**given, **matte_given, **changed_values(self.general),
+             'quality': self.quality.value}
     if found['quality'] == DEFAULT_QUALITY[self.command]: del found['quality']
     if background is not DEFAULTS['background']:
         found.pop(self._naming(self.choice['background'].value), None)
@@ -377,7 +434,8 @@ def _fields_and_rest(self:BlurrerControls):
     "Return the `Settings`, and a comment on the controls that are not fields of it."
     found = self.command_settings()
     rest = ', '.join(f'{k}={v}' for k,v in found.items() if k not in FIELDS)
-    return Settings(**{FIELDS[k]: v for k,v in found.items() if k in FIELDS}),f'# no option for {rest}'*bool(rest)
+    return Settings(**{FIELDS[k]: v for k,v in found.items() if k in FIELDS}), \
+        f'# no option for {rest}'*bool(rest)
 
 @patch
 def to_command(self:BlurrerControls) -> str:
@@ -398,7 +456,8 @@ def to_preset(self:BlurrerControls) -> str:
 PRESETS = {
     'Video call': {'background': 'blur', 'strength': 61, 'people': 'main', 'quality': 'fast'},
     'Studio': {'background': 'lens', 'strength': 91, 'highlight_boost': .9, 'quality': 'best'},
-    'Green screen': {'background': 'colour', 'colour': 'green', 'feather': -1., 'quality': 'best'},
+    'Green screen': {'background': 'colour', 'colour': 'green', 'feather': -1.,
+                     'quality': 'best'},
 }
 
 @patch
@@ -406,23 +465,28 @@ def defaults(self:BlurrerControls) -> dict:    # name of the setting -> its valu
     "Return the default of every setting."
     kinds = {part: choice.default for part,choice in self.choice.items()}
     quality = DEFAULT_QUALITY[self.command]
-    cs = {**self.general, **self.controls['background', kinds['background']], **self.controls['matte', kinds['matte']]}
-    values = {k: c.default for k,c in cs.items()} | {'wrap': getattr(self.kinds['background'][kinds['background']], 'wrap', 0.)}
+    cs = {**self.general, **self.controls['background', kinds['background']],
+          **self.controls['matte', kinds['matte']]}
+    kind = self.kinds['background'][kinds['background']]
+    values = {k: c.default for k,c in cs.items()} | {'wrap': getattr(kind, 'wrap', 0.)}
     values |= {k: v for k,v in recipe_for(quality).items() if k in values}
     return {k: v for k,v in {**values, **kinds, 'quality': quality}.items() if self.acts(k)}
 
 @patch
 def use_preset(self:BlurrerControls,
-    name,           # one of `PRESETS`
-):                  # the object itself
-    "Use the settings of a preset, and the defaults for all others. Raises `BgblurError` for an unknown name."
-    if name not in PRESETS: raise BgblurError(f"There is no preset {name!r:.80}. Use {', '.join(PRESETS)}.")
+    name:str,          # one of `PRESETS`
+) -> BlurrerControls:  # the object itself
+    """Use the settings of a preset, and the defaults for all others.
+    Raises `BgblurError` for an unknown name."""
+    if name not in PRESETS:
+        raise BgblurError(f"There is no preset {name!r:.80}. Use {', '.join(PRESETS)}.")
     with self.one_change(): return self.set(**self.defaults()).set(**PRESETS[name])
 
 # %% ../../nbs/ui/choices.ipynb #918009db
 @patch
 def background_settings(self:BlurrerControls,
-    text,           # as `Settings.background`: 'blur', 'lens', 'none', a colour, or the path of a file
+    text:str,       # as `Settings.background`: 'blur', 'lens', 'none', a colour, or the path
+                    # of a file
 ) -> dict:          # name of the setting -> its value
     "Return the settings for a background. Raises `BgblurError` for an unknown background."
     if text in self.kinds['background'] and not self._naming(text): return {'background': text}
@@ -434,16 +498,21 @@ def background_settings(self:BlurrerControls,
 
 @patch
 def load_file(self:BlurrerControls,
-    path,           # a `.toml` file, as `to_preset` and the command write it
-):                  # the object itself
-    "Use the settings of a preset file. Raises `BgblurError` if it is not one, or if it chooses another model."
+    path:str|Path,     # a `.toml` file, as `to_preset` and the command write it
+) -> BlurrerControls:  # the object itself
+    """Use the settings of a preset file.
+    Raises `BgblurError` if it is not one, or if it chooses another model."""
     settings,_ = load_preset(path)
-    found = {k: vars(settings)[field] for k,field in FIELDS.items() if field in settings.changed()}
+    found = {k: vars(settings)[field] for k,field in FIELDS.items()
+             if field in settings.changed()}
     other = sorted({*settings.changed()} - {*FIELDS.values()})
-    if other: raise BgblurError(f"The explorer has no control for {other[0]}, which {path} sets. Pass a Blurrer with it to explore.")
+    if other:
+        raise BgblurError(f"The explorer has no control for {other[0]}, which {path} sets. "
+                          "Pass a Blurrer with it to explore.")
     if 'background' in found: found |= self.background_settings(found['background'])
     # a strength has no effect on a colour or an image
-    kinds = self.controls['background', found.get('background', self.choice['background'].default)]
+    kinds = self.controls['background',
+                          found.get('background', self.choice['background'].default)]
     if 'strength' in found and 'strength' not in kinds: del found['strength']
     if 'strength' in found: found['strength'] = round(found['strength'])
     with self.one_change(): return self.set(**self.defaults()).set(**found)

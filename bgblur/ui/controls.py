@@ -7,30 +7,32 @@ __all__ = ['value_range', 'control', 'controls', 'with_help', 'Interactive', 'fl
 
 # %% ../../nbs/ui/controls.ipynb #e7b13589
 import re
+from collections.abc import Callable, Sequence
 from html import escape
 from inspect import signature
+from typing import Any
 
 import numpy as np
 
-from ..core.docs import explain_module
+from ..core.docs import explain_module, param_comments
 from ..core.errors import imports_of
 from .canvas import with_image
 from .show import jpeg
 
-with imports_of('notebooks'):
-    import ipywidgets as w
-    from fastcore.docments import docments
+with imports_of('notebooks'): import ipywidgets as w
 
 # %% ../../nbs/ui/controls.ipynb #fe0c6bbe
 _NUMBER = r'(-?\d*\.?\d+)'
 
 def value_range(
     doc:str,            # comment beside the parameter
-    default,            # its default, a number
+    default:float,      # its default, a number
 ) -> tuple:             # lowest and highest value of the slider, floats
-    "Return the range that `doc` names: 'in [0,1]', '0 to 1' or '2 or more'. Otherwise it ends at four times the default."
+    """Return the range that `doc` names: 'in [0,1]', '0 to 1' or '2 or more'.
+    Otherwise it ends at four times the default."""
     span = 4*abs(default) or 10
-    if m := re.search(rf'\[{_NUMBER}, ?{_NUMBER}\]', doc) or re.search(rf'{_NUMBER}(?:,[^,]*,)? to {_NUMBER}', doc):
+    if m := re.search(rf'\[{_NUMBER}, ?{_NUMBER}\]', doc) \
+        or re.search(rf'{_NUMBER}(?:,[^,]*,)? to {_NUMBER}', doc):
         return float(m[1]),float(m[2])
     if m := re.search(rf'{_NUMBER} or more', doc): return float(m[1]),float(m[1]) + span
     return (-span if re.search('below 0|negative', doc) else 0.),float(span)
@@ -38,34 +40,39 @@ def value_range(
 # %% ../../nbs/ui/controls.ipynb #7162bc1d
 def control(
     name:str,       # name of the parameter
-    default,        # its default
+    default:Any,    # its default
     doc:str,        # comment beside it
-):                  # an ipywidget, or None for a default of another type
+) -> Any:           # an ipywidget, or None for a default of another type
     "Return the control for one parameter."
     args = dict(value=default, description=name.replace('_', ' '), tooltip=doc)
     if isinstance(default, bool): return w.Checkbox(**args)
     if isinstance(default, str):
         words = re.findall(r"'([^']+)'", doc)
-        return w.Dropdown(options=words, **args) if default in words else w.Text(**args, continuous_update=False)
+        return w.Dropdown(options=words, **args) if default in words \
+            else w.Text(**args, continuous_update=False)
     if not isinstance(default, (int, float)): return None
     lo,hi = value_range(doc, default)
-    if isinstance(default, int) and hi - lo > 2: return w.IntSlider(min=round(lo), max=round(hi), **args)
-    step = 10**np.floor(np.log10((hi - lo)/50))    # the browser rounds values to a multiple of the step
+    if isinstance(default, int) and hi - lo > 2:
+        return w.IntSlider(min=round(lo), max=round(hi), **args)
+    # the browser rounds values to a multiple of the step
+    step = 10**np.floor(np.log10((hi - lo)/50))
     return w.FloatSlider(min=lo, max=hi, step=float(step), **args)
 
 # %% ../../nbs/ui/controls.ipynb #4125582f
 def controls(
-    f,              # a function, or a class whose objects work like one
-    skip=(),        # names of parameters that get no control
-) -> dict:          # name of the parameter -> its control; `control.default` is its default, None if it has none
-    "Return a control for each parameter of `f` that has a default. For a class, return one for each parameter of its `__init__`."
+    f:Callable,             # a function, or a class whose objects work like one
+    skip:Sequence[str]=(),  # names of parameters that get no control
+) -> dict:                  # name -> control; its `default` is None if there is none
+    """Return a control for each parameter of `f` that has a default.
+    For a class, return one for each parameter of its `__init__`."""
     is_class,made = isinstance(f, type),{}
     if is_class and '__init__' not in vars(f): return made
-    docs = docments(f.__init__ if is_class else f)
+    # unlike `docments`, it reads a comment to its end if it goes on in the next line
+    docs = param_comments(f)
     for p in signature(f).parameters.values():
         required = p.default is p.empty
         if p.name in skip or (required and not is_class): continue
-        c = control(p.name, '' if required else p.default, docs.get(p.name) or '')
+        c = control(p.name, '' if required else p.default, docs.get(p.name, ''))
         if c is None: continue
         c.default = None if required else c.value
         made[p.name] = c
@@ -73,18 +80,21 @@ def controls(
 
 # %% ../../nbs/ui/controls.ipynb #79ef1715
 def with_help(
-    control,        # a control that `control` returned
-):                  # an ipywidget
+    control:Any,    # a control that `control` returned
+) -> Any:           # an ipywidget
     "Return `control` with its comment below it."
     control.style.description_width = '120px'    # room for the longest name
     style = 'margin-left: 130px; line-height: 1.2; display: block; max-width: 260px'
-    return w.VBox([control, w.HTML(f'<small style="{style}">{escape(control.tooltip or "")}</small>')])
+    return w.VBox([control,
+                   w.HTML(f'<small style="{style}">{escape(control.tooltip or "")}</small>')])
 
 # %% ../../nbs/ui/controls.ipynb #ea2dab0d
 class Interactive:
-    "A figure with a control for each parameter of the function that draws it. Shows itself in a notebook."
+    """A figure with a control for each parameter of the function that draws it.
+    Shows itself in a notebook."""
     def __init__(self,
-        draw,       # function whose parameters have defaults; returns BGR uint8 `(H,W,3)`, or what `show_images` returns
+        draw:Callable,  # function whose parameters have defaults; returns BGR uint8 `(H,W,3)`,
+                        # or what `show_images` returns
     ):
         self.draw,self.controls,self.image = draw,controls(draw),w.Image(format='jpeg')
         for c in self.controls.values(): c.observe(self.update, 'value')
@@ -92,15 +102,15 @@ class Interactive:
         self.update()
 
     def update(self,
-        change=None,    # what ipywidgets passes to an observer; not used
-    ):
+        change:Any=None,  # what ipywidgets passes to an observer; not used
+    ) -> None:
         "Draw the figure with the values of the controls."
         out = self.draw(**{name: c.value for name,c in self.controls.items()})
         self.image.value = jpeg(out) if isinstance(out, np.ndarray) else out.data
 
     def set(self,
-        **values,   # name of a parameter -> its value
-    ):              # the object itself
+        **values:Any,    # name of a parameter -> its value
+    ) -> 'Interactive':  # the object itself
         "Move controls, as the mouse would."
         for name,value in values.items(): self.controls[name].value = value
         return self
@@ -109,14 +119,15 @@ class Interactive:
         "Return the figure as a JPEG, for readers who don't run the notebook."
         return self.image.value
 
-    def _repr_mimebundle_(self, **kwargs): return with_image(self.widget._repr_mimebundle_(**kwargs), self)
+    def _repr_mimebundle_(self, **kwargs):
+        return with_image(self.widget._repr_mimebundle_(**kwargs), self)
 
 # %% ../../nbs/ui/controls.ipynb #363210a0
 def flicker_strip(
-    alphas,             # alphas of a clip, float32 `(H,W)` in [0,1] each
-    size=(400, 60),     # width and height of the strip, in pixels
-    full=.02,           # mean change that fills the height
-) -> np.ndarray:        # BGR uint8 `(h,w,3)`: black bars on white
+    alphas:Sequence[np.ndarray],    # alphas of a clip, float32 `(H,W)` in [0,1] each
+    size:tuple[int,int]=(400, 60),  # width and height of the strip, in pixels
+    full:float=.02,                 # mean change that fills the height
+) -> np.ndarray:                    # BGR uint8 `(h,w,3)`: black bars on white
     "Draw the mean change of alpha from frame to frame, one bar per step."
     w,h = size
     change = np.array([np.abs(b - a).mean() for a,b in zip(alphas, alphas[1:])])

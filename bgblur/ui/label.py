@@ -7,6 +7,7 @@ __all__ = ['differing', 'frames_of', 'Label', 'prelabel', 'save_labels', 'check_
 
 # %% ../../nbs/ui/label.ipynb #2519e808
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -17,7 +18,7 @@ from fastcore.basics import patch
 from ..core.checks import quiet_opencv
 from ..core.docs import explain_module
 from ..core.masks import fill_holes, remove_small_components
-from ..core.errors import BgblurError, imports_of
+from ..core.errors import BgblurError
 from ..predict import load_segmenter
 from ..io.files import VideoError
 from ..io.image import encode_image
@@ -26,16 +27,19 @@ from ..io.reader import VideoReader
 
 # %% ../../nbs/ui/label.ipynb #610a3217
 def differing(
-    frames,         # iterable of frames, BGR uint8 `(H,W,3)`
-    n:int=40,       # number of frames to keep
-) -> list:          # pairs (index, frame)
+    frames:Iterable[np.ndarray],  # iterable of frames, BGR uint8 `(H,W,3)`
+    n:int=40,                     # number of frames to keep
+) -> list:                        # pairs (index, frame)
     "Return the `n` frames that differ most, compared at 32×24 pixels."
     kept = []
     for i,img in enumerate(frames):
-        kept.append((i, img, cv2.resize(img, (32, 24), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()))
+        kept.append((i, img,
+                     cv2.resize(img, (32, 24),
+                                interpolation=cv2.INTER_AREA).astype(np.float32).ravel()))
         if len(kept) <= n: continue
         small = np.stack([k[2] for k in kept])
-        distances = np.square(small[:, None] - small).sum(2) + np.diag(np.full(len(kept), np.inf))
+        distances = np.square(small[:, None] - small).sum(2) + np.diag(np.full(len(kept),
+            np.inf))
         del kept[max(np.unravel_index(distances.argmin(), distances.shape))]
     return [k[:2] for k in kept]
 
@@ -46,7 +50,8 @@ def _camera_frames(number, seconds):
     start = time.monotonic()
     try:
         if not camera.isOpened():
-            raise VideoError(f'Camera {number} cannot be opened: check its number, and close other programs that use it.')
+            raise VideoError(f'Camera {number} cannot be opened: check its number, and close '
+                             'other programs that use it.')
         while True:
             ok,img = camera.read()
             if not ok or time.monotonic() - start > seconds: break
@@ -54,14 +59,15 @@ def _camera_frames(number, seconds):
     finally: camera.release()
 
 def frames_of(
-    src,              # video file, or the number of a camera
-    seconds=20,       # how long to record from a camera
-    every:int=5,      # take every n-th frame
-):                    # generator of frames, BGR uint8 `(H,W,3)`
+    src:str|Path|int,       # video file, or the number of a camera
+    seconds:float=20,       # how long to record from a camera
+    every:int=5,            # take every n-th frame
+) -> Iterator[np.ndarray]:  # generator of frames, BGR uint8 `(H,W,3)`
     "Yield frames of a file or a camera. Raises `VideoError` if it can't be opened."
     if isinstance(src, int): yield from islice(_camera_frames(src, seconds), 0, None, every)
     else:
-        with VideoReader(src) as reader: yield from (to_bgr(f) for f in islice(reader.frames(), 0, None, every))
+        with VideoReader(src) as reader:
+            yield from (to_bgr(f) for f in islice(reader.frames(), 0, None, every))
 
 # %% ../../nbs/ui/label.ipynb #d0df41f6
 @dataclass(eq=False)
@@ -74,17 +80,18 @@ class Label:
     largest:bool = True                     # keep only the largest piece
     fill:bool = True                        # fill holes
     keep:bool = True                        # save this label
-    strokes:list = field(default_factory=list, repr=False)    # brush strokes: (points, radius in pixels, erase)
+    strokes:list = field(default_factory=list, repr=False)  # (points, radius in pixels, erase)
 
 # %% ../../nbs/ui/label.ipynb #9b8568b8
 def _draw_stroke(mask, points, radius, erase):
     "Draw a brush stroke with round ends on `mask`, in place."
     value = 0 if erase else 1
     cv2.polylines(mask, [points], False, value, 2*radius + 1)
-    for point in points[[0, -1], 0]: cv2.circle(mask, tuple(map(int, point)), radius, value, cv2.FILLED)
+    for point in points[[0, -1], 0]:
+        cv2.circle(mask, tuple(map(int, point)), radius, value, cv2.FILLED)
 
 @patch(as_prop=True)
-def mask(self:Label):
+def mask(self:Label) -> np.ndarray:
     "Return the corrected mask, uint8 `(H,W)`: 0 background, 1 person."
     mask = (self.p > self.threshold).astype(np.float32)
     if self.largest: mask = remove_small_components(mask, share=1)
@@ -95,7 +102,7 @@ def mask(self:Label):
 
 # %% ../../nbs/ui/label.ipynb #507ffc50
 @patch
-def overlay(self:Label):
+def overlay(self:Label) -> np.ndarray:
     "Return the image, darkened outside the mask, with the mask's outline. BGR uint8 `(H,W,3)`"
     mask = self.mask
     out = np.where(mask[..., None] > 0, self.img, self.img//3)
@@ -105,35 +112,40 @@ def overlay(self:Label):
 # %% ../../nbs/ui/label.ipynb #7a93c27c
 @patch
 def paint(self:Label,
-    points,             # [[x, y], ...] in pixels
-    radius=8,           # brush radius, in pixels
-    erase=False,        # remove from the mask instead of adding to it
-):
+    points:Sequence,    # [[x, y], ...] in pixels
+    radius:int=8,       # brush radius, in pixels
+    erase:bool=False,   # remove from the mask instead of adding to it
+) -> None:
     "Add a brush stroke."
     self.strokes.append((np.int32(np.round(points)).reshape(-1, 1, 2), radius, erase))
 
 # %% ../../nbs/ui/label.ipynb #b89d8e3d
 def prelabel(
-    frames,           # pairs (index, frame) from `differing`
-    name='frame',     # first part of the file names
-    segmenter=None,   # function from BGR uint8 `(H,W,3)` to probability `(H,W)`; None: `load_segmenter()`
+    frames:Iterable[tuple],        # pairs (index, frame) from `differing`
+    name:str='frame',              # first part of the file names
+    segmenter:Callable|None=None,  # function from BGR uint8 `(H,W,3)` to probability `(H,W)`;
+                                   # None: `load_segmenter()`
 ) -> list[Label]:
-    "Return a `Label` for each frame, from the mean prediction for the frame and its mirror image."
+    """Return a `Label` for each frame, from the mean prediction for the frame and its mirror
+    image."""
     seg = segmenter or load_segmenter()
     def predict(img): return (seg(img) + seg(np.ascontiguousarray(img[:, ::-1]))[:, ::-1])/2
     return [Label(f'{name}-{i:05}', img, predict(img)) for i,img in frames]
 
 # %% ../../nbs/ui/label.ipynb #cb81ba66
 def save_labels(
-    labels,         # list of `Label`
-    folder,         # folder for the new folders `images` and `masks`
-) -> int:           # number of saved labels
-    "Save the labels that are kept. Raises `BgblurError`, before anything is written, if there are none or a file exists."
+    labels:Sequence[Label],  # list of `Label`
+    folder:str|Path,         # folder for the new folders `images` and `masks`
+) -> int:                    # number of saved labels
+    """Save the labels that are kept.
+    Raises `BgblurError`, before anything is written, if there are none or a file exists."""
     kept,folder = [l for l in labels if l.keep],Path(folder)
-    if not kept: raise BgblurError('No label is kept, so there is nothing to save: keep at least one.')
+    if not kept:
+        raise BgblurError('No label is kept, so there is nothing to save: keep at least one.')
     files = [(folder/'images'/f'{l.name}.jpg', folder/'masks'/f'{l.name}.png') for l in kept]
     existing = [f for pair in files for f in pair if f.exists()]
-    if existing: raise BgblurError(f'{existing[0]} already exists: use another folder or another name.')
+    if existing:
+        raise BgblurError(f'{existing[0]} already exists: use another folder or another name.')
     for sub in ('images', 'masks'): (folder/sub).mkdir(parents=True, exist_ok=True)
     for l,(image,mask) in zip(kept, files):
         image.write_bytes(encode_image(l.img, '.jpg'))
@@ -142,19 +154,25 @@ def save_labels(
 
 # %% ../../nbs/ui/label.ipynb #299a8e3d
 def check_pair(
-    image,          # image file
-    mask,           # mask file: one channel, 0 for background and 1 for person
-):
-    "Raise `BgblurError` unless both files can be read, have the same size, and the mask contains only 0 and 1."
+    image:str|Path,  # image file
+    mask:str|Path,   # mask file: one channel, 0 for background and 1 for person
+) -> None:
+    """Raise `BgblurError` unless both files can be read, have the same size, and the mask
+    contains only 0 and 1."""
     image,mask = Path(image),Path(mask)
     if not mask.exists(): raise BgblurError(f'{image} has no mask: {mask} is missing.')
     img,m = cv2.imread(str(image)),cv2.imread(str(mask), cv2.IMREAD_UNCHANGED)
-    if img is None or m is None: raise BgblurError(f'{image if img is None else mask} cannot be read as an image.')
+    if img is None or m is None:
+        raise BgblurError(f'{image if img is None else mask} cannot be read as an image.')
     if m.shape != img.shape[:2]:
-        raise BgblurError(f'{mask} has the shape {m.shape}, but its image has {img.shape[:2]}: a mask needs one channel and the size of its image.')
+        raise BgblurError(f'{mask} has the shape {m.shape}, but its image has '
+                          f'{img.shape[:2]}: a mask needs one channel and the size of its '
+                          'image.')
     values = np.unique(m)
     if values.max() > 1:
-        raise BgblurError(f'{mask} contains the values {values[:4].tolist()}{"..."*(len(values) > 4)}, but must contain 0 for background '
+        raise BgblurError(f'{mask} contains the values '
+                          f'{values[:4].tolist()}{"..."*(len(values) > 4)}, but must contain '
+                          '0 for background '
                           'and 1 for person: save it again as (mask > 127).astype(np.uint8).')
 
 # %% ../../nbs/ui/label.ipynb #2d0991af

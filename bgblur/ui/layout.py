@@ -6,6 +6,9 @@
 __all__ = ['MAKE_JS', 'SIDE_CSS', 'CopyButton', 'copy_button', 'side_by_side']
 
 # %% ../../nbs/ui/layout.ipynb #0306832d
+from collections.abc import Callable
+from typing import Any
+
 from ..core.docs import explain_module
 from ..core.errors import as_sentence, imports_of
 
@@ -82,9 +85,10 @@ class CopyButton(anywidget.AnyWidget):
     label = traitlets.Unicode('Copy').tag(sync=True)     # text on the button
 
 def copy_button(
-    label,              # text on the button
-    text_function,      # function without arguments that returns the text to copy
-) -> CopyButton:        # an ipywidget
+    label:str,                        # text on the button
+    text_function:Callable[[], str],  # function without arguments that returns the text to
+                                      # copy
+) -> CopyButton:                      # an ipywidget
     "Return a button that copies text to the clipboard and shows 'Copied', or an error in red."
     def answer(button, content, buffers):
         try: button.send({'text': str(text_function())})
@@ -114,9 +118,9 @@ SIDE_CSS = """
 """
 
 def side_by_side(
-    picture,      # an ipywidget: a `Player`, or a box that holds one
-    controls,     # an ipywidget
-):                # an ipywidget
+    picture:Any,   # an ipywidget: a `Player`, or a box that holds one
+    controls:Any,  # an ipywidget
+) -> Any:          # an ipywidget
     "Return both side by side from 900 pixels on; below that, the controls under the image."
     left = w.VBox([picture]).add_class('bgblur-left')
     right = w.VBox([controls]).add_class('bgblur-right')

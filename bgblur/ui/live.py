@@ -6,10 +6,13 @@
 __all__ = ['BrowserView', 'NotebookSink', 'BrowserCamera', 'LiveWidget']
 
 # %% ../../nbs/ui/live.ipynb #9a3809ae
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from html import escape
+import numpy as np
 from threading import Event, Thread
 from time import monotonic
+from typing import Any
 
 import cv2
 from fastcore.basics import patch
@@ -19,6 +22,7 @@ from ..io.image import read_image
 from ..camera.sinks import Alert, LiveView, PREVIEWS, Sink, placeholder
 from ..core.settings import DEFAULT_QUALITY, Settings
 from ..camera.sources import LatestFrame, Source
+from ..pipeline import Blurrer
 from .canvas import with_image
 from ..matte import Matte
 from ..core.errors import BgblurError, imports_of
@@ -32,13 +36,15 @@ _CAMERA_JS = """
 function openCamera(model) {
   const camera = model.get('camera');
   return navigator.mediaDevices.getUserMedia({ video: {
-    width: { ideal: model.get('width') }, height: { ideal: model.get('height') }, frameRate: { ideal: model.get('rate') },
+    width: { ideal: model.get('width') }, height: { ideal: model.get('height') },
+    frameRate: { ideal: model.get('rate') },
     ...(camera ? { deviceId: { exact: camera } } : {}) } });
 }
 
 async function listCameras(model) {
   const all = await navigator.mediaDevices.enumerateDevices();
-  model.set('cameras', all.filter(d => d.kind === 'videoinput').map(d => [d.label, d.deviceId]));
+  const found = all.filter(d => d.kind === 'videoinput');
+  model.set('cameras', found.map(d => [d.label, d.deviceId]));
   model.save_changes();
 }
 """
@@ -92,14 +98,19 @@ function browserCamera(model) {
   const sender = frameSender(model);
   let stream = null, removed = false;
   const wanted = () => !removed && model.get('capture');
-  const report = text => { if (model.get('camera_error') !== text) { model.set('camera_error', text); model.save_changes(); } };
+  const report = text => {
+    if (model.get('camera_error') === text) return;
+    model.set('camera_error', text); model.save_changes();
+  };
 
   async function open() {
-    if (!navigator.mediaDevices) return report('The browser offers its camera only to https pages and to localhost.');
+    if (!navigator.mediaDevices)
+      return report('The browser offers its camera only to https pages and to localhost.');
     let opened;
     try { opened = await openCamera(model); }
     catch (e) {
-      if (e.name === 'NotAllowedError') return report('The browser lacks the permission to use the camera: allow it, and start again.');
+      const denied = 'The browser lacks the permission to use the camera: ';
+      if (e.name === 'NotAllowedError') return report(denied + 'allow it, and start again.');
       report('waiting for the camera: ' + e.name);
       return sender.later(restart, 1000);
     }
@@ -141,7 +152,8 @@ function makeCanvas(model) {
 }
 
 export default { render({ model, el }) {
-  const canvas = makeCanvas(model), ctx = canvas.getContext('2d'), camera = browserCamera(model);
+  const canvas = makeCanvas(model), ctx = canvas.getContext('2d');
+  const camera = browserCamera(model);
   el.append(canvas);
   let drawn = 0, removed = false;
 
@@ -161,22 +173,28 @@ export default { render({ model, el }) {
 """
 
 class BrowserView(anywidget.AnyWidget):
-    "Draws images in the browser and confirms each one. While `capture` is true, it sends frames of the browser's camera."
+    """Draws images in the browser and confirms each one.
+    While `capture` is true, it sends frames of the browser's camera."""
     _esm = _CAMERA_JS + _SEND_JS + _CAPTURE_JS + _VIEW_JS
     capture = traitlets.Bool(False).tag(sync=True)         # use the browser's camera
-    width = traitlets.Int(640).tag(sync=True)              # to request from the camera, in pixels
+    # to request from the camera, in pixels
+    width = traitlets.Int(640).tag(sync=True)
     height = traitlets.Int(480).tag(sync=True)
     rate = traitlets.Float(30).tag(sync=True)              # frames per second to request
-    camera = traitlets.Unicode('').tag(sync=True)          # the browser's id of the camera; empty: its choice
-    cameras = traitlets.List().tag(sync=True)              # [name, id] of each camera, known after one was used
+    # the browser's id of the camera; empty: its choice
+    camera = traitlets.Unicode('').tag(sync=True)
+    # [name, id] of each camera, known after one was used
+    cameras = traitlets.List().tag(sync=True)
     camera_error = traitlets.Unicode('').tag(sync=True)    # why the camera sends no frames
 
 # %% ../../nbs/ui/live.ipynb #721657a7
 class NotebookSink(Sink):
-    "Live video in a notebook. The next image is sent after the browser has drawn the last one."
+    """Live video in a notebook.
+    The next image is sent after the browser has drawn the last one."""
     private = True
     def __init__(self,
-        patience=.5,     # seconds to wait for the browser's answer before sending another image: the kernel may be busy
+        patience:float=.5,  # seconds to wait for the browser's answer before sending another
+                            # image: the kernel may be busy
     ):
         self.view,self.patience,self.answered = BrowserView(),patience,Event()
         self.view.on_msg(self._on_message)
@@ -201,17 +219,20 @@ class NotebookSink(Sink):
         found,self.clicked = self.clicked,[]
         return found
 
-    def watched(self):
-        "Return whether the browser has answered in the last ten seconds: if not, the page is closed. `BrowserCamera` stops by itself."
+    def watched(self) -> bool:
+        """Return whether the browser has answered in the last ten seconds: if not, the page is
+        closed. `BrowserCamera` stops by itself."""
         return bool(self.frames) or monotonic() - self.message_time < 10
 
 # %% ../../nbs/ui/live.ipynb #70a3a3f6
 @patch
 def _on_message(self:NotebookSink, view, content, buffers):
-    "Handle a message from the browser: an image was drawn, a frame from its camera, or a click."
+    """Handle a message from the browser: an image was drawn, a frame from its camera, or a
+    click."""
     self.message_time = monotonic()
     if content['kind'] == 'frame' and self.frames:
-        if content['latency'] and self.sent_time: self.delay = max(0., content['latency'] - self.python_ms)
+        if content['latency'] and self.sent_time:
+            self.delay = max(0., content['latency'] - self.python_ms)
         self.frames.put((content['id'], bytes(buffers[0]), self.message_time))
     elif content['kind'] == 'drawn' and content['id'] == self.image_id:
         self.delay = 1000*(self.message_time - self.sent_time)
@@ -223,9 +244,9 @@ class BrowserCamera(Source):
     "The camera of the browser that shows `sink`."
     name = 'camera of the browser'
     def __init__(self,
-        sink:NotebookSink,   # its view sends the frames
-        size=(640, 480),     # width and height to request, in pixels
-        rate=30,             # frames per second to request
+        sink:NotebookSink,               # its view sends the frames
+        size:tuple[int,int]=(640, 480),  # width and height to request, in pixels
+        rate:float=30,                   # frames per second to request
     ):
         self.sink,self.size,self.rate = sink,size,rate
         sink.view.width,sink.view.height,sink.view.rate = *size,rate
@@ -233,7 +254,8 @@ class BrowserCamera(Source):
 
     def open(self): self.sink.view.capture = True
 
-    def read(self):     # `(frame, seconds)`: BGR uint8 `(H,W,3)`, and when it arrived here; None if none came for half a second
+    def read(self,
+    ) -> tuple[np.ndarray,float]|None:  # BGR uint8 `(H,W,3)`, its time; None: none in 0.5 s
         "Return the newest frame that the browser sent."
         problem,self.sink.view.capture = self.sink.view.camera_error,True
         self.status = problem if problem.startswith('waiting') else problem and Alert(problem)
@@ -249,19 +271,26 @@ class LiveWidget:
     "Live video in a notebook, with controls. `start` and `stop` also work from Python."
     running = None      # the widget that runs now
     def __init__(self,
-        source,                  # such as `Camera`; or a function from a `NotebookSink` to a source
-        new_loop,                # makes a loop: `bgblur.live.Live`, or a function with its parameters
-        blurrer=None,            # with the model and matte to use; None: as in `settings`
-        settings=Settings(),     # initial values, strength up to 245; quality None: 'fast'
-        view=LiveView(),         # initial preview
-        backgrounds=('blur', 'lens', 'grey', 'green'),    # to choose from; others can be typed
-        saver=None,              # `Saver` of snapshots and recordings; None: for the current folder
+        source:Any,                    # such as `Camera`; or a function from a `NotebookSink`
+                                       # to a source
+        new_loop:Callable,             # makes a loop: `bgblur.live.Live`, or a function with
+                                       # its parameters
+        blurrer:Blurrer|None=None,     # with the model and matte to use; None: as in
+                                       # `settings`
+        settings:Settings=Settings(),  # initial values, strength up to 245; quality None:
+                                       # 'fast'
+        view:LiveView=LiveView(),      # initial preview
+        backgrounds:Sequence[str]=('blur', 'lens', 'grey', 'green'),  # others can be typed
+        saver:Any=None,                # `Saver` of snapshots and recordings; None: for the
+                                       # current folder
     ):
         self.sink,self.new_loop,self.saver = NotebookSink(),new_loop,saver
-        parts = replace(settings, background='blur', wrap=None)      # the loop makes the background
+        # the loop makes the background
+        parts = replace(settings, background='blur', wrap=None)
         self.blurrer = blurrer or blurrer_from(parts, quality=DEFAULT_QUALITY['live'])
         if blurrer and isinstance(blurrer.matte, Matte):
-            settings = replace(settings, people=blurrer.matte.people, edge=blurrer.matte.feather)
+            settings = replace(settings, people=blurrer.matte.people,
+                               edge=blurrer.matte.feather)
         self.source,self.first = source(self.sink) if callable(source) else source,settings
         self.live,self.thread,self.error,self.hold = None,None,'',0.
         self._make_controls(settings, view, backgrounds)
@@ -282,11 +311,15 @@ def _make_controls(self:LiveWidget, settings, view, backgrounds):
     known = settings.background in backgrounds
     def slider(name, lo, hi, step):
         value = vars(settings)[name]
-        return w.FloatSlider(value, min=lo, max=hi, step=step, description=name, readout_format='.0f')
+        return w.FloatSlider(value, min=lo, max=hi, step=step, description=name,
+                             readout_format='.0f')
     self.strength,self.edge = slider('strength', 1, 245, 5),slider('edge', -50, 50, 1)
-    background,other = (settings.background, '') if known else (backgrounds[0], settings.background)
-    self.background = w.Dropdown(options=backgrounds, value=background, description='background')
-    self.other = w.Text(value=other, description='or', continuous_update=False, placeholder='a colour or a file')
+    background,other = (settings.background, '') if known \
+        else (backgrounds[0], settings.background)
+    self.background = w.Dropdown(options=backgrounds, value=background,
+                                 description='background')
+    self.other = w.Text(value=other, description='or', continuous_update=False,
+                        placeholder='a colour or a file')
     people = [('all people', 'all'), ('the main person', 'main')]
     self.people = w.Dropdown(options=people, value=settings.people, description='sharp')
     self.preview = w.Dropdown(value=view.preview, options=PREVIEWS, description='show')
@@ -333,7 +366,8 @@ def _on_key(self:LiveWidget, key):
 @patch
 def settings(self:LiveWidget) -> Settings:
     "Return the settings that the controls show."
-    return replace(self.first, strength=self.strength.value, edge=self.edge.value, people=self.people.value,
+    return replace(self.first, strength=self.strength.value, edge=self.edge.value,
+                   people=self.people.value,
                    background=self.other.value.strip() or self.background.value)
 
 @patch
@@ -345,7 +379,8 @@ def view(self:LiveWidget) -> LiveView:
 def _as_html(line):
     "Return a line as HTML, an `Alert` in red."
     if not isinstance(line, Alert): return escape(line)
-    return f'<div role="alert" style="color: var(--jp-error-color1, #c62828)">{escape(line)}</div>'
+    style = 'color: var(--jp-error-color1, #c62828)'
+    return f'<div role="alert" style="{style}">{escape(line)}</div>'
 
 @patch
 def _show_error(self:LiveWidget, error):
@@ -365,7 +400,8 @@ def _show_status(self:LiveWidget, line):
 def _apply(self:LiveWidget):
     "Hand the values of the controls to the loop."
     s,v = self.settings(),self.view()
-    self.live.change(strength=s.strength, background=s.background, edge=s.edge, people=s.people,
+    self.live.change(strength=s.strength, background=s.background, edge=s.edge,
+                     people=s.people,
                      preview=v.preview, mirror=v.mirror)
 
 @patch
@@ -391,12 +427,13 @@ def _list_cameras(self:LiveWidget, change):
 
 # %% ../../nbs/ui/live.ipynb #21b6c1d8
 @patch
-def start(self:LiveWidget):
+def start(self:LiveWidget) -> LiveWidget:
     "Start, and stop the widget that is running. Errors are shown below the buttons."
     if self.live: return self
     if LiveWidget.running: LiveWidget.running.stop()
     try:
-        self.live = self.new_loop(self.source, [self.sink], self.blurrer, self.settings(), view=self.view(),
+        self.live = self.new_loop(self.source, [self.sink], self.blurrer, self.settings(),
+                                  view=self.view(),
                                   on_status=self._show_status, saver=self.saver)
         self._apply()      # a control may have moved since the blurrer was made
     except BgblurError as e:
@@ -413,12 +450,14 @@ def start(self:LiveWidget):
 @patch
 def _run(self:LiveWidget):
     try: self.report = self.live.run()
-    except Exception as e: self._show_error(str(e) or type(e).__name__)      # an error in a thread would go unseen
+    except Exception as e:
+        # an error in a thread would go unseen
+        self._show_error(str(e) or type(e).__name__)
     self.live,self.button.value,self.button.description = None,False,'Start'
     self._update_buttons()
 
 @patch
-def stop(self:LiveWidget):
+def stop(self:LiveWidget) -> LiveWidget:
     "Stop. The camera's light goes off, and the last image stays."
     if self.live:
         self.live.stop()
@@ -430,10 +469,12 @@ def stop(self:LiveWidget):
 @patch
 def still(self:LiveWidget) -> bytes:
     "Return the image that the widget shows, as JPEG."
-    return self.sink.jpeg or cv2.imencode('.jpg', placeholder(self.source.size, 'not started'))[1].tobytes()
+    return self.sink.jpeg \
+        or cv2.imencode('.jpg', placeholder(self.source.size, 'not started'))[1].tobytes()
 
 @patch
-def _repr_mimebundle_(self:LiveWidget, **kwargs): return with_image(self.widget._repr_mimebundle_(**kwargs), self)
+def _repr_mimebundle_(self:LiveWidget, **kwargs):
+    return with_image(self.widget._repr_mimebundle_(**kwargs), self)
 
 # %% ../../nbs/ui/live.ipynb #6f2b9a13
 explain_module(__name__)

@@ -12,7 +12,8 @@ from ..core.docs import explain_module
 _FILES = """
 <header>
   <h1>Blur the background</h1>
-  <p>Choose images or videos. They stay on this computer, and nothing is kept when you close the page.</p>
+  <p>Choose images or videos. They stay on this computer, and nothing is kept when you close
+  the page.</p>
 </header>
 <section class="drop" data-part="drop" aria-label="Choose files">
   <button type="button" class="main" data-part="choose">Choose images or videos</button>
@@ -92,7 +93,7 @@ _LOOK = """
   <output for="bgblur-edge" data-part="edge-value"></output>
   <input type="range" id="bgblur-edge" name="edge" min="-10" max="10" value="0" step="1"
     aria-describedby="bgblur-edge-help">
-  <p id="bgblur-edge-help">Moves the outline of the person inwards (left) or outwards (right).</p>
+  <p id="bgblur-edge-help">Moves the person's outline inwards (left) or outwards (right).</p>
 </div>
 <div class="control">
   <label for="bgblur-people">People</label>
@@ -106,7 +107,8 @@ _LOOK = """
 
 # %% ../../nbs/ui/markup.ipynb #679be338
 def _select(name, label, options, help):
-    "Return a menu with a label and a sentence. `options` are values and texts; the first is chosen."
+    """Return a menu with a label and a sentence. `options` are values and texts;
+    the first is chosen."""
     inside = ''.join(f'<option value="{v}">{text}</option>' for v,text in options.items())
     id = f'bgblur-{name}'
     return (f'<div class="control"><label for="{id}">{label}</label>'
@@ -121,7 +123,8 @@ _MENUS = [
             {'': 'Automatic', '0': 'None', '0.2': 'Weak', '0.5': 'Medium', '0.9': 'Strong'},
             'Lets light of a new background fall on the outline of the person.'),
     _select('clip', 'Video file',
-            {'': 'Automatic', '.mp4': 'MP4', '.webm': 'WebM', '.mov': 'MOV', '.gif': 'GIF, without sound'},
+            {'': 'Automatic', '.mp4': 'MP4', '.webm': 'WebM', '.mov': 'MOV',
+             '.gif': 'GIF, without sound'},
             'Automatic writes MP4, which plays almost everywhere. '
             'With a transparent background it writes WebM.'),
     _select('image', 'Image file',
@@ -153,7 +156,8 @@ _ACTIONS = """
 #: the page
 PAGE_HTML = (f'{_FILES}<div class="columns"><div class="left">{_STAGE}{_LIST}</div>'
          '<form class="right" aria-label="Settings">'
-         f'<fieldset class="plain" data-part="look">{_LOOK}{_ADVANCED}</fieldset>{_ACTIONS}</form></div>')
+         '<fieldset class="plain" '
+         f'data-part="look">{_LOOK}{_ADVANCED}</fieldset>{_ACTIONS}</form></div>')
 
 # %% ../../nbs/ui/markup.ipynb #f0b4f214
 _CSS_LAYOUT = """

@@ -133,17 +133,19 @@ def _beside(left, right, divider):
     return out
 
 def combine(
-    mode,               # one of `MODES`
-    layers,             # layer -> BGR uint8 `(H,W,3)`, all of one size; 'other' may be missing
-    divider=.5,         # position of the divider, 0 (left) to 1 (right)
-) -> np.ndarray:        # BGR uint8 `(H,W,3)`
+    mode:str,                     # one of `MODES`
+    layers:dict[str,np.ndarray],  # layer -> BGR uint8 `(H,W,3)`, all of one size; 'other' may
+                                  # be missing
+    divider:float=.5,             # position of the divider, 0 (left) to 1 (right)
+) -> np.ndarray:                  # BGR uint8 `(H,W,3)`
     "Draw a mode as the browser does."
     frame,result,alpha,other = (layers.get(name) for name in LAYERS)
     if mode == 'before/after': return _beside(frame, result, divider)
     if mode == 'alpha': return alpha
     if mode == 'overlay':
         share = .6*alpha/np.float32(255)
-        return np.rint(frame + share*(np.float32([255, 190, 0]) - frame)).astype(np.uint8)
+        blue = np.array([255, 190, 0], np.float32)
+        return np.rint(frame + share*(blue - frame)).astype(np.uint8)
     if mode == 'difference':
         return cv2.multiply(cv2.absdiff(frame if other is None else other, result), (8,)*4)
     return result if mode == 'result' or other is None else _beside(result, other, divider)

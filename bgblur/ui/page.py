@@ -139,14 +139,16 @@ function drawResult(page, item) {
   const { part } = page, { url, saveAs } = item, name = `Result: ${saveAs}`;
   const isVideo = item.type.startsWith('video');
   const media = document.createElement(isVideo ? 'video' : 'img');
-  Object.assign(media, isVideo ? { controls: true, loop: true, ariaLabel: name } : { alt: name });
+  const video = { controls: true, loop: true, ariaLabel: name };
+  Object.assign(media, isVideo ? video : { alt: name });
   media.onerror = () => {
     part('media').textContent = `This browser cannot show ${saveAs}. Download it to watch it.`;
   };
   media.src = url;
   part('media').replaceChildren(media);
   part('notes').textContent = item.notes;
-  Object.assign(part('download'), { href: url, download: saveAs, textContent: `Download ${saveAs}` });
+  Object.assign(part('download'),
+                { href: url, download: saveAs, textContent: `Download ${saveAs}` });
 }
 """
 
@@ -263,7 +265,8 @@ async function blurFile(page, item, chosen) {
   const blob = await fetchResult(page.ask, reply);
   URL.revokeObjectURL(item.url);
   const { name: saveAs, type, notes } = reply, url = URL.createObjectURL(blob);
-  Object.assign(item, { state: 'done', url, saveAs, type, notes, madeWith: JSON.stringify(chosen) });
+  Object.assign(item, { state: 'done', url, saveAs, type, notes,
+                        madeWith: JSON.stringify(chosen) });
   page.part('status').textContent = `${item.file.name}: done`;
   page.view = 'result';
   drawResult(page, item);
@@ -274,7 +277,8 @@ async function blurFile(page, item, chosen) {
 _QUEUE = """
 async function blurAll(page) {
   const chosen = choices(page), tried = new Set();
-  const isNext = item => !tried.has(item) && (!item.url || item.madeWith !== JSON.stringify(chosen));
+  const isNext = item => !tried.has(item)
+                         && (!item.url || item.madeWith !== JSON.stringify(chosen));
   page.isStopped = false;
   fail(page, '');
   let item;
@@ -378,9 +382,11 @@ export default { render({ model, el }) {
   root.innerHTML = HTML;
   el.append(root);
   const part = name => root.querySelector(`[data-part="${name}"]`);
-  const page = { part, form: root.querySelector('form'), items: [], shown: null, view: 'preview',
+  const page = { part, form: root.querySelector('form'),
+                 items: [], shown: null, view: 'preview',
                  running: null, last: Promise.resolve() };
-  const silent = 'bgblur does not answer. If you have stopped it, start it again and reload this page.';
+  const silent = 'bgblur does not answer. ' +
+                 'If you have stopped it, start it again and reload this page.';
   page.ask = requests(model, () => fail(page, silent));
   connect(page, root);
   changed(page);

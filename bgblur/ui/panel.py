@@ -7,15 +7,18 @@ __all__ = ['CSS', 'MAIN', 'row', 'History', 'Panel']
 
 # %% ../../nbs/ui/panel.ipynb #cfee3a19
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from html import escape
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from fastcore.basics import patch
 
 from ..core.docs import explain_module
 from ..core.errors import BgblurError, imports_of
+from ..pipeline import Blurrer
 from .choices import PRESETS, BlurrerControls
 from .picker import BackgroundPicker
 
@@ -23,8 +26,8 @@ with imports_of('notebooks'): import ipywidgets as w
 
 # %% ../../nbs/ui/panel.ipynb #af0967ac
 def row(
-    control,        # an ipywidget with a description and a tooltip
-):                  # an ipywidget
+    control:Any,    # an ipywidget with a description and a tooltip
+) -> Any:           # an ipywidget
     "Return a control with its sentence below it."
     control.style.description_width = '84px'    # room for the longest label
     control.layout.width = 'auto'
@@ -34,14 +37,17 @@ def row(
 #: looks of the panel: the sentence starts below the control, not below its label
 CSS = """<style>
 .bgblur-row { overflow: visible; }
-.bgblur-help { margin: -2px 0 6px 92px; line-height: 1.25; font-size: 12px; color: var(--jp-ui-font-color2, #555); }
-.bgblur-row > .widget-html, .bgblur-row > .widget-html > .widget-html-content { height: auto; line-height: normal; }
+.bgblur-help { margin: -2px 0 6px 92px; line-height: 1.25; font-size: 12px;
+               color: var(--jp-ui-font-color2, #555); }
+.bgblur-row > .widget-html, .bgblur-row > .widget-html > .widget-html-content {
+  height: auto; line-height: normal; }
 .bgblur-panel.bgblur-panel { overflow: visible; width: 100%; align-self: flex-start; }
 .bgblur-panel > * { flex-shrink: 0; }
 .bgblur-panel .jupyter-button { width: auto; }
 /* ipywidgets writes a number of files behind the text of this button */
 .bgblur-upload.bgblur-upload { font-size: 0; }
-.bgblur-upload.bgblur-upload::after { content: 'Preset file'; font-size: var(--jp-widgets-font-size, 13px); }
+.bgblur-upload.bgblur-upload::after { content: 'Preset file';
+                                      font-size: var(--jp-widgets-font-size, 13px); }
 .bgblur-error { color: var(--jp-error-color1, #b00020); font-weight: 600; line-height: 1.3; }
 </style>"""
 
@@ -49,26 +55,28 @@ CSS = """<style>
 class History:
     "Remember the states of something, to go back and forth between them."
     def __init__(self,
-        present,        # the first state: a dict
-        pause=1.,       # seconds; changes of the same entry that follow faster count as one
+        present:dict,    # the first state: a dict
+        pause:float=1.,  # seconds; changes of the same entry that follow faster count as one
     ):
         self.past,self.future,self.present,self.pause = [],[],present,pause
         self.last,self.time = None,0
 
     def add(self,
-        state,          # the new state: a dict
-    ):
+        state:dict,     # the new state: a dict
+    ) -> None:
         "Remember a new state, unless nothing has changed."
         names = {k for k in {*state, *self.present} if state.get(k) != self.present.get(k)}
         if not names: return
-        is_drag = len(names) == 1 and names == self.last and monotonic() - self.time < self.pause
+        is_drag = len(names) == 1 and names == self.last \
+            and monotonic() - self.time < self.pause
         if not is_drag: self.past.append(self.present)
         self.future.clear()
         self.present,self.last,self.time = state,names,monotonic()
 
     def step(self,
-        here, there,    # lists: `past` and `future` to go back, `future` and `past` to go forward
-    ) -> dict:          # the state to return to; the present one if there is no other
+        here:list, there:list,  # lists: `past` and `future` to go back, `future` and `past` to
+                                # go forward
+    ) -> dict:                  # the state to return to; the present one if there is no other
         "Take a state from one list, and put the present one on the other."
         if here: there.append(self.present)
         self.present,self.last = here.pop() if here else self.present,None
@@ -78,10 +86,12 @@ class History:
 class Panel(BlurrerControls):
     "The controls of a `Blurrer`, arranged, with presets and undo."
     def __init__(self,
-        blurrer=None,       # `Blurrer` whose segmenter and settings to start with; None: `Blurrer()`
-        backgrounds=None,   # name -> function or class, for a menu; None: thumbnails of all kinds
-        mattes=None,        # name -> function or class; None: `MATTES`
-        command='video',    # the command for the source, 'video' or 'image'
+        blurrer:Blurrer|None=None,   # `Blurrer` whose segmenter and settings to start with;
+                                     # None: `Blurrer()`
+        backgrounds:dict|None=None,  # name -> function or class, for a menu; None: thumbnails
+                                     # of all kinds
+        mattes:dict|None=None,       # name -> function or class; None: `MATTES`
+        command:str='video',         # the command for the source, 'video' or 'image'
     ):
         super().__init__(blurrer, backgrounds, mattes, command)
         self.history,self.message = History(self.settings()),w.HTML()
@@ -94,7 +104,7 @@ class Panel(BlurrerControls):
         "Return the settings of the blurrer."
         return {k: v for k,v in self.values().items() if k not in self.view}
 
-    def changed(self):
+    def changed(self) -> None:
         "Remember the change, and show the controls that are now in use."
         self.history.add(self.settings())
         self.fill()
@@ -102,12 +112,12 @@ class Panel(BlurrerControls):
 
 # %% ../../nbs/ui/panel.ipynb #191499ec
 @patch
-def undo(self:Panel):    # the object itself
+def undo(self:Panel) -> Panel:  # the object itself
     "Take the last change back."
     return self._go_to(self.history.step(self.history.past, self.history.future))
 
 @patch
-def redo(self:Panel):    # the object itself
+def redo(self:Panel) -> Panel:  # the object itself
     "Make the last change again that was undone."
     return self._go_to(self.history.step(self.history.future, self.history.past))
 
@@ -116,7 +126,7 @@ def _go_to(self:Panel, state):
     with self.one_change(): return self.set(**state)
 
 @patch
-def reset(self:Panel):    # the object itself
+def reset(self:Panel) -> BlurrerControls:  # the object itself
     "Return all settings to their defaults. This can be undone."
     return self.set(**self.defaults())
 
@@ -133,7 +143,7 @@ def main_names(self:Panel) -> list:
     return ['background', *own, *(k for k in MAIN if k in self.current()), *person]
 
 @patch
-def fill(self:Panel):
+def fill(self:Panel) -> None:
     "Show the controls in use."
     main,now = self.main_names(),self.current()
     naming = self._naming(self.choice['background'].value)
@@ -144,35 +154,42 @@ def fill(self:Panel):
 
 @patch
 def _place(self:Panel, name):
-    "Sort advanced controls: the kind of matte and its settings, then those of the model and the background."
+    """Sort advanced controls: the kind of matte and its settings, then those of the model and
+    the background."""
     matte = ['matte', *self.controls['matte', self.choice['matte'].value]]
-    return matte.index(name) if name in matte else len(matte) + (name in ('wrap', 'highlight_boost'))
+    return matte.index(name) if name in matte \
+        else len(matte) + (name in ('wrap', 'highlight_boost'))
 
 # %% ../../nbs/ui/panel.ipynb #35ebe5df
 @patch
-def arrange(self:Panel):    # an ipywidget
+def arrange(self:Panel) -> Any:  # an ipywidget
     "Return the column with all controls."
-    self.rows = {c: self.background_row() if c is self.choice['background'] else row(c) for c in self.all_controls()}
+    self.rows = {c: self.background_row() if c is self.choice['background'] else row(c)
+                 for c in self.all_controls()}
     self.main,self.rest = w.VBox().add_class('bgblur-panel'),w.VBox().add_class('bgblur-panel')
     self.fill()
     self.advanced = w.Accordion([self.rest], titles=('Advanced',), selected_index=None)
-    return w.VBox([w.HTML(CSS), *self.tools(), self.main, self.advanced]).add_class('bgblur-panel')
+    return w.VBox([w.HTML(CSS), *self.tools(), self.main,
+                   self.advanced]).add_class('bgblur-panel')
 
 @patch
-def background_row(self:Panel):    # an ipywidget
+def background_row(self:Panel) -> Any:  # an ipywidget
     "Return the row that chooses the background."
     if not self.picker: return row(self.choice['background'])
     return w.VBox([w.HTML('<b>Background</b>'), self.picker]).add_class('bgblur-row')
 
 # %% ../../nbs/ui/panel.ipynb #a9f16beb
 @patch
-def pick(self:Panel):
-    "Use the background that is chosen in the picker. Raises `BgblurError` if it cannot be opened."
-    if self.picker.value != self.background_text(): self.set(**self.background_settings(self.picker.value))
+def pick(self:Panel) -> None:
+    """Use the background that is chosen in the picker.
+    Raises `BgblurError` if it cannot be opened."""
+    if self.picker.value != self.background_text():
+        self.set(**self.background_settings(self.picker.value))
 
 @patch
-def mark(self:Panel):
-    "Mark the present background in the picker. A name or path that it cannot open is not marked."
+def mark(self:Panel) -> None:
+    """Mark the present background in the picker.
+    A name or path that it cannot open is not marked."""
     if not self.picker or self.picker.value == self.background_text(): return
     try: self.picker.value = self.background_text()
     except BgblurError as e: self.show_error(e)
@@ -180,16 +197,17 @@ def mark(self:Panel):
 # %% ../../nbs/ui/panel.ipynb #f4a8f7e8
 @patch
 def show_error(self:Panel,
-    error='',       # sentence; '' removes the last one
-):
+    error:object='',  # sentence; '' removes the last one
+) -> None:
     "Show an error."
-    self.message.value = f'<div class="bgblur-error" role="alert">{escape(str(error))}</div>' if error else ''
+    text = f'<div class="bgblur-error" role="alert">{escape(str(error))}</div>'
+    self.message.value = text if error else ''
 
 @patch
 def attempt(self:Panel,
-    action,         # function without arguments
-    *_,             # what an event passes on; not used
-):
+    action:Callable,  # function without arguments
+    *_:Any,           # what an event passes on; not used
+) -> Any:
     "Do something, and show the error if it fails."
     self.show_error()
     try: return action()
@@ -212,18 +230,24 @@ def _use_upload(self:Panel, change):
 @patch
 def tools(self:Panel) -> list:    # ipywidgets
     "Return the menu of presets and the buttons."
-    presets = w.Dropdown(options=[('Choose a preset', ''), *((name, name) for name in PRESETS)],
-                         tooltip='Use settings that belong together', layout={'width': '150px'})
+    presets = w.Dropdown(options=[('Choose a preset', ''),
+                                  *((name, name) for name in PRESETS)],
+                         tooltip='Use settings that belong together',
+                         layout={'width': '150px'})
     def chosen(change):
         if not change['new']: return
         self.attempt(partial(self.use_preset, change['new']))
         presets.value = ''
     presets.observe(chosen, 'value')
-    upload = w.FileUpload(accept='.toml', description='Preset file', tooltip='Use the settings of a preset file').add_class('bgblur-upload')
+    upload = w.FileUpload(accept='.toml', description='Preset file',
+                          tooltip='Use the settings of a '
+                                  'preset file').add_class('bgblur-upload')
     upload.observe(self._use_upload, 'value')
     buttons = [w.Button(description=name, tooltip=tip) for name,tip in
-               (('Undo', 'Take the last change back'), ('Redo', 'Make the change again'), ('Reset', 'Return to the defaults'))]
-    for b,f in zip(buttons, (self.undo, self.redo, self.reset)): b.on_click(partial(self.attempt, f))
+               (('Undo', 'Take the last change back'), ('Redo', 'Make the change again'),
+                ('Reset', 'Return to the defaults'))]
+    for b,f in zip(buttons, (self.undo, self.redo, self.reset)):
+        b.on_click(partial(self.attempt, f))
     self.presets,self.upload,self.buttons = presets,upload,buttons
     return [w.HBox([presets, upload], layout={'flex_flow': 'row wrap'}), w.HBox(buttons)]
 

@@ -9,12 +9,14 @@ __all__ = ['PLAIN', 'checkerboard', 'thumbnail_background', 'thumbnails', 'studi
 from base64 import b64encode
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import cv2, numpy as np
 from fastcore.basics import patch
 
 import bgblur
-from ..background import (FunctionBackground, ImageBackground, VideoBackground,
+from ..background import (Background, FunctionBackground, ImageBackground,
+                               VideoBackground,
                                background_from)
 from ..blur import estimate_layers, replace_background
 from ..core.docs import explain_module
@@ -29,15 +31,16 @@ with imports_of('notebooks'): import anywidget, traitlets
 
 # %% ../../nbs/ui/picker.ipynb #0e4f028f
 def checkerboard(
-    frame, alpha, bg,    # as for `Background`; only the size of the frame counts
+    frame:np.ndarray,    # as for `Background`; only its size counts
+    alpha:Any, bg:Any,   # not used
 ) -> np.ndarray:         # like `frame`
     "Return the checkerboard that stands for transparency."
     y,x = np.indices(frame.shape[:2])//8
     return cv2.merge([np.where((x + y) % 2, 255, 190).astype(np.uint8)]*3)
 
 def thumbnail_background(
-    value,     # text as in `Settings.background`
-):             # a `Background` that doesn't move
+    value:str,    # text as in `Settings.background`
+) -> Background:  # a `Background` that doesn't move
     "Return a background for a thumbnail: of a video, the first frame. Raises `BgblurError`."
     if value == 'none': return FunctionBackground(checkerboard)
     background = background_from(value)
@@ -45,11 +48,11 @@ def thumbnail_background(
     with background: return ImageBackground(to_bgr(background.due))
 
 def thumbnails(
-    frame,          # BGR uint8 `(H,W,3)`
-    alpha,          # its alpha, float32 `(H,W)` in [0,1]
-    backgrounds,    # value -> `Background`
-    width=160,      # of a thumbnail, in pixels
-) -> dict:          # value -> BGR uint8 `(h,width,3)`
+    frame:np.ndarray,                  # BGR uint8 `(H,W,3)`
+    alpha:np.ndarray,                  # its alpha, float32 `(H,W)` in [0,1]
+    backgrounds:dict[str,Background],  # value -> `Background`
+    width:int=160,                     # of a thumbnail, in pixels
+) -> dict:                             # value -> BGR uint8 `(h,width,3)`
     "Draw each background behind the person."
     size = width,max(1, round(width*frame.shape[0]/frame.shape[1]))
     resize = resize_area if frame.shape[1] >= width else cv2.resize
@@ -60,12 +63,12 @@ def thumbnails(
 
 # %% ../../nbs/ui/picker.ipynb #897663e7
 def studio_image(
-    width=1280, height=720,    # in pixels
-) -> np.ndarray:               # BGR uint8 `(height,width,3)`
+    width:int=1280, height:int=720,  # in pixels
+) -> np.ndarray:                     # BGR uint8 `(height,width,3)`
     "Return a grey wall that is lit from above."
     y,x = np.mgrid[0:1:height*1j, -1:1:width*1j]
     light = np.exp(-x**2 - 2*(y - .25)**2)[..., None]
-    wall = np.float32([70, 62, 56]) + light*np.float32([120, 122, 124])
+    wall = np.array([70, 62, 56], np.float32) + light*np.array([120, 122, 124], np.float32)
     return np.rint(wall).astype(np.uint8)
 
 def sample_images() -> list:    # paths
@@ -229,8 +232,9 @@ class BackgroundPicker(anywidget.AnyWidget):
     max_bytes = traitlets.Int(200_000_000).tag(sync=True)  # size of the largest file
 
     def __init__(self,
-        options=None,      # value -> name; None: `PLAIN`, `studio_image` and `sample_images`
-        transparent=True,  # offer a transparent background?
+        options:dict[str,str]|None=None,  # value -> name; None: `PLAIN`, `studio_image` and
+                                          # `sample_images`
+        transparent:bool=True,            # offer a transparent background?
     ):
         super().__init__()
         self.folder = TemporaryDirectory(prefix='bgblur-', ignore_cleanup_errors=True)
@@ -278,9 +282,9 @@ def _draw(self:BackgroundPicker, values):
 
 @patch
 def show(self:BackgroundPicker,
-    frame,          # BGR uint8 `(H,W,3)`
-    alpha,          # its alpha, float32 `(H,W)` in [0,1]
-):
+    frame:np.ndarray,  # BGR uint8 `(H,W,3)`
+    alpha:np.ndarray,  # its alpha, float32 `(H,W)` in [0,1]
+) -> None:
     "Draw all thumbnails with this frame."
     self.seen = frame,alpha
     self._draw(self.backgrounds)

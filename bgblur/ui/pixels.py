@@ -8,6 +8,7 @@ __all__ = ['class_probabilities', 'neighbourhood', 'draw_neighbourhood', 'PixelE
 # %% ../../nbs/ui/pixels.ipynb #d2c200f5
 from base64 import b64encode
 from html import escape
+from typing import Any
 
 import cv2, numpy as np
 from fastcore.basics import patch
@@ -23,8 +24,8 @@ with imports_of('notebooks'): import ipywidgets as w
 
 # %% ../../nbs/ui/pixels.ipynb #800be653
 def class_probabilities(
-    model,              # fastai `Learner`, or a segmenter as `load_segmenter` returns it
-    frame,              # BGR uint8 `(H,W,3)`
+    model:Any,          # fastai `Learner`, or a segmenter as `load_segmenter` returns it
+    frame:np.ndarray,   # BGR uint8 `(H,W,3)`
 ) -> tuple:             # probabilities, float `(h,w,C)` in [0,1]; the names of the C classes
     "Return the probability of each class at each pixel, at the size that `model` returns."
     if not hasattr(model, 'predict'):
@@ -38,7 +39,7 @@ def class_probabilities(
 
 # %% ../../nbs/ui/pixels.ipynb #c3288a30
 def neighbourhood(
-    img,                # `(H,W)` or `(H,W,C)`
+    img:np.ndarray,     # `(H,W)` or `(H,W,C)`
     x:int, y:int,       # a pixel, counted from the left and from the top
     around:int=4,       # pixels on each side of it
 ) -> np.ndarray:        # `(2*around+1, 2*around+1)` or `(..., C)`, the pixel in the middle
@@ -47,7 +48,7 @@ def neighbourhood(
     return img[y:y + 2*around + 1, x:x + 2*around + 1]
 
 def draw_neighbourhood(
-    near,               # probabilities `(n,n)` in [0,1], or BGR uint8 `(n,n,3)`, n odd
+    near:np.ndarray,    # probabilities `(n,n)` in [0,1], or BGR uint8 `(n,n,3)`, n odd
     cell:int=18,        # side of a cell in the result, in pixels
 ) -> np.ndarray:        # BGR uint8 `(n*cell, n*cell, 3)`
     "Draw each pixel as a square, with a green frame around the middle one."
@@ -89,8 +90,8 @@ def _figure(near, caption):
 class PixelExplorer:
     "Point at a pixel to see the probability of each class, the argmax, and its neighbours."
     def __init__(self,
-        model,              # fastai `Learner`, or a segmenter as `load_segmenter` returns it
-        frame,              # BGR uint8 `(H,W,3)`
+        model:Any,          # fastai `Learner`, or a segmenter as `load_segmenter` returns it
+        frame:np.ndarray,   # BGR uint8 `(H,W,3)`
         around:int=4,       # pixels to show on each side of the chosen one
     ):
         "Run the model and choose a pixel. Raises `BgblurError` for an invalid frame."
@@ -111,7 +112,7 @@ class PixelExplorer:
 # %% ../../nbs/ui/pixels.ipynb #2c8be59d
 @patch
 def look(self:PixelExplorer,
-    x, y,           # the pixel, from the left and the top; outside, the nearest one is taken
+    x:int, y:int,   # the pixel, from the left and the top; outside, the nearest one is taken
 ) -> dict:
     """Return what the model returned for a pixel: `pixel` as (x, y), `probs` by class,
     `argmax`, the class of the largest, and `near`, those of the last class around it."""
@@ -132,7 +133,7 @@ def _show(self:PixelExplorer, state, what):
 # %% ../../nbs/ui/pixels.ipynb #bb987d46
 @patch
 def at(self:PixelExplorer,
-    x, y,           # the pixel, from the left and the top; outside, the nearest one is taken
+    x:int, y:int,   # the pixel, from the left and the top; outside, the nearest one is taken
 ) -> dict:          # as `look` returns it
     "Choose a pixel, mark it with the cross, and show what the model returned for it."
     self.state = self.look(x, y)
@@ -152,7 +153,8 @@ def _show_hover(self:PixelExplorer, change):
 def still(self:PixelExplorer) -> bytes:
     "Return the canvas with the neighbours beside it, as a JPEG."
     img = cv2.imdecode(np.frombuffer(self.canvas.still(), np.uint8), cv2.IMREAD_COLOR)
-    near = [neighbourhood(self.frame, *self.state['pixel'], self.around), self.state['near']]
+    x,y = self.state['pixel']
+    near = [neighbourhood(self.frame, x, y, self.around), self.state['near']]
     side = img.shape[0]//2
     near = [cv2.resize(draw_neighbourhood(n), (side, side)) for n in near]
     return jpeg(np.hstack([img[:2*side], np.vstack(near)]))

@@ -6,6 +6,8 @@
 __all__ = ['Player']
 
 # %% ../../nbs/ui/player.ipynb #b87c91c9
+from typing import Any
+
 import cv2, numpy as np
 from fastcore.basics import patch
 
@@ -15,7 +17,7 @@ from .canvas import with_image
 from .layout import MAKE_JS, SIDE_CSS
 from .modes import LAYERS, MODES, MODES_JS, combine
 from .show import jpeg
-from .strip import STRIP_CSS, STRIP_JS, changes, strip_image
+from .strip import STRIP_CSS, STRIP_JS, strip_image
 
 with imports_of('notebooks'): import anywidget, traitlets
 
@@ -377,7 +379,7 @@ class Player(anywidget.AnyWidget):
     runs = traitlets.List(traitlets.Bool()).tag(sync=True)       # did the model run on it?
     width = traitlets.Int(640).tag(sync=True)       # largest width on the page, in CSS pixels
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs:Any):
         super().__init__(**kwargs)
         self.images,self.has_view = {layer: {} for layer in LAYERS},False
         self.on_msg(self._answer)
@@ -402,10 +404,10 @@ def _answer(self:Player, _, content, buffers):
 
 @patch
 def put(self:Player,
-    layer,        # one of `LAYERS`
+    layer:str,    # one of `LAYERS`
     index:int,    # number of the frame, from 0
     image:bytes,  # contents of a JPEG or PNG file; alpha in grey
-):
+) -> None:
     "Show an image. Raises `BgblurError` for an unknown layer."
     if layer not in LAYERS:
         raise BgblurError(f"{layer!r:.80} is not a layer. Use {', '.join(LAYERS)}.")
@@ -414,8 +416,8 @@ def put(self:Player,
 
 @patch
 def forget(self:Player,
-    layer,        # one of `LAYERS`
-):
+    layer:str,    # one of `LAYERS`
+) -> None:
     "Drop all images of a layer. The last one stays on the screen until another one arrives."
     self.images[layer].clear()
     self.send({'kind': 'forget', 'layer': layer})

@@ -8,8 +8,11 @@ __all__ = ['LogLines', 'shows_bars', 'Cancelled', 'TellingBar', 'Progress']
 # %% ../../nbs/ui/progress.ipynb #893cb38b
 import sys
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from threading import Event
 from time import monotonic, perf_counter
+from typing import Any
 
 from fastcore.basics import patch
 from tqdm import tqdm
@@ -19,10 +22,11 @@ from ..io.remote import size_of
 
 # %% ../../nbs/ui/progress.ipynb #d95356c8
 class LogLines:
-    "Print progress for a log: a line per tenth of the clip, but at most one in 5 seconds and at least one per minute."
+    """Print progress for a log: a line per tenth of the clip, but at most one in 5 seconds and
+    at least one per minute."""
     def __init__(self,
-        total,          # number of frames, or None
-        name,           # of the clip
+        total:int|None,  # number of frames, or None
+        name:str,        # of the clip
     ):
         self.total,self.name,self.n,self.tenths = total,name,0,0
         self.start = self.last = perf_counter()
@@ -38,7 +42,8 @@ class LogLines:
         if now - self.last < (5 if tenths > self.tenths else 60): return
         self.tenths,self.last = tenths,now
         share = f'{100*self.n/self.total:.0f} %, ' if self.total else ''
-        print(f'{self.name}: {share}{self.n} frames, {self.n/(now - self.start):.0f} frames/s', file=sys.stderr, flush=True)
+        print(f'{self.name}: {share}{self.n} frames, {self.n/(now - self.start):.0f} frames/s',
+              file=sys.stderr, flush=True)
 
 def shows_bars() -> bool:
     "Tell whether a progress bar can move: on a terminal, or in a notebook."
@@ -48,11 +53,13 @@ def shows_bars() -> bool:
 class Cancelled(Exception): "The user has cancelled the work."
 
 class TellingBar:
-    "Takes the place of a progress bar in `blur_video`. It reports to a function, and can stop the work."
+    """Takes the place of a progress bar in `blur_video`.
+    It reports to a function, and can stop the work."""
     def __init__(self,
-        told,           # function of `share` in [0,1], `left` in seconds or None, and `frames`
-        is_cancelled,   # `threading.Event`
-        reader,         # the `VideoReader` of the clip
+        told:Callable,       # function of `share` in [0,1], `left` in seconds or None, and
+                             # `frames`
+        is_cancelled:Event,  # `threading.Event`
+        reader:Any,          # the `VideoReader` of the clip
     ):
         self.told,self.is_cancelled,self.total,self.n = told,is_cancelled,reader.n_frames,0
         self.began = self.last = monotonic()
@@ -60,7 +67,7 @@ class TellingBar:
     def __enter__(self): return self
     def __exit__(self, *error): pass
 
-    def update(self):
+    def update(self) -> None:
         "Count a frame, and report at most three times per second. Raises `Cancelled`."
         if self.is_cancelled.is_set(): raise Cancelled
         self.n,now = self.n + 1,monotonic()
@@ -73,7 +80,8 @@ class TellingBar:
 # %% ../../nbs/ui/progress.ipynb #240d4f68
 @dataclass
 class _Running:
-    "A running clip: its bar, the line of the bar, the share that is done, and the seconds of video in it."
+    """A running clip: its bar, the line of the bar, the share that is done, and the seconds of
+    video in it."""
     bar: object
     place: int
     share: float = 0
@@ -84,18 +92,19 @@ _MOST_BARS = 10
 class Progress:
     "Show bars on a terminal or in a notebook, lines in a log, or nothing."
     def __init__(self,
-        jobs,           # list of `bgblur.batch.Job`
-        n_workers,      # how many can run at the same time
-        wanted=True,    # show anything?
+        jobs:Sequence,     # list of `bgblur.batch.Job`
+        n_workers:int,     # how many can run at the same time
+        wanted:bool=True,  # show anything?
     ):
         self.wanted,self.n_ended,self.size,self.seconds = wanted,0,0,0.
         # a cluster can have more workers than a terminal has lines
-        self.sizes,self.running,self.places = {},{},deque(range(1, min(n_workers, _MOST_BARS) + 1))
+        self.sizes,self.running,self.places = {},{}, \
+            deque(range(1, min(n_workers, _MOST_BARS) + 1))
         self.total = tqdm(total=1, disable=not (wanted and shows_bars()), smoothing=0,
                           bar_format='{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}')
         self.add(jobs)
 
-    def add(self, jobs):
+    def add(self, jobs:Sequence) -> None:
         "Count more jobs."
         self.sizes |= {job: size_of(job.src) for job in jobs}
         self.total.total = max(1, sum(self.sizes.values()))
@@ -103,22 +112,24 @@ class Progress:
     def _bar(self, job, total, place):
         if not place: return tqdm(disable=True)
         if self.total.disable: return LogLines(total, job.src.name)
-        return tqdm(total=total, desc=job.src.name, unit=' frames', position=place, leave=False)
+        return tqdm(total=total, desc=job.src.name, unit=' frames', position=place,
+                    leave=False)
 
     def _show(self):
         parts = self.running.items()
         self.total.n = round(self.size + sum(self.sizes[job]*part.share for job,part in parts))
         minutes = (self.seconds + sum(part.seconds for _,part in parts))/60
-        self.total.set_description_str(f'{self.n_ended}/{len(self.sizes)} files, {minutes:.1f} min of video')
+        self.total.set_description_str(f'{self.n_ended}/{len(self.sizes)} files, '
+                                       f'{minutes:.1f} min of video')
 
 # %% ../../nbs/ui/progress.ipynb #320d1273
 @patch
 def told(self:Progress,
-    job,            # a job that runs
-    n,              # frames so far
-    total,          # frames in total, or None
-    seconds,        # of video so far
-):
+    job:Any,         # a job that runs
+    n:int,           # frames so far
+    total:int|None,  # frames in total, or None
+    seconds:float,   # of video so far
+) -> None:
     "Show the progress that a running job has reported."
     if not self.wanted: return
     if job not in self.running:
@@ -131,9 +142,9 @@ def told(self:Progress,
 
 @patch
 def stopped(self:Progress,
-    job,            # a job that has stopped
-    has_ended,      # False: it will be tried again
-):
+    job:Any,         # a job that has stopped
+    has_ended:bool,  # False: it will be tried again
+) -> None:
     "Remove the bar of a job that no longer runs."
     part = self.running.pop(job, None)
     if part:
@@ -145,7 +156,7 @@ def stopped(self:Progress,
     self._show()
 
 @patch
-def close(self:Progress):
+def close(self:Progress) -> None:
     "Remove all bars."
     for part in self.running.values(): part.bar.close()
     self.total.close()

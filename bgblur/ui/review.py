@@ -6,7 +6,9 @@
 __all__ = ['Review']
 
 # %% ../../nbs/ui/review.ipynb #bdaf56ba
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2, traitlets
 from fastcore.basics import patch
@@ -264,8 +266,8 @@ class Review(Canvas):
     message = traitlets.Dict().tag(sync=True)     # result of `save`: `text` and `error`
 
     def __init__(self,
-        labels,       # list of `Label`, at least one
-        folder='',    # first text of the field for the folder
+        labels:Sequence,     # list of `Label`, at least one
+        folder:str|Path='',  # first text of the field for the folder
     ):
         "Show the first label. Raises `BgblurError` if there are no labels."
         if not labels: raise BgblurError('There are no labels to review: pass at least one.')
@@ -278,7 +280,7 @@ class Review(Canvas):
 
 # %% ../../nbs/ui/review.ipynb #110f9282
 @patch
-def show(self:Review):
+def show(self:Review) -> None:
     "Draw the current label."
     label,kept = self.labels[self.i],[l.keep for l in self.labels]
     choices = {name: getattr(label, name) for name in ('threshold', 'largest', 'fill')}
@@ -291,20 +293,20 @@ def show(self:Review):
 @patch
 def go(self:Review,
     to:int,       # index of the label; stops at the first and the last
-):
+) -> None:
     "Show another label."
     self.i = min(max(to, 0), len(self.labels) - 1)
     self.show()
 
 # %% ../../nbs/ui/review.ipynb #47477920
 @patch
-def keep(self:Review):
+def keep(self:Review) -> None:
     "Keep the current label and show the next one."
     self.labels[self.i].keep = True
     self.go(self.i + 1)
 
 @patch
-def drop(self:Review):
+def drop(self:Review) -> None:
     "Drop the current label and show the next one."
     self.labels[self.i].keep = False
     self.go(self.i + 1)
@@ -312,25 +314,25 @@ def drop(self:Review):
 # %% ../../nbs/ui/review.ipynb #fc07c915
 @patch
 def choose(self:Review,
-    name,         # 'threshold', 'largest' or 'fill'
-    value,        # its new value, as in a `Label`
-):
+    name:str,     # 'threshold', 'largest' or 'fill'
+    value:Any,    # its new value, as in a `Label`
+) -> None:
     "Change how the mask of the current label is computed."
     setattr(self.labels[self.i], name, value)
     self.show()
 
 @patch
 def paint(self:Review,
-    points,       # [[x, y], ...] in pixels
-    radius=8,     # brush radius, in pixels
-    erase=False,  # remove from the mask instead of adding to it
-):
+    points:Sequence,   # [[x, y], ...] in pixels
+    radius:int=8,      # brush radius, in pixels
+    erase:bool=False,  # remove from the mask instead of adding to it
+) -> None:
     "Add a brush stroke to the current label."
     self.labels[self.i].paint(points, radius, erase)
     self.show()
 
 @patch
-def undo(self:Review):
+def undo(self:Review) -> None:
     "Remove the last stroke from the current label."
     if self.labels[self.i].strokes: self.labels[self.i].strokes.pop()
     self.show()
@@ -338,8 +340,8 @@ def undo(self:Review):
 # %% ../../nbs/ui/review.ipynb #38897162
 @patch
 def save(self:Review,
-    folder,       # folder for the new folders `images` and `masks`
-):
+    folder:str,   # folder for the new folders `images` and `masks`
+) -> None:
     "Save the labels that are kept, and say in the widget what happened."
     self.folder = folder
     try:

@@ -38,7 +38,8 @@ def server_config(
     # our own template, because Voila's loads icons from a CDN
     c.VoilaConfiguration.template,c.VoilaConfiguration.theme = 'bgblur','light'
     c.Voila.auto_token = True
-    headers = {'Content-Security-Policy': _POLICY.format(port=port), 'Referrer-Policy': 'no-referrer',
+    headers = {'Content-Security-Policy': _POLICY.format(port=port),
+               'Referrer-Policy': 'no-referrer',
                'X-Content-Type-Options': 'nosniff'}
     c.Voila.tornado_settings = {
         'websocket_max_message_size': 4_000_000,    # the page sends pieces of one megabyte
@@ -76,10 +77,11 @@ def _open_in_browser(url, folder):
     Thread(target=webbrowser.open, args=(page.as_uri(),), daemon=True).start()
 
 def serve(
-    port=8866,      # port to listen on
-    browser=True,   # open the page in the browser?
-):
-    "Serve the page to this computer until a signal comes. Raises `BgblurError` if the port is in use."
+    port:int=8866,      # port to listen on
+    browser:bool=True,  # open the page in the browser?
+) -> None:
+    """Serve the page to this computer until a signal comes.
+    Raises `BgblurError` if the port is in use."""
     _check_port(port)
     page = Path(sys.modules['bgblur'].__file__).parent/'page'
     token = os.environ.setdefault('JUPYTER_TOKEN', secrets.token_hex(16))
@@ -90,7 +92,7 @@ def serve(
         os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', str(MAX_PIXELS))
         with imports_of('notebooks'):
             # the page needs these: an error here is better than an empty page
-            import anywidget, ipykernel
+            import anywidget, ipykernel  # noqa: F401
             # imported here because it reads JUPYTER_PATH
             from voila.app import Voila
         class Server(Voila):

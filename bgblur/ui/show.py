@@ -6,14 +6,17 @@
 __all__ = ['jpeg', 'figure_jpeg', 'show_images']
 
 # %% ../../nbs/ui/show.ipynb #ef49a2a9
+from collections.abc import Sequence
+from typing import Any
+
 import cv2, numpy as np
 
 from ..core.docs import explain_module
 
 # %% ../../nbs/ui/show.ipynb #86f6e52d
 def jpeg(
-    img,              # BGR uint8 `(H,W,3)`, or one channel `(H,W)` in [0,1]
-    quality=85,       # JPEG quality, 1 to 100
+    img:np.ndarray,   # BGR uint8 `(H,W,3)`, or one channel `(H,W)` in [0,1]
+    quality:int=85,   # JPEG quality, 1 to 100
 ) -> bytes:           # contents of a JPEG file
     "Encode `img` as a JPEG, for example for `Canvas` and `ipywidgets.Image`."
     if img.ndim == 2: img = np.rint(img*np.float32(255)).astype(np.uint8)
@@ -21,9 +24,9 @@ def jpeg(
 
 # %% ../../nbs/ui/show.ipynb #d039d491
 def figure_jpeg(
-    fig,              # a `matplotlib.figure.Figure`
-    dpi=100,          # resolution, in pixels per inch
-    quality=88,       # JPEG quality, 1 to 100
+    fig:Any,          # a `matplotlib.figure.Figure`
+    dpi:int=100,      # resolution, in pixels per inch
+    quality:int=88,   # JPEG quality, 1 to 100
 ) -> bytes:           # contents of a JPEG file
     "Draw a Matplotlib figure and encode it as a JPEG."
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -35,19 +38,23 @@ def figure_jpeg(
 
 # %% ../../nbs/ui/show.ipynb #4f8fd746
 def _draw_image(ax, img, title):
-    "Draw one image: three channels are BGR, one channel is grey from 0 to 1, or to its maximum for integers."
+    """Draw one image: three channels are BGR, one channel is grey from 0 to 1, or to its
+    maximum for integers."""
     if img.ndim == 3: ax.imshow(img[..., ::-1])
-    else: ax.imshow(img, cmap='gray', vmin=0, vmax=1 if img.dtype.kind in 'fb' else max(1, img.max()))
+    else:
+        ax.imshow(img, cmap='gray', vmin=0,
+                  vmax=1 if img.dtype.kind in 'fb' else max(1, img.max()))
     ax.set_title(title, fontsize=9)
     ax.axis('off')
 
 # %% ../../nbs/ui/show.ipynb #e171c1d2
 def show_images(
-    *imgs,                # arrays: BGR uint8 `(H,W,3)`; or one channel `(H,W)`: probability or alpha in [0,1], or mask
-    titles=(),            # one title per image
-    cols:int=None,        # images per row; None: all in one row
-    width:int=900,        # width of the figure, in pixels
-):                        # `IPython.display.Image`, a JPEG that the notebook shows
+    *imgs:Any,                # arrays: BGR uint8 `(H,W,3)`; or one channel `(H,W)`:
+                              # probability or alpha in [0,1], or mask
+    titles:Sequence[str]=(),  # one title per image
+    cols:int|None=None,       # images per row; None: all in one row
+    width:int=900,            # width of the figure, in pixels
+) -> Any:                     # `IPython.display.Image`, a JPEG that the notebook shows
     "Show images side by side. Needs matplotlib (`pip install 'bgblur[notebooks]'`)."
     from IPython.display import Image
     from matplotlib.figure import Figure

@@ -6,14 +6,17 @@
 __all__ = ['STRIP_JS', 'STRIP_CSS', 'changes', 'strip_image']
 
 # %% ../../nbs/ui/strip.ipynb #ebdcaaf0
+from collections.abc import Sequence
+
 import cv2, numpy as np
 
 from ..core.docs import explain_module
 
 # %% ../../nbs/ui/strip.ipynb #5260770c
 def changes(
-    alphas,         # list of alphas of consecutive frames, float32 `(h,w)` in [0,1]
-) -> list:          # numbers in [0,1], one per frame; the first is 0
+    alphas:Sequence[np.ndarray],  # list of alphas of consecutive frames, float32 `(h,w)` in
+                                  # [0,1]
+) -> list:                        # numbers in [0,1], one per frame; the first is 0
     "Return the mean change of alpha from one frame to the next."
     return [0., *(float(np.abs(b - a).mean()) for a,b in zip(alphas, alphas[1:]))]
 
@@ -134,11 +137,11 @@ STRIP_CSS = """
 
 # %% ../../nbs/ui/strip.ipynb #0035ecc6
 def strip_image(
-    strip,          # change of alpha per frame, as `changes` returns it
-    index=0,        # the frame to mark
-    width=640,      # width of the image, in pixels
-    height=48,      # height of the image, in pixels
-) -> np.ndarray:    # BGR uint8 `(height,width,3)`
+    strip:Sequence[float],  # change of alpha per frame, as `changes` returns it
+    index:int=0,            # the frame to mark
+    width:int=640,          # width of the image, in pixels
+    height:int=48,          # height of the image, in pixels
+) -> np.ndarray:            # BGR uint8 `(height,width,3)`
     "Draw the flicker strip as an image."
     img,top = np.full((height, width, 3), 255, np.uint8),max(1e-6, *strip, 0)
     edges = np.linspace(0, width, len(strip) + 1).round().astype(int)

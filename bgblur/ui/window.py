@@ -8,12 +8,14 @@ __all__ = ['preview', 'Window', 'Clip', 'Lazy', 'Segmented', 'segment', 'no_mode
 
 # %% ../../nbs/ui/window.ipynb #6444c973
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from inspect import signature
 from itertools import islice
 from pathlib import Path
 from threading import Lock, Thread
 from time import sleep
+from typing import Any
 
 import numpy as np
 from fastcore.basics import patch
@@ -28,13 +30,13 @@ from ..io.normalize import to_bgr
 from ..io.reader import VideoReader
 from ..io.sources import kind_of
 from ..matte import Matte
-from ..pipeline import Blurrer
+from ..pipeline import Blurrer, Result
 from . import strip
 
 # %% ../../nbs/ui/window.ipynb #eaee1e7f
 def preview(
-    img,                # BGR uint8 `(H,W,3)`, or one channel `(H,W)`
-    max_side=360,       # limit for the shorter side, in pixels
+    img:np.ndarray,     # BGR uint8 `(H,W,3)`, or one channel `(H,W)`
+    max_side:int=360,   # limit for the shorter side, in pixels
 ) -> np.ndarray:        # like `img`
     "Return `img`, reduced if its shorter side is longer than `max_side`."
     k = min(1, max_side/min(img.shape[:2]))
@@ -48,7 +50,8 @@ class Window:
     rate: float          # frames per second
 
     def __post_init__(self):
-        self.inputs = [as_frame(f) for f in self.frames]    # these remember their small versions
+        # these remember their small versions
+        self.inputs = [as_frame(f) for f in self.frames]
 
     def __len__(self): return len(self.frames)
 
@@ -56,8 +59,8 @@ class Window:
 class Clip:
     "A frame, a list of frames, an image or a video, of which a window can be read."
     def __init__(self,
-        source,         # a frame, a list of frames, or the path of an image or video
-        n=60,           # frames in a window
+        source:Any,  # a frame, a list of frames, or the path of an image or video
+        n:int=60,    # frames in a window
     ):
         "Raises `BgblurError` if the source cannot be read."
         self.source,self.n,self.rate,self.length = source,n,25.,0
@@ -77,7 +80,7 @@ class Clip:
         if self.frames: self.size = self.frames[0].shape[1::-1]
 
     @property
-    def last_start(self):    # in seconds
+    def last_start(self) -> float:  # in seconds
         "The start of the last window; 0 if the whole clip fits into one."
         return max(0, self.length - self.n)/self.rate
 
@@ -95,22 +98,25 @@ def _read(self:Clip, start):
 
 @patch
 def window(self:Clip,
-    start=0.,       # time of the first frame, in seconds
+    start:float=0.,  # time of the first frame, in seconds
 ) -> Window:
     "Read a window. Raises `BgblurError` if there are no frames."
     if self.is_video: found = self._read(start)
     else:
         first = round(start*self.rate)
-        found = [(preview(f), i/self.rate) for i,f in enumerate(self.frames)][first:first + self.n]
+        found = [(preview(f), i/self.rate) for i,f in enumerate(self.frames)][first:first
+            + self.n]
     if not found:
-        raise BgblurError('The source contains no frames. Choose an image, or a video with at least one frame.')
-    return Window(*map(list, zip(*found)), self.rate)
+        raise BgblurError('The source contains no frames. Choose an image, or a video with at '
+                          'least one frame.')
+    frames,times = map(list, zip(*found))
+    return Window(frames, times, self.rate)
 
 # %% ../../nbs/ui/window.ipynb #77867025
 class Lazy:
     "Items that are computed in order, each of them once and only when it is needed."
     def __init__(self,
-        items,      # iterator that computes them
+        items:Iterator,  # iterator that computes them
     ):
         self.items,self.made,self.error,self.lock = items,[],None,Lock()
 
@@ -135,15 +141,15 @@ class Segmented:
     frame: object        # `Frame`
     work: object         # the same at the size of alpha
     time: float          # in seconds
-    p: object            # probability, float32 `(h,w)` in [0,1], or the exception of a model that fails
+    p: object            # probability, float32 `(h,w)` in [0,1], or the model's exception
     result: object       # `Result` to fill
     ran: bool            # did the model run on this frame?
     moment: object       # what a `Matte` keeps of a frame; None for other mattes
 
 def segment(
-    window,         # `Window`
-    blurrer,        # `Blurrer` with the model to run
-):                  # generator of `Segmented`
+    window:Window,         # `Window`
+    blurrer:Blurrer,       # `Blurrer` with the model to run
+) -> Iterator[Segmented]:  # generator of `Segmented`
     "Run the model on the frames of a window, as `Blurrer.stream` does."
     last,matte = None,blurrer.matte if isinstance(blurrer.matte, Matte) else None
     for frame,time,p,r in blurrer._segmented(zip(window.inputs, window.times)):
@@ -156,39 +162,41 @@ def segment(
 
 # %% ../../nbs/ui/window.ipynb #f39831bb
 def no_model(
-    frame,      # not used
-):
+    frame:Any,  # not used
+) -> np.ndarray:
     "Stand in for a segmenter that never runs."
     raise BgblurError('This segmenter must not run.')
 
 class SharingMatte(Matte):
-    "A copy of a `Matte` that finds the small versions of its frames, and their motion, in moments made before."
+    """A copy of a `Matte` that finds the small versions of its frames, and their motion, in
+    moments made before."""
     def __init__(self,
-        matte,          # `Matte` whose settings to use
+        matte:Matte,  # `Matte` whose settings to use
     ):
         super().__init__(**{k: vars(matte)[k] for k in signature(Matte).parameters})
         self.moments = {}       # id of a frame -> its moment
 
-    def _moment(self, frame, p): return self.moments.get(id(frame)) or super()._moment(frame, p)
+    def _moment(self, frame, p):
+        return self.moments.get(id(frame)) or super()._moment(frame, p)
 
     def memory(self):
         if self.alpha is not None: return self.alpha.copy(),self.kept,self.time,list(self.past)
 
     def remember(self,
-        memory,         # what `memory` returned, also that of a matte with other settings
-    ):
+        memory:tuple,   # what `memory` returned, also that of a matte with other settings
+    ) -> None:
         "Go on where a matte has been."
         self.alpha,self.kept,self.time,past = memory[0].copy(),*memory[1:]
         self.past.extend(past)
 
 # %% ../../nbs/ui/window.ipynb #9f73bfbb
 def find_alpha(
-    blurrer,        # `Blurrer` whose matte to use
-    segmented,      # `Lazy` of `Segmented`
-    n,              # number of frames in the window
-    start=0,        # index of the first frame
-    memory=None,    # of a matte after the frame before it, see `SharingMatte`
-):                  # generator of `Result`, each with alpha, and the memory of the matte
+    blurrer:Blurrer,         # `Blurrer` whose matte to use
+    segmented:Lazy,          # `Lazy` of `Segmented`
+    n:int,                   # number of frames in the window
+    start:int=0,             # index of the first frame
+    memory:tuple|None=None,  # of a matte after the frame before it, see `SharingMatte`
+) -> Iterator[tuple]:        # `Result`, with alpha, and the memory of the matte, per frame
     "Make alpha for frames in a row, as `Blurrer.stream` does."
     if type(blurrer.matte) is Matte: blurrer.matte = SharingMatte(blurrer.matte)
     is_sharing = isinstance(blurrer.matte, SharingMatte)
@@ -205,13 +213,16 @@ def find_alpha(
 
 # %% ../../nbs/ui/window.ipynb #3ff2dd3a
 class Rendering:
-    "What a `Blurrer` makes of each frame of a window. Frames are computed when they are needed."
+    """What a `Blurrer` makes of each frame of a window.
+    Frames are computed when they are needed."""
     def __init__(self,
-        window,             # `Window`
-        make,               # function that returns a new `Blurrer`, for a segmenter or for None: its own
-        segmented=None,     # `Lazy` of an earlier rendering with the same probabilities
-        alphas=None,        # `Lazy` of an earlier rendering with the same alphas
-        earlier=None,       # `Lazy` of alphas of an earlier rendering with the same probabilities, see `answer`
+        window:Window,             # `Window`
+        make:Callable,             # function that returns a new `Blurrer`, for a segmenter or
+                                   # for None: its own
+        segmented:Lazy|None=None,  # `Lazy` of an earlier rendering with the same probabilities
+        alphas:Lazy|None=None,     # `Lazy` of an earlier rendering with the same alphas
+        earlier:Lazy|None=None,    # `Lazy` of alphas of an earlier rendering with the same
+                                   # probabilities, see `answer`
     ):
         self.window,self.quick,self.earlier = window,make(no_model),earlier
         self.segmented = segmented or Lazy(segment(window, make(None)))
@@ -220,11 +231,11 @@ class Rendering:
         self.results = Lazy(blend(blurrer, self.segmented, self.alphas, range(n)))
 
 def blend(
-    blurrer,        # `Blurrer` whose background to use
-    segmented,      # `Lazy` of `Segmented`
-    alphas,         # `Lazy` of what `find_alpha` returns, or a dict
-    indices,        # of the frames
-):                  # generator of `Result`, each with the new frame
+    blurrer:Blurrer,        # `Blurrer` whose background to use
+    segmented:Lazy,         # `Lazy` of `Segmented`
+    alphas:Any,             # `Lazy` of what `find_alpha` returns, or a dict
+    indices:Iterable[int],  # of the frames
+) -> Iterator[Result]:      # generator of `Result`, each with the new frame
     "Put the background behind the people, as `Blurrer.stream` does."
     for i in indices:
         s,(r,_) = segmented[i],alphas[i]
@@ -235,9 +246,9 @@ def blend(
 # %% ../../nbs/ui/window.ipynb #0675a59e
 @patch
 def answer(self:Rendering,
-    i,          # index of the frame in the window
-    before=2,   # how many frames before it are computed again
-):              # `Result`; close to the exact one of `results`, and equal to it if that is already known
+    i:int,         # index of the frame in the window
+    before:int=2,  # how many frames before it are computed again
+) -> Result:       # close to the exact one of `results`, and equal if that is known
     "Return the result for one frame quickly."
     if i < len(self.results.made): return self.results.made[i]
     alpha = self.alphas.made[i] if i < len(self.alphas.made) else self._quick_alpha(i, before)
@@ -267,23 +278,26 @@ def runs(self:Rendering) -> list:       # one bool per frame
 class Renderer:
     "Render a window with different settings, and keep what they share."
     def __init__(self,
-        window,         # `Window`
-        keep=4,         # how many sets of probabilities, and of alphas, to keep
+        window:Window,  # `Window`
+        keep:int=4,     # how many sets of probabilities, and of alphas, to keep
     ):
         self.window,self.keep = window,keep
-        self.segmented,self.alphas = OrderedDict(),OrderedDict()     # by key; the last used one comes last
+        # by key; the last used one comes last
+        self.segmented,self.alphas = OrderedDict(),OrderedDict()
 
     def render(self,
-        make,           # as for `Rendering`
-        model_key,      # hashable; settings with the same key have the same probabilities
-        matte_key,      # hashable; settings with both keys equal have the same alphas
+        make:Callable,  # as for `Rendering`
+        model_key:Any,  # hashable; settings with the same key have the same probabilities
+        matte_key:Any,  # hashable; settings with both keys equal have the same alphas
     ) -> Rendering:
         "Return the rendering for some settings. Raises what `make` raises."
         key = model_key,matte_key
         same_model = [a for k,a in self.alphas.items() if k[0] == model_key]
         earlier = max(same_model, key=lambda a: len(a.made), default=None)
-        r = Rendering(self.window, make, self.segmented.get(model_key), self.alphas.get(key), earlier)
-        for kept,k,new in ((self.segmented, model_key, r.segmented), (self.alphas, key, r.alphas)):
+        r = Rendering(self.window, make, self.segmented.get(model_key),
+                      self.alphas.get(key), earlier)
+        for kept,k,new in ((self.segmented, model_key, r.segmented),
+                           (self.alphas, key, r.alphas)):
             # a slider that moves leaves many of which nothing was computed
             for unused in [x for x,lazy in kept.items() if not lazy.made]: del kept[unused]
             kept[k] = new
@@ -293,20 +307,23 @@ class Renderer:
 
 # %% ../../nbs/ui/window.ipynb #8274c9f4
 class Newest:
-    "Run a job in a thread. A newer job replaces the older one, of which nothing is shown any more."
+    """Run a job in a thread.
+    A newer job replaces the older one, of which nothing is shown any more."""
     def __init__(self,
-        delay=.3,       # seconds to wait before a job starts, because a slider that moves makes many of them
+        delay:float=.3,  # seconds to wait before a job starts, because a slider that moves
+                         # makes many of them
     ):
         self.delay,self.turn,self.lock = delay,0,Lock()
 
-    def cancel(self):
+    def cancel(self) -> None:
         "Stop the job. When this returns, it shows nothing more."
         with self.lock: self.turn += 1
 
     def start(self,
-        steps,          # function that returns a generator of functions; they are called without arguments
-        failed,         # function of an exception, called if computing fails
-    ):
+        steps:Callable,   # function that returns a generator of functions; they are called
+                          # without arguments
+        failed:Callable,  # function of an exception, called if computing fails
+    ) -> None:
         "Replace the present job."
         self.cancel()
         Thread(target=self._work, args=(steps, failed, self.turn), daemon=True).start()

@@ -15,7 +15,6 @@ frame, the tutorial's result, and ours. To measure one recipe in less than a min
 import argparse
 from dataclasses import MISSING, fields, replace
 from fnmatch import fnmatch
-from inspect import signature
 from itertools import islice
 from pathlib import Path
 
