@@ -1,6 +1,8 @@
 "Configuration of the documentation site. tools/docs/build.py copies it, with the notebooks, to a temporary folder."
 import ast
+import json
 import re
+from base64 import b64decode
 from pathlib import Path
 
 from sphinx.ext.autodoc.mock import mock
@@ -19,7 +21,7 @@ templates_path = []
 nb_execution_mode = 'off'
 nb_merge_streams = True
 myst_heading_anchors = 4
-myst_enable_extensions = ['colon_fence']
+myst_enable_extensions = ['colon_fence', 'attrs_inline']
 suppress_warnings = ['mystnb.unknown_mime_type']
 
 # what the base install does not have is replaced: the reference needs no torch
@@ -54,6 +56,28 @@ def as_fields(app, what, name, obj, options, lines):
         inside = inside and not re.match(r'\S', line) or line == 'Parameters:'
     # a star in a docstring is a star, except in code
     lines[:] = [line if line.startswith('    ') else re.sub(r'(?<!`)\*', r'\\*', line) for line in out]
+
+
+def first_image(path, cells):
+    "Return the first image of a notebook relative to the folder of the site. Write it there if it is an output."
+    for cell in cells:
+        if m := re.search(r'!\[[^]]*\]\((images/[^)]+)\)', ''.join(cell['source'])): return f'nbs/{m[1]}'
+        for output in cell.get('outputs', ()):
+            if data := output.get('data', {}).get('image/jpeg'):
+                path.with_suffix('.jpg').write_bytes(b64decode(data))
+                return f'nbs/{path.stem}.jpg'
+
+
+def write_walkthrough(app):
+    "Add a table of the notebooks to the page that names them: image, title and first sentence."
+    page = Path(app.srcdir)/'walkthrough.md'
+    text, rows = page.read_text(encoding='utf-8'), ['| | |', '| --- | --- |']
+    for name in re.findall(r'^nbs/\w+$', text, flags=re.M):
+        path = Path(app.srcdir)/f'{name}.ipynb'
+        cells = json.loads(path.read_text(encoding='utf-8'))['cells']
+        title, sentence = re.match(r'# (.*)\n+> (.*)', ''.join(cells[0]['source'])).groups()
+        rows.append(f'| ![]({first_image(path, cells)}){{width=240px}} | **[{title}]({name}.ipynb)**. {sentence}. |')
+    page.write_text(text + '\n' + '\n'.join(rows) + '\n', encoding='utf-8')
 
 
 def notebook_of(path):
@@ -127,3 +151,4 @@ def command_page():
 def setup(app):
     app.connect('autodoc-process-docstring', as_fields)
     app.connect('builder-inited', write_reference)
+    app.connect('builder-inited', write_walkthrough)

@@ -18,6 +18,7 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp('docs')/'site'
     r = subprocess.run([sys.executable, ROOT/'tools'/'docs'/'build.py', '--out', folder], capture_output=True, text=True)
     assert r.returncode == 0, r.stderr[-3000:]
+    assert [p.name for p in folder.parent.iterdir()] == ['site']
     return folder
 
 
