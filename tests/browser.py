@@ -1,4 +1,4 @@
-"Open JupyterLab or the page of `bgblur app` in Debian's Chromium, for the tests and tools/screenshots.py."
+"Open JupyterLab or the page of `bgblur app` in Debian's Chromium, for the tests and tools/docs/screenshots.py."
 import os
 import signal
 import socket

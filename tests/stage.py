@@ -1,4 +1,4 @@
-"Provide a virtual display, and a file as the camera of Chromium, for the tests and tools/screenshots.py."
+"Provide a virtual display, and a file as the camera of Chromium, for the tests and tools/docs/screenshots.py."
 import os
 import shutil
 import subprocess
