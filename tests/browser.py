@@ -88,6 +88,11 @@ SHOW_CELL = '''start => {
 }'''
 
 
+def run_cell(page, n):
+    "Run cell `n` of the open notebook."
+    page.evaluate('n => { jupyterapp.shell.currentWidget.content.activeCellIndex = n; jupyterapp.commands.execute("notebook:run-cell"); }', n)
+
+
 def run_explorer(page, url):
     "Run the notebook of `notebooks` in JupyterLab, and wait for the explorer. Return a list that collects errors of the console."
     errors = []

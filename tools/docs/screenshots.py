@@ -14,8 +14,8 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT/'tests'))
-from browser import SHOW_CELL, app, chromium, explorer, lab, move, notebooks, open_page, run_explorer, upload  # noqa: E402
-from stage import display, live_notebook, live_widget, run_cell  # noqa: E402
+from browser import SHOW_CELL, app, chromium, explorer, lab, move, notebooks, open_page, run_cell, run_explorer, upload  # noqa: E402
+from live_view import display, live_notebook, live_widget  # noqa: E402
 
 
 def save(name, png, width=900):
