@@ -32,7 +32,7 @@ docs: $(VENV)/docs
 
 # Run the commands that a new user runs first
 smoke: $(VENV)/base
-	$(BIN)/python tools/smoke.py
+	$(BIN)/python tools/check/smoke.py
 
 # Run at full length the tests that `make test` shortens: about half an hour
 soak: $(VENV)/dev
@@ -41,7 +41,7 @@ soak: $(VENV)/dev
 # Try generated arrays and damaged files: make fuzz SECONDS=3600. Try a failure again: ARGS='--replay FILE'
 SECONDS = 300
 fuzz: $(VENV)/dev
-	$(BIN)/python tools/fuzz.py --seconds $(SECONDS) $(ARGS)
+	$(BIN)/python tools/check/fuzz.py --seconds $(SECONDS) $(ARGS)
 
 # Start in the top folder, so that notebooks can show files from sample_data/. JupyterLab needs --allow-root for root.
 lab: $(VENV)/dev
@@ -53,13 +53,13 @@ app: $(VENV)/notebooks
 
 # Train on your own images, and measure on other people: ARGS='FOLDER -o output/mine --people FOLDER'
 train: $(VENV)/learner
-	$(BIN)/python tools/train.py $(ARGS)
+	$(BIN)/python tools/data/train.py $(ARGS)
 
 # Put the numbers of `make bench` into the notebooks, the images and README.md
 readme: $(VENV)/dev
-	$(BIN)/python tools/rerun.py 07_speed index
-	$(BIN)/python tools/pictures.py
-	$(BIN)/python tools/readme.py
+	$(BIN)/python tools/docs/rerun.py 07_speed index
+	$(BIN)/python tools/docs/pictures.py
+	$(BIN)/python tools/docs/readme.py
 
 # Measure only a part: ARGS='--only steps --rounds 1 --frames 50'. Add a long clip and live video: ARGS=--long
 bench: $(VENV)/dev $(MEDIAPIPE)/ready
@@ -77,7 +77,7 @@ bench-quality: $(VENV)/dev
 
 # Try the newest versions that the bounds in settings.ini allow, in a separate environment
 outdated: | libraries
-	$(PYTHON) tools/outdated.py $(ARGS)
+	$(PYTHON) tools/check/outdated.py $(ARGS)
 
 # A container that works for `bgblur batch --scheduler`
 image:

@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
-sys.path.insert(0, str(Path(__file__).resolve().parent/'tools'))
+sys.path.insert(0, str(Path(__file__).resolve().parent/'tools'/'check'))
 from merge_patches import merged  # noqa: E402
 
 config = ConfigParser()

@@ -59,8 +59,8 @@ def empty_env(install):
 
 
 def smoke(python, folder):
-    "Run tools/smoke.py. Check that nothing failed, and return the versions."
-    result = run(python, ROOT/'tools'/'smoke.py', '--json', folder/'smoke.json', cwd=folder)
+    "Run tools/check/smoke.py. Check that nothing failed, and return the versions."
+    result = run(python, ROOT/'tools'/'check'/'smoke.py', '--json', folder/'smoke.json', cwd=folder)
     assert (folder/'smoke.json').exists(), result.stdout + result.stderr
     found = json.loads((folder/'smoke.json').read_text())
     assert found['failures'] == {}
