@@ -13,8 +13,9 @@ config = ConfigParser()
 config.read('settings.ini', encoding='utf-8')
 cfg = config['DEFAULT']
 
-extras = {name: cfg[f'{name}_requirements'].split() for name in ('learner', 'notebooks', 'live', 'heic', 'models', 'batch', 'docs')}
+extras = {name: cfg[f'{name}_requirements'].split() for name in ('learner', 'notebooks', 'live', 'heic', 'models', 'batch', 'docs', 'check')}
 extras['dev'] = [package for packages in extras.values() for package in packages] + cfg['test_requirements'].split()
+extras['check'] += extras['notebooks']     # for `make check`, which also needs to run notebooks
 
 
 

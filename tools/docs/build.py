@@ -13,7 +13,8 @@ from configparser import ConfigParser
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ('FAULTS.md', 'SECURITY.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'sample_data/README.md', 'bgblur/weights/README.md')
+PAGES = ('FAULTS.md', 'SECURITY.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'tools/README.md',
+         'sample_data/README.md', 'bgblur/weights/README.md')
 LINK = re.compile(r'(!?\[[^\]]*\]\()([^)\s#]+)([)#])')
 
 

@@ -36,4 +36,4 @@ def readme():
 if __name__ == '__main__':
     path = ROOT/'README.md'
     if '--check' not in sys.argv: path.write_text(readme(), encoding='utf-8')
-    elif path.read_text(encoding='utf-8') != readme(): sys.exit('README.md differs from nbs/index.ipynb. Run make readme.')
+    elif path.read_text(encoding='utf-8') != readme(): sys.exit('README.md differs from nbs/index.ipynb. Run .venv/bin/python tools/docs/readme.py.')
