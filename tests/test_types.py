@@ -74,7 +74,7 @@ def test_ruff():
 
 
 def test_mypy():
-    result = run(sys.executable, ROOT/'tools'/'check_types.py')
+    result = run(sys.executable, ROOT/'tools'/'check'/'check_types.py')
     assert result.returncode == 0, result.stdout + result.stderr
 
 

@@ -5,6 +5,7 @@ No notebook is executed: the site shows the stored outputs. Warnings are errors.
 """
 import argparse
 import json
+import os
 import re
 import shutil
 import sys
@@ -13,7 +14,8 @@ from configparser import ConfigParser
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ('FAULTS.md', 'SECURITY.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'sample_data/README.md', 'bgblur/weights/README.md')
+PAGES = ('FAULTS.md', 'SECURITY.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'tools/README.md',
+         'sample_data/README.md', 'bgblur/weights/README.md')
 LINK = re.compile(r'(!?\[[^\]]*\]\()([^)\s#]+)([)#])')
 
 
@@ -31,7 +33,7 @@ def sources():
 
 
 def with_links(text, page, known, url):
-    "Return Markdown in which links to files outside the site lead to the repository."
+    "Return Markdown in which links to docs/ lead to the top of the site, and links to files outside the site to the repository."
     def link(m):
         start, target, end = m.groups()
         if '://' in target or target.startswith('mailto:'): return m[0]
@@ -39,6 +41,7 @@ def with_links(text, page, known, url):
         if not path.is_relative_to(ROOT) or not path.exists(): return m[0]     # Sphinx reports it
         inside = path.relative_to(ROOT)
         if inside in known: return m[0]
+        if inside.parts[0] == 'docs': return f"{start}{os.path.relpath(inside.relative_to('docs'), page.parent)}{end}"
         return f"{start}{url}/{'tree' if path.is_dir() else 'blob'}/main/{inside.as_posix()}{end}"
     return LINK.sub(link, text)
 
@@ -88,10 +91,13 @@ def main():
     with tempfile.TemporaryDirectory(prefix='bgblur-docs-') as tmp:
         folder = args.keep or Path(tmp)/'source'
         stage(folder)
+        # myst-nb writes a folder `jupyter_execute` beside the site
+        code = sphinx(['-W', '--keep-going', '-q', '-j', 'auto', '-d', f'{tmp}/doctrees', str(folder), f'{tmp}/site'])
+        if code: return code
         if args.out.exists(): shutil.rmtree(args.out)
-        code = sphinx(['-W', '--keep-going', '-q', '-j', 'auto', '-d', f'{tmp}/doctrees', str(folder), str(args.out)])
-    if not code: print(f'Open {args.out}/index.html in a browser.')
-    return code
+        shutil.move(f'{tmp}/site', args.out)
+    print(f'Open {args.out}/index.html in a browser.')
+    return 0
 
 
 if __name__ == '__main__': sys.exit(main())
