@@ -1,19 +1,32 @@
-"Test `make demo` in a fresh copy of the project, and `pip install .` in empty environments, one per supported Python."
+"""Test `make demo` in a fresh copy of the project. Build the wheel and the source distribution once, and install both in
+empty environments, one per supported Python."""
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
+import time
 from configparser import ConfigParser
 from functools import cache
 from pathlib import Path
+from statistics import median
+from zipfile import ZipFile
 
 import pytest
-from conftest import ROOT, copy_project, run
+from conftest import ROOT, copy_project, one_sentence, run
 
 PYTHONS = ['3.11', '3.12', '3.13']     # the versions in README
 OWN = '%d.%d' % sys.version_info[:2]
+
+
+@pytest.fixture(scope='module', autouse=True)
+def only_what_is_installed():
+    "PYTHONPATH would replace the installed package."
+    with pytest.MonkeyPatch.context() as m:
+        m.delenv('PYTHONPATH', raising=False)
+        yield
 
 
 @cache
@@ -36,27 +49,90 @@ def demo(tmp_path_factory):
     return copy
 
 
-@pytest.fixture(scope='session')
-def install(tmp_path_factory):
-    "Return a function that installs the project and `packages` into an empty environment, and returns its Python."
-    source = copy_project(tmp_path_factory.mktemp('source'))
+@pytest.fixture(scope='module')
+def clone(tmp_path_factory):
+    "Return a fresh copy of the project."
+    return copy_project(tmp_path_factory.mktemp('source'))
+
+
+@pytest.fixture(scope='module')
+def dist(clone, tmp_path_factory):
+    "Build the source distribution, and the wheel from it. Return their paths."
+    folder = tmp_path_factory.mktemp('dist')
+    result = run(sys.executable, '-m', 'build', '--outdir', folder, clone)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return {'wheel': next(folder.glob('*.whl')), 'sdist': next(folder.glob('*.tar.gz'))}
+
+
+@pytest.fixture(scope='module')
+def install(dist, tmp_path_factory):
+    """Return a function that installs the wheel or the source distribution and `packages` into an empty environment, and
+    returns its Python."""
+    envs = []
 
     @cache
-    def made(version, *packages):
+    def made(version, form='wheel', *packages):
         if not (python := interpreter(version)): pytest.skip(f'there is no Python {version} on this machine')
-        env = tmp_path_factory.mktemp('env')
-        for command in ([python, '-m', 'venv', env], [env/'bin'/'pip', 'install', '-q', *packages, source]):
+        envs.append(env := tmp_path_factory.mktemp('env'))
+        for command in ([python, '-m', 'venv', env], [env/'bin'/'pip', 'install', '-q', *packages, dist[form]]):
             result = run(*command)
             assert result.returncode == 0, result.stderr
         return env/'bin'/'python'
-    return made
+    yield made
+    # half a gigabyte each
+    for env in envs: shutil.rmtree(env)
 
 
-@pytest.fixture(scope='session')
+@pytest.fixture(scope='module')
 def empty_env(install):
-    "Return the Python of an environment after `pip install .` and nothing else."
+    "Return the Python of an environment that contains the wheel and what it requires."
     return install(OWN)
 
+
+# -- the wheel and the source distribution
+
+def wheel_files(path):
+    "Return the content of each file of a wheel by its name."
+    with ZipFile(path) as z: return {name: z.read(name) for name in z.namelist()}
+
+
+def test_pypi_accepts_both(dist):
+    result = run(sys.executable, '-m', 'twine', 'check', '--strict', *dist.values())
+    assert result.returncode == 0 and result.stdout.count('PASSED') == 2, result.stdout + result.stderr
+
+
+def test_wheel_contains_the_package_and_nothing_else(dist, clone, capsys):
+    found = wheel_files(dist['wheel'])
+    source = {p.relative_to(clone).as_posix(): p.read_bytes() for p in (clone/'bgblur').rglob('*') if p.is_file()}
+    stubs = {name + 'i' for name, content in source.items() if name.endswith('.py') and b'\n@patch' in content}
+    about = {name.split('dist-info/')[1] for name in found if '.dist-info/' in name}
+    assert {name for name in found if '.dist-info/' not in name} == {*source, *stubs}
+    assert {name: found[name] for name in source} == source
+    assert about == {'METADATA', 'RECORD', 'WHEEL', 'entry_points.txt', 'top_level.txt', 'licenses/LICENSE', 'licenses/NOTICE'}
+    # some of the files that users need, so that the lists above cannot both lack them
+    for name in ('py.typed', 'pipeline.pyi', 'weights/person.onnx', 'page/bgblur.ipynb'): assert f'bgblur/{name}' in found
+    with capsys.disabled(): print('\n   ', *(f'{p.name}: {p.stat().st_size/1e6:.2f} MB' for p in dist.values()))
+
+
+def test_sdist_contains_what_builds_the_wheel_and_nothing_else(dist, clone):
+    with tarfile.open(dist['sdist']) as t: found = {m.name.split('/', 1)[1] for m in t if m.isfile()}
+    found = {name for name in found if 'egg-info' not in name}
+    assert {name for name in found if not name.startswith('bgblur/')} == {
+        'PKG-INFO', 'setup.cfg', 'setup.py', 'pyproject.toml', 'settings.ini', 'MANIFEST.in', 'tools/check/merge_patches.py',
+        'README.md', 'CHANGELOG.md', 'CITATION.cff', 'LICENSE', 'NOTICE'}
+    assert {name for name in found if name.startswith('bgblur/')} == {
+        p.relative_to(clone).as_posix() for p in (clone/'bgblur').rglob('*') if p.is_file()}
+
+
+def test_links_of_the_readme_work_on_pypi(dist):
+    text = next(content for name, content in wheel_files(dist['wheel']).items() if name.endswith('METADATA')).decode()
+    links = re.findall(r'\]\(([^) ]+)\)', text)
+    assert [link for link in links if not link.startswith(('https://', '#'))] == []
+    paths = [m[1] for link in links if (m := re.match(r'https://(?:raw\.)?github(?:usercontent)?\.com/bgblur/bgblur/(?:blob/)?v[\d.]+/([^#]+)', link))]
+    assert len(paths) > 40 and [p for p in paths if not (ROOT/p).exists()] == []
+
+
+# -- installed
 
 def smoke(python, folder):
     "Run tools/check/smoke.py. Check that nothing failed, and return the versions."
@@ -67,11 +143,60 @@ def smoke(python, folder):
     return found['versions']
 
 
+def start_time(*command, cwd):
+    "Return the median time in milliseconds that a command takes, of 7 runs."
+    times = []
+    for _ in range(7):
+        start = time.perf_counter()
+        result = run(*command, cwd=cwd)
+        times.append(time.perf_counter() - start)
+        assert result.returncode == 0, result.stderr
+    return round(median(times)*1000)
+
+
 @pytest.mark.parametrize('version', PYTHONS)
-def test_smoke_on_each_python(install, version, tmp_path, capsys):
-    versions = smoke(install(version), tmp_path)
+def test_wheel_on_each_python(install, version, tmp_path, capsys):
+    python = install(version)
+    versions = smoke(python, tmp_path)
     assert versions['python'].startswith(version)
-    with capsys.disabled(): print('\n   ', *(f'{k} {v}' for k, v in versions.items()))
+    starts = {'python': [python, '-c', ''], 'import bgblur': [python, '-c', 'import bgblur'], 'bgblur --help': [python.parent/'bgblur', '--help']}
+    with capsys.disabled():
+        print('\n   ', *(f'{k} {v}' for k, v in versions.items()))
+        print('    start in ms:', ', '.join(f'{name} {start_time(*command, cwd=tmp_path)}' for name, command in starts.items()))
+
+
+@pytest.mark.parametrize('version', PYTHONS)
+def test_sdist_on_each_python(install, dist, version, tmp_path):
+    "Pip builds a wheel from it. Its files are those of our wheel, with which all commands are tried above, so one is enough here."
+    python = install(version, 'sdist')
+    code = 'from importlib.metadata import files; print(*(f"{f},{f.hash.value}" for f in files("bgblur") if f.hash and f.parts[0] == "bgblur"), sep="\\n")'
+    installed = run(python, '-c', code, cwd=tmp_path).stdout.split('\n')[:-1]
+    record = next(content for name, content in wheel_files(dist['wheel']).items() if name.endswith('RECORD')).decode()
+    wheel = [line.rsplit(',', 1)[0].replace('sha256=', '') for line in record.splitlines() if line.startswith('bgblur/')]
+    assert sorted(installed) == sorted(wheel) and wheel
+    result = run(python.parent/'bgblur', 'video', ROOT/'sample_data'/'testclip.mp4', '-o', tmp_path/'a.mp4', '--duration', '1', cwd=tmp_path)
+    assert result.returncode == 0 and '25 frames' in result.stdout, result.stdout + result.stderr
+
+
+def test_another_opencv_in_the_same_environment(install, tmp_path):
+    "All packages of OpenCV contain the folder cv2. With two of them, bgblur says what to do, and that helps."
+    python = install(OWN, 'sdist')
+    clip, pip = ROOT/'sample_data'/'testclip.mp4', [python, '-m', 'pip']
+
+    def video(): return run(python.parent/'bgblur', 'video', clip, '-o', tmp_path/'a.mp4', '--duration', '1', '-q', '--overwrite')
+    assert run(*pip, 'install', '-q', 'opencv-python-headless').returncode == 0
+    assert video().returncode == 0
+    # without a window, nothing looks for this display
+    live = run(python.parent/'bgblur', 'live', '--source', clip, '--seconds', '1', '-q', env={**os.environ, 'DISPLAY': ':12345'})
+    one_sentence(live, 'cannot open windows', 'pip uninstall opencv-python opencv-python-headless, then pip install opencv-python')
+
+    assert run(*pip, 'uninstall', '-qy', 'opencv-python-headless').returncode == 0
+    one_sentence(video(), 'incomplete', 'pip uninstall opencv-python, then pip install opencv-python')
+
+    assert run(*pip, 'uninstall', '-qy', 'opencv-python').returncode == 0
+    one_sentence(video(), 'missing', ': pip install opencv-python')
+    assert run(*pip, 'install', '-q', 'opencv-python').returncode == 0
+    assert video().returncode == 0
 
 
 def oldest():
@@ -86,7 +211,7 @@ def oldest():
 def test_smoke_with_the_oldest_libraries(install, tmp_path):
     "Run on the oldest Python, because the oldest libraries have no wheels for newer ones."
     pins = oldest()
-    versions = smoke(install(PYTHONS[0], *(f'{k}=={v}' for k, v in pins.items())), tmp_path)
+    versions = smoke(install(PYTHONS[0], 'wheel', *(f'{k}=={v}' for k, v in pins.items())), tmp_path)
     for name, version in pins.items(): assert (versions[name] + '.0').startswith(version), versions
 
 

@@ -9,7 +9,7 @@ from conftest import ROOT
 
 # lowest layer first: a module imports only modules that come before it in this list
 LAYERS = '''
-core.docs core.errors core.quality core.place core.settings core.presets core.options core.command core.checks core.frame core.masks core.onnxfile core.profiles core.download core.metrics core.net core.attention
+core.docs core.errors core.quality core.place core.settings core.presets core.options core.command core.checks core.frame core.masks core.blurrer core.onnxfile core.profiles core.download core.metrics core.net core.attention
 core.motion core.opinion core.person core.prefetch
 io.files io.normalize io.colour io.image io.sequence io.animation io.matroska io.reader io.tracks io.encoder io.writer io.parts io.outputs io.remote io.sources io.watch io.journal io.report io.workers io.cluster ui.show ui.progress predict blur matte background pipeline video split batch
 ui.canvas ui.layout ui.strip ui.modes ui.player ui.picker ui.controls ui.window ui.choices ui.panel ui.pixels ui.markup ui.page ui.server explore app

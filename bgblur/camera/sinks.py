@@ -21,7 +21,7 @@ from fastcore.basics import patch
 
 from ..background import resize_to_fill
 from ..core.docs import explain_module, with_params
-from ..core.errors import BgblurError
+from ..core.errors import BgblurError, opencv_repair
 from ..core.settings import Choices, setting
 
 # %% ../../nbs/camera/sinks.ipynb #acbfe5a5
@@ -153,8 +153,7 @@ def _check_display():
     tried = subprocess.run([sys.executable, '-c', "import cv2; cv2.namedWindow('test')"],
                            capture_output=True, text=True)
     if 'not implemented' in tried.stderr:
-        raise BgblurError('This OpenCV cannot open windows: pip uninstall '
-                          'opencv-python-headless, pip install opencv-python.')
+        raise BgblurError(f'This OpenCV cannot open windows: {opencv_repair()}.')
     if tried.returncode:
         raise BgblurError('Cannot open a window on this display: it does not exist, or you '
                           'lack the permission.')

@@ -5,6 +5,7 @@ No notebook is executed: the site shows the stored outputs. Warnings are errors.
 """
 import argparse
 import json
+import os
 import re
 import shutil
 import sys
@@ -32,7 +33,7 @@ def sources():
 
 
 def with_links(text, page, known, url):
-    "Return Markdown in which links to files outside the site lead to the repository."
+    "Return Markdown in which links to docs/ lead to the top of the site, and links to files outside the site to the repository."
     def link(m):
         start, target, end = m.groups()
         if '://' in target or target.startswith('mailto:'): return m[0]
@@ -40,6 +41,7 @@ def with_links(text, page, known, url):
         if not path.is_relative_to(ROOT) or not path.exists(): return m[0]     # Sphinx reports it
         inside = path.relative_to(ROOT)
         if inside in known: return m[0]
+        if inside.parts[0] == 'docs': return f"{start}{os.path.relpath(inside.relative_to('docs'), page.parent)}{end}"
         return f"{start}{url}/{'tree' if path.is_dir() else 'blob'}/main/{inside.as_posix()}{end}"
     return LINK.sub(link, text)
 
