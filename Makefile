@@ -1,4 +1,5 @@
-# The two main commands are `make demo` and `make test`. They need only make and python3 with venv.
+# `make` lists the targets. They need only make and python3 with venv, and install what they use into .venv.
+# A target for you has a comment after `##`, and `##@` starts a group.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
@@ -6,63 +7,58 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 RESULT := output/testclip-blurred
 MEDIAPIPE := .venv-mediapipe
 
-.PHONY: help demo test check docs smoke soak fuzz lab app train readme bench bench-quality outdated image clean libraries browser
+.PHONY: help demo app lab train check test docs readme smoke soak fuzz bench bench-quality clean dist outdated image
+.PHONY: libraries browser
 
-demo: $(VENV)/base
+help:  ## List the targets
+	@awk -F ' *:.*## ' '/^##@ / {print "\n" substr($$0, 5) ":"} /^[a-z-]+:.*## / {printf "  make %-15s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo; echo "ARGS='...' adds options to a target. CONTRIBUTING.md explains them."
+
+##@ Try it
+
+demo: $(VENV)/base  ## Blur the sample clip to output/testclip-blurred.mp4
 	@mkdir -p output
 	$(BIN)/bgblur video sample_data/testclip.mp4 -o $(RESULT).mp4 --stills 50 --overwrite
 	@echo "Open $(RESULT).mp4. Stills of it are in $(RESULT)-stills/."
 
-test: $(VENV)/dev browser
-	$(BIN)/python -m pytest tests -rs
-
-# Check in a minute what needs no run of the notebooks: package and notebooks agree, structure, ruff, types
-check: $(VENV)/dev
-	$(BIN)/python -m pytest -q tests/test_structure.py tests/test_types.py tests/test_notebooks.py -k "not alone and not in_order"
-
-# Build the source distribution and the wheel in dist/, and check them
-dist: $(VENV)/dev
-	rm -rf dist
-	$(BIN)/python -m build
-	$(BIN)/python -m twine check --strict dist/*
-
-# Build the documentation site in _site/ from the notebooks and the pages in docs/
-docs: $(VENV)/docs
-	$(BIN)/python tools/docs/build.py
-
-# Run the commands that a new user runs first
-smoke: $(VENV)/base
-	$(BIN)/python tools/smoke.py
-
-# Run at full length the tests that `make test` shortens: about half an hour
-soak: $(VENV)/dev
-	$(BIN)/python -m pytest tests --soak $(ARGS)
-
-# Try generated arrays and damaged files: make fuzz SECONDS=3600. Try a failure again: ARGS='--replay FILE'
-SECONDS = 300
-fuzz: $(VENV)/dev
-	$(BIN)/python tools/fuzz.py --seconds $(SECONDS) $(ARGS)
-
-# Start in the top folder, so that notebooks can show files from sample_data/. JupyterLab needs --allow-root for root.
-lab: $(VENV)/dev
-	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/nbs/index.ipynb $(ARGS)
-
-# Open the web page for images and videos, on this computer only: make app ARGS='--port 9000'
-app: $(VENV)/notebooks
+app: $(VENV)/notebooks  ## Open the web page for images and videos
 	$(BIN)/bgblur app $(ARGS)
 
-# Train on your own images, and measure on other people: ARGS='FOLDER -o output/mine --people FOLDER'
-train: $(VENV)/learner
-	$(BIN)/python tools/train.py $(ARGS)
+# It starts in the top folder, so that notebooks can show files from sample_data/. JupyterLab needs --allow-root for root.
+lab: $(VENV)/dev  ## Open the notebooks in JupyterLab (7 GB with PyTorch)
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/nbs/index.ipynb $(ARGS)
 
-# Put the numbers of `make bench` into the notebooks, the images and README.md
-readme: $(VENV)/dev
-	$(BIN)/python tools/rerun.py 07_speed index
-	$(BIN)/python tools/pictures.py
-	$(BIN)/python tools/readme.py
+train: $(VENV)/learner  ## Train the model on your own images: ARGS='FOLDER -o NAME'
+	$(BIN)/python tools/data/train.py $(ARGS)
 
-# Measure only a part: ARGS='--only steps --rounds 1 --frames 50'. Add a long clip and live video: ARGS=--long
-bench: $(VENV)/dev $(MEDIAPIPE)/ready
+##@ Change it
+
+# All of it works without PyTorch. What runs notebooks is left to `make test`.
+check: $(VENV)/check  ## Look for mistakes in a minute, without running notebooks
+	$(BIN)/python -m pytest -q tests/test_structure.py tests/test_types.py tests/test_contributing.py tests/test_notebooks.py -k "not alone and not in_order"
+
+test: $(VENV)/dev browser  ## Run all notebooks and all tests (7 GB with PyTorch)
+	$(BIN)/python -m pytest tests -rs
+
+docs: $(VENV)/docs  ## Build the documentation site in _site/
+	$(BIN)/python tools/docs/build.py
+
+readme: $(VENV)/dev  ## Bring the results of `make bench` into README.md
+	$(BIN)/python tools/docs/rerun.py 07_speed index
+	$(BIN)/python tools/docs/pictures.py
+	$(BIN)/python tools/docs/readme.py
+
+smoke: $(VENV)/base  ## Run the commands that a new user runs first
+	$(BIN)/python tools/check/smoke.py
+
+soak: $(VENV)/dev  ## Run the tests that `make test` shortens (half an hour)
+	$(BIN)/python -m pytest tests --soak $(ARGS)
+
+SECONDS = 300
+fuzz: $(VENV)/dev  ## Try generated arrays and damaged files: SECONDS=3600
+	$(BIN)/python tools/check/fuzz.py --seconds $(SECONDS) $(ARGS)
+
+bench: $(VENV)/dev $(MEDIAPIPE)/ready  ## Measure the speed (15 minutes on an idle computer)
 	$(BIN)/python tools/bench $(ARGS)
 
 # MediaPipe needs another numpy and another OpenCV. If it cannot be installed, the benchmark leaves it out.
@@ -71,23 +67,27 @@ $(MEDIAPIPE)/ready: | libraries
 	$(MEDIAPIPE)/bin/python -m pip --disable-pip-version-check install -q mediapipe==0.10.21 \
 	&& touch $@ || echo "MediaPipe 0.10.21 cannot be installed with $$($(PYTHON) --version)."
 
-# Measure your own clips and photographs as well: ARGS='--clips FOLDER --mattes FOLDER'
-bench-quality: $(VENV)/dev
+bench-quality: $(VENV)/dev  ## Measure the quality (10 minutes, 130 MB of footage)
 	$(BIN)/python tools/bench/quality.py $(ARGS)
 
-# Try the newest versions that the bounds in settings.ini allow, in a separate environment
-outdated: | libraries
-	$(PYTHON) tools/outdated.py $(ARGS)
+clean:  ## Delete results and caches
+	rm -rf output build dist _site *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-# A container that works for `bgblur batch --scheduler`
-image:
+##@ Publish it
+
+dist: $(VENV)/check  ## Build the source distribution and the wheel in dist/
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+
+outdated: | libraries  ## Try the newest versions that settings.ini allows
+	$(PYTHON) tools/check/outdated.py $(ARGS)
+
+image:  ## Build a container for `bgblur batch --scheduler`
 	@command -v docker >/dev/null || { echo "Install docker first."; exit 1; }
 	docker build -t bgblur-worker .
 
-clean:
-	rm -rf output build dist _site *.egg-info .pytest_cache .mypy_cache .ruff_cache
-
-# The environment in five sizes. Each needs a single call of pip, because a second call would undo its pins.
+# The environment in six sizes. Each needs a single call of pip, because a second call would undo its pins.
 $(VENV)/base: settings.ini setup.py | libraries
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -q -e .
@@ -98,10 +98,15 @@ $(VENV)/notebooks $(VENV)/learner $(VENV)/docs: settings.ini setup.py | librarie
 	$(PIP) install -q -e '.[$(@F)]'
 	@touch $@ $(VENV)/base
 
+$(VENV)/check: settings.ini setup.py | libraries
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -q -e '.[check]'
+	@touch $@ $(VENV)/base $(VENV)/notebooks
+
 $(VENV)/dev: settings.ini setup.py | libraries
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -q -e '.[dev]'
-	@touch $@ $(VENV)/base $(VENV)/notebooks $(VENV)/learner $(VENV)/docs
+	@touch $@ $(VENV)/base $(VENV)/notebooks $(VENV)/learner $(VENV)/docs $(VENV)/check
 
 # OpenCV needs two system libraries, and the browser tests need a browser. On Debian, root installs them here.
 APT = apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install

@@ -7,15 +7,16 @@ from pathlib import Path
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
-sys.path.insert(0, str(Path(__file__).resolve().parent/'tools'))
+sys.path.insert(0, str(Path(__file__).resolve().parent/'tools'/'check'))
 from merge_patches import merged  # noqa: E402
 
 config = ConfigParser()
 config.read('settings.ini', encoding='utf-8')
 cfg = config['DEFAULT']
 
-extras = {name: cfg[f'{name}_requirements'].split() for name in ('learner', 'notebooks', 'live', 'heic', 'models', 'batch', 'docs')}
+extras = {name: cfg[f'{name}_requirements'].split() for name in ('learner', 'notebooks', 'live', 'heic', 'models', 'batch', 'docs', 'check')}
 extras['dev'] = [package for packages in extras.values() for package in packages] + cfg['test_requirements'].split()
+extras['check'] += extras['notebooks']     # for `make check`, which also needs to run notebooks
 
 
 def readme():

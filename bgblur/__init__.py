@@ -5,12 +5,14 @@
     blur_video('me.mp4', 'me-blurred.mp4')     # a clip, with its sound, resolution and timing
     blurred = Blurrer()(frame)                 # one BGR uint8 frame of your own program
 
-Also here: `blur_image` for an image, `batch` for many files, `explore` for a control for every parameter, `live` for a webcam in a notebook. The parts of
-a `Blurrer` are `Matte`, `load_segmenter` and `background_from`; own parts are functions, or subclasses of `Segmenter`, `BaseMatte`
-and `Background` (see `help(Blurrer)`):
+Also here: `blur_image` for an image, `batch` for many files, `explore` for a control for every
+parameter, `live` for a webcam in a notebook. The parts of a `Blurrer` are `Matte`,
+`load_segmenter` and `background_from`. Your own parts are functions, or subclasses of `Segmenter`,
+`BaseMatte` and `Background` (see `help(Blurrer)`):
 
     def sea(frame, alpha, bg): return np.full_like(frame, (150, 120, 40))
-    def hard(frame, p, seconds): return (cv2.resize(p, frame.shape[1::-1]) > .5).astype('float32')
+    def hard(frame, p, seconds):
+        return (cv2.resize(p, frame.shape[1::-1]) > .5).astype('float32')
     blurred = Blurrer(matte=hard, background=sea)(frame)
 
 Each name is loaded when it is first used.

@@ -1,6 +1,11 @@
 "Configuration of the documentation site. tools/docs/build.py copies it, with the notebooks, to a temporary folder."
+import ast
+import json
 import re
+from base64 import b64decode
 from pathlib import Path
+
+from sphinx.ext.autodoc.mock import mock
 
 import bgblur
 
@@ -16,41 +21,118 @@ templates_path = []
 nb_execution_mode = 'off'
 nb_merge_streams = True
 myst_heading_anchors = 4
-myst_enable_extensions = ['colon_fence']
+myst_enable_extensions = ['colon_fence', 'attrs_inline']
 suppress_warnings = ['mystnb.unknown_mime_type']
 
 # what the base install does not have is replaced: the reference needs no torch
 autodoc_mock_imports = ['torch', 'torchvision', 'fastai', 'ipywidgets', 'anywidget', 'traitlets', 'matplotlib', 'pyvirtualcam',
                         'distributed', 'fsspec', 'upath', 'pooch', 'voila']
-autodoc_default_options = {'members': True, 'member-order': 'bysource'}
+autodoc_default_options = {'members': True, 'member-order': 'bysource', 'special-members': '__call__'}
+# a property without a docstring would show that of its value's class
+autodoc_inherit_docstrings = False
 # docstrings use single backticks for code, as Markdown does
 default_role = 'literal'
+
+
+def with_code_blocks(lines):
+    "Turn indented examples, which Markdown and help() show as code, into code blocks."
+    out, is_code = [], False
+    for before, line in zip(['', *lines], lines):
+        indented = line.startswith('    ')
+        if indented and not before and not is_code: out += ['.. code-block:: python', '']
+        is_code = indented or is_code and not line
+        out.append(line)
+    return out
 
 
 def as_fields(app, what, name, obj, options, lines):
     "Turn the comments beside parameters, which `explain_module` adds to a docstring, into fields."
     out, inside = [], False
-    for line in lines:
+    for line in with_code_blocks(lines):
         if line == 'Parameters:': inside = True
         elif inside and (m := re.match(r' {4}(\*{0,2}[\w, *]+): (.*)', line)): out += [f':param {n.strip()}: {m[2]}' for n in m[1].split(',')]
         elif m := re.match(r'Returns: (.*)', line): out += [f':returns: {m[1]}']
         else: out.append(line)
         inside = inside and not re.match(r'\S', line) or line == 'Parameters:'
-    # a star in a docstring is a star
-    lines[:] = [re.sub(r'(?<!`)\*', r'\\*', line) for line in out]
+    # a star in a docstring is a star, except in code
+    lines[:] = [line if line.startswith('    ') else re.sub(r'(?<!`)\*', r'\\*', line) for line in out]
+
+
+def first_image(path, cells):
+    "Return the first image of a notebook relative to the folder of the site. Write it there if it is an output."
+    for cell in cells:
+        if m := re.search(r'!\[[^]]*\]\((images/[^)]+)\)', ''.join(cell['source'])): return f'nbs/{m[1]}'
+        for output in cell.get('outputs', ()):
+            if data := output.get('data', {}).get('image/jpeg'):
+                path.with_suffix('.jpg').write_bytes(b64decode(data))
+                return f'nbs/{path.stem}.jpg'
+
+
+def write_walkthrough(app):
+    "Add a table of the notebooks to the page that names them: image, title and first sentence."
+    page = Path(app.srcdir)/'walkthrough.md'
+    text, rows = page.read_text(encoding='utf-8'), ['| | |', '| --- | --- |']
+    for name in re.findall(r'^nbs/\w+$', text, flags=re.M):
+        path = Path(app.srcdir)/f'{name}.ipynb'
+        cells = json.loads(path.read_text(encoding='utf-8'))['cells']
+        title, sentence = re.match(r'# (.*)\n+> (.*)', ''.join(cells[0]['source'])).groups()
+        rows.append(f'| ![]({first_image(path, cells)}){{width=240px}} | **[{title}]({name}.ipynb)**. {sentence}. |')
+    page.write_text(text + '\n' + '\n'.join(rows) + '\n', encoding='utf-8')
+
+
+def notebook_of(path):
+    "Return the notebook that a module was exported from, relative to the repository."
+    return re.search(r'File to edit: (?:\.\./)+(nbs/[\w/]+\.ipynb)', path.read_text(encoding='utf-8'))[1]
 
 
 def write_reference(app):
-    "Write a page for each module, and one for the command."
-    folder = Path(app.srcdir)/'reference'
-    (folder/'api').mkdir(parents=True, exist_ok=True)
-    package = Path(bgblur.__file__).parent
-    for path in sorted(package.rglob('*.py')):
-        name = '.'.join(path.relative_to(package).with_suffix('').parts)
-        if path.name.startswith('_') or name == 'cli': continue     # `command_page` shows the commands
-        title = f'# {name}\n\n```{{eval-rst}}\n.. automodule:: bgblur.{name}\n```\n'
-        (folder/'api'/f'{name}.md').write_text(title, encoding='utf-8')
+    "Write a page for each module, one that lists them, one for the names of the package, and one for the command."
+    folder, package = Path(app.srcdir)/'reference', Path(bgblur.__file__).parent
+    # `command_page` shows the commands
+    modules = [p.relative_to(package) for p in sorted(package.rglob('*.py')) if not p.name.startswith('_') and p.stem != 'cli']
+    for path in modules:
+        page = folder/'api'/path.with_suffix('.md')
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(module_page(path, notebook_of(package/path)), encoding='utf-8')
+    with (folder/'index.md').open('a', encoding='utf-8') as f: f.write(list_of_modules(package, modules))
+    (folder/'package.md').write_text(package_page(), encoding='utf-8')
     (folder/'command.md').write_text(command_page(), encoding='utf-8')
+
+
+def summary(path):
+    "Return the first paragraph of a module's docstring, without links, which lead from its notebook."
+    doc = ast.get_docstring(ast.parse(path.read_text(encoding='utf-8')))
+    return re.sub(r'\[([^]]*)\]\([^)]*\)', r'\1', ' '.join(doc.split('\n\n')[0].split()))
+
+
+def list_of_modules(package, modules):
+    "Return a table of the modules of each folder."
+    parts = []
+    for parent in sorted({p.parent for p in modules}):
+        inside, title = [p for p in modules if p.parent == parent], parent.name or 'Walkthrough'
+        rows = [f'| [{p.stem}](api/{p.with_suffix(".md").as_posix()}) | {summary(package/p)} |' for p in inside]
+        pages = [f'api/{p.with_suffix("").as_posix()}' for p in inside]
+        lines = [f'## {title}', '', '| module | what it does |', '| --- | --- |', *rows, '',
+                 '```{toctree}', ':hidden:', f':caption: {title}', '', *pages, '```']
+        parts.append('\n' + '\n'.join(lines) + '\n')
+    return '\n'.join(parts)
+
+
+def module_page(path, notebook):
+    "Return the page of a module, with a link to its notebook."
+    name, up = '.'.join(path.with_suffix('').parts), '../'*(len(path.parts) + 1)
+    origin = f'The notebook [{Path(notebook).stem}]({up}{notebook}) defines and explains this module.'
+    return f'# {name}\n\n{origin}\n\n```{{eval-rst}}\n.. automodule:: bgblur.{name}\n```\n'
+
+
+def package_page():
+    "Return what `from bgblur import ...` gives, with the first sentence of each."
+    rows = ['| name | what it does |', '| --- | --- |']
+    with mock(autodoc_mock_imports):
+        for name, module in sorted(bgblur.EXPORTS.items(), key=lambda pair: pair[0].lower()):
+            doc = ' '.join(getattr(bgblur, name).__doc__.split('\n\n')[0].split())
+            rows.append(f"| {{py:obj}}`~bgblur.{module}.{name}` | {doc.split('. ')[0].rstrip('.')} |")
+    return '# The package\n\n```{eval-rst}\n.. automodule:: bgblur\n   :no-members:\n```\n\n' + '\n'.join(rows) + '\n'
 
 
 def command_page():
@@ -69,3 +151,4 @@ def command_page():
 def setup(app):
     app.connect('autodoc-process-docstring', as_fields)
     app.connect('builder-inited', write_reference)
+    app.connect('builder-inited', write_walkthrough)

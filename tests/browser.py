@@ -1,4 +1,4 @@
-"Open JupyterLab or the page of `bgblur app` in Debian's Chromium, for the tests and tools/screenshots.py."
+"Open JupyterLab or the page of `bgblur app` in Debian's Chromium, for the tests and tools/docs/screenshots.py."
 import os
 import signal
 import socket
@@ -86,6 +86,11 @@ SHOW_CELL = '''start => {
     nb.activeCellIndex = i;
     return nb.scrollToItem(i, 'start');
 }'''
+
+
+def run_cell(page, n):
+    "Run cell `n` of the open notebook."
+    page.evaluate('n => { jupyterapp.shell.currentWidget.content.activeCellIndex = n; jupyterapp.commands.execute("notebook:run-cell"); }', n)
 
 
 def run_explorer(page, url):

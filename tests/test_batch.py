@@ -17,7 +17,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-import child
+import disturb
 import cv2
 import psutil
 import pytest
@@ -296,21 +296,21 @@ def crashing(place, monkeypatch):
 
 @pytest.mark.parametrize('number, frame', [(signal.SIGSEGV, 0), (signal.SIGKILL, N)])
 def test_worker_dies_once(crashing, number, frame):
-    jobs = crashing(partial(child.crash_once, number, frame), report='all.csv')
+    jobs = crashing(partial(disturb.crash_once, number, frame), report='all.csv')
     assert [(name, job.state, job.tries) for name, job in jobs.items()] == [('c.mp4', 'done', 1), ('d.mp4', 'done', 1), ('bad.mp4', 'done', 2)]
     assert tree('out') == ['.bgblur.jsonl', 'bad-blurred.mp4', 'c-blurred.mp4', 'd-blurred.mp4'] and not [*Path('out').rglob('*.part')]
     assert Path('out/bad-blurred.mp4').read_bytes() == Path('out/c-blurred.mp4').read_bytes()
 
 
 def test_worker_dies_always(crashing):
-    jobs = crashing(child.crash_always, retries=1)
+    jobs = crashing(disturb.crash_always, retries=1)
     assert {name: (job.state, job.tries) for name, job in jobs.items()} == {'bad.mp4': ('failed', 2), 'c.mp4': ('done', 1), 'd.mp4': ('done', 1)}
     assert 'SIGSEGV' in jobs['bad.mp4'].error and results('out') == ['c-blurred.mp4', 'd-blurred.mp4'] and not [*Path('out').rglob('*.part')]
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='only Linux limits memory')
 def test_memory_limit(crashing):
-    jobs = crashing(child.use_memory, retries=0, memory=10**9)
+    jobs = crashing(disturb.use_memory, retries=0, memory=10**9)
     assert {name: job.state for name, job in jobs.items()} == {'bad.mp4': 'failed', 'c.mp4': 'done', 'd.mp4': 'done'}
     assert 'not enough memory' in jobs['bad.mp4'].error
 

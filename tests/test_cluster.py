@@ -10,7 +10,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import child
+import disturb
 import pytest
 from conftest import BIN, ROOT, bgblur, one_sentence, until
 from moto.server import ThreadedMotoServer
@@ -22,7 +22,7 @@ from bgblur.io.cluster import Cluster, local_cluster
 from bgblur.io.remote import as_path, files_below, load_bytes, store
 
 batch = partial(package.batch, progress=False)
-# workers import tests/child.py; one thread, so that results are equal everywhere
+# workers import tests/disturb.py; one thread, so that results are equal everywhere
 ENV = {'PYTHONPATH': os.pathsep.join(map(str, (ROOT, ROOT/'tests'))), 'BGBLUR_THREADS': '1', 'OMP_NUM_THREADS': '1',
        'AWS_ACCESS_KEY_ID': 'key', 'AWS_SECRET_ACCESS_KEY': 'secret', 'AWS_DEFAULT_REGION': 'us-east-1'}
 
@@ -71,7 +71,7 @@ def crashing(place, monkeypatch):
     (place/'crash').touch()
 
     def run_batch(function, stop_when=lambda: False, **kwargs):
-        monkeypatch.setattr(sys.modules['bgblur.batch'], 'process', partial(child.in_folder, place, function))
+        monkeypatch.setattr(sys.modules['bgblur.batch'], 'process', partial(disturb.in_folder, place, function))
         jobs = {}
         for job in batch(place/'few', place/'out', **kwargs):
             jobs[job.src.name] = job
@@ -81,20 +81,20 @@ def crashing(place, monkeypatch):
 
 
 def test_killed_worker(crashing, scheduler):
-    jobs = crashing(partial(child.crash_once, signal.SIGKILL, N), scheduler=scheduler)
+    jobs = crashing(partial(disturb.crash_once, signal.SIGKILL, N), scheduler=scheduler)
     assert {name: (job.state, job.tries) for name, job in jobs.items()} == {'bad.mp4': ('done', 2), 'c.mp4': ('done', 1), 'd.mp4': ('done', 1)}
     assert results('out') == ['bad-blurred.mp4', 'c-blurred.mp4', 'd-blurred.mp4'] and not [*Path('out').rglob('*.part')]
 
 
 def test_task_that_always_kills_its_worker(crashing, scheduler):
-    jobs = crashing(child.crash_always, scheduler=scheduler, retries=1)
+    jobs = crashing(disturb.crash_always, scheduler=scheduler, retries=1)
     assert {name: (job.state, job.tries) for name, job in jobs.items()} == {'bad.mp4': ('failed', 2), 'c.mp4': ('done', 1), 'd.mp4': ('done', 1)}
     assert 'killed' in jobs['bad.mp4'].error and not [*Path('out').rglob('*.part')]
 
 
 def test_loop_is_left_early(crashing, scheduler):
     "When the loop is left, running tasks stop, and no partial file remains."
-    jobs = crashing(child.endless, scheduler=scheduler, stop_when=Path('started').exists)
+    jobs = crashing(disturb.endless, scheduler=scheduler, stop_when=Path('started').exists)
     assert jobs and 'bad.mp4' not in jobs and not [*Path('out').rglob('*.part')]
 
 

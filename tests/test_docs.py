@@ -9,6 +9,8 @@ import pytest
 from browser import chromium
 from conftest import ROOT
 
+import bgblur
+
 
 @pytest.fixture(scope='module')
 def site(tmp_path_factory):
@@ -16,6 +18,7 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp('docs')/'site'
     r = subprocess.run([sys.executable, ROOT/'tools'/'docs'/'build.py', '--out', folder], capture_output=True, text=True)
     assert r.returncode == 0, r.stderr[-3000:]
+    assert [p.name for p in folder.parent.iterdir()] == ['site']
     return folder
 
 
@@ -70,6 +73,20 @@ def test_reference_explains_parameters(site):
     page = (site/'reference'/'api'/'video.html').read_text(encoding='utf-8')
     assert 'blur_video' in page and 'Parameters' in page
     assert '--strength' in (site/'reference'/'command.html').read_text(encoding='utf-8')
+
+
+def test_reference_lists_every_module_and_name(site):
+    listed = set(Page(site/'reference'/'index.html').links)
+    pages = {p.relative_to(site/'reference').as_posix() for p in (site/'reference'/'api').rglob('*.html')}
+    assert len(pages) > 50 and pages <= listed
+    package = (site/'reference'/'package.html').read_text(encoding='utf-8')
+    assert [name for name in bgblur.EXPORTS if not re.search(rf'href="api/[\w/]+\.html#bgblur\.[\w.]+\.{name}"', package)] == []
+
+
+def test_reference_shows_examples_as_code_and_calls_of_objects(site):
+    page = (site/'reference'/'api'/'pipeline.html').read_text(encoding='utf-8')
+    assert '<span class="k">def</span>' in page and 'bgblur.pipeline.Blurrer.__call__' in page
+    assert not [p for p in (site/'reference').rglob('*.html') if '<blockquote>' in p.read_text(encoding='utf-8')]
 
 
 @pytest.mark.parametrize('scheme', ['light', 'dark'])

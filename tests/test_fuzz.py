@@ -38,7 +38,7 @@ from bgblur.ui.window import Clip
 # `bgblur.live` is a function; here we need the module
 live = import_module('bgblur.live')
 
-# tools/fuzz.py sets the number; a run starts with the inputs that failed in the one before
+# tools/check/fuzz.py sets the number; a run starts with the inputs that failed in the one before
 EXAMPLES = int(os.environ.get('FUZZ_EXAMPLES', 0))
 fuzz = settings(max_examples=EXAMPLES or 20, derandomize=not EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck),
                 print_blob=False, database=DirectoryBasedExampleDatabase(ROOT/'output'/'fuzz'/'examples') if EXAMPLES else None)
@@ -818,6 +818,6 @@ def test_keys(keys, strength, names):
 
 def test_damaged_files():
     "Try one intact file of each kind, then damaged ones."
-    result = run(sys.executable, ROOT/'tools'/'fuzz.py', '--only', 'files', '--files', 90, '--seed', 1)
+    result = run(sys.executable, ROOT/'tools'/'check'/'fuzz.py', '--only', 'files', '--files', 90, '--seed', 1)
     assert result.returncode == 0, result.stdout + result.stderr
     assert 'files: 90 tried' in result.stdout and ' 0 findings' in result.stdout

@@ -118,7 +118,7 @@ def test_sdist_contains_what_builds_the_wheel_and_nothing_else(dist, clone):
     with tarfile.open(dist['sdist']) as t: found = {m.name.split('/', 1)[1] for m in t if m.isfile()}
     found = {name for name in found if 'egg-info' not in name}
     assert {name for name in found if not name.startswith('bgblur/')} == {
-        'PKG-INFO', 'setup.cfg', 'setup.py', 'pyproject.toml', 'settings.ini', 'MANIFEST.in', 'tools/merge_patches.py',
+        'PKG-INFO', 'setup.cfg', 'setup.py', 'pyproject.toml', 'settings.ini', 'MANIFEST.in', 'tools/check/merge_patches.py',
         'README.md', 'CHANGELOG.md', 'CITATION.cff', 'LICENSE', 'NOTICE'}
     assert {name for name in found if name.startswith('bgblur/')} == {
         p.relative_to(clone).as_posix() for p in (clone/'bgblur').rglob('*') if p.is_file()}
@@ -135,8 +135,8 @@ def test_links_of_the_readme_work_on_pypi(dist):
 # -- installed
 
 def smoke(python, folder):
-    "Run tools/smoke.py. Check that nothing failed, and return the versions."
-    result = run(python, ROOT/'tools'/'smoke.py', '--json', folder/'smoke.json', cwd=folder)
+    "Run tools/check/smoke.py. Check that nothing failed, and return the versions."
+    result = run(python, ROOT/'tools'/'check'/'smoke.py', '--json', folder/'smoke.json', cwd=folder)
     assert (folder/'smoke.json').exists(), result.stdout + result.stderr
     found = json.loads((folder/'smoke.json').read_text())
     assert found['failures'] == {}

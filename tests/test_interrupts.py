@@ -13,7 +13,7 @@ from functools import partial
 from types import SimpleNamespace
 
 import av
-import child
+import disturb
 import cv2
 import pytest
 from conftest import BIN, write_clip
@@ -30,7 +30,7 @@ OPTIONS = {'video': ['-o', 'out.mp4', '--stills', '3'], 'frames': ['-b', 'none',
 
 @pytest.fixture(scope='module')
 def server(tmp_path_factory):
-    server = child.Server(tmp_path_factory.mktemp('output')/'output')
+    server = disturb.Server(tmp_path_factory.mktemp('output')/'output')
     yield server
     server.close()
 
@@ -87,7 +87,7 @@ def is_new(folder, before, name, n=N, size=SIZE):
 
 def check_next_runs(server, folder, before, kind, *whole):
     "After a kill, the next run of any kind cleans up and restores moved files; a run of the same kind succeeds."
-    assert server(partial(child.api, 'other.mp4'), folder) == (0, '')
+    assert server(partial(disturb.api, 'other.mp4'), folder) == (0, '')
     (folder/'other.mp4').unlink()
     assert all('out-stills' in p.relative_to(folder).parts for p in parts(folder))
     is_new(folder, before, RUNS[kind][0], *whole)
@@ -96,7 +96,7 @@ def check_next_runs(server, folder, before, kind, *whole):
 
 def check_second_run(server, folder, kind, n=N, size=SIZE):
     name, options = RUNS[kind]
-    assert server(partial(child.api, name, overwrite=True, **options), folder) == (0, '')
+    assert server(partial(disturb.api, name, overwrite=True, **options), folder) == (0, '')
     assert complete(folder/name, n, size) and not parts(folder)
     if kind == 'video': assert [p.name for p in sorted((folder/'out-stills').iterdir())] == [f'frame_{i:06}.jpg' for i in range(0, n, 3)]
 
@@ -163,7 +163,7 @@ def test_signal_at_random_moments(tmp_path, longer, soak, server, duration, numb
 def steps(server, tmp_path, source, kind, fresh):
     "Return how often a run uses the disk."
     name, options = RUNS[kind]
-    code, text = server(partial(child.api, name, child.count_steps, overwrite=True, **options), furnish(tmp_path/'count', source, fresh))
+    code, text = server(partial(disturb.api, name, disturb.count_steps, overwrite=True, **options), furnish(tmp_path/'count', source, fresh))
     assert code == 0 and set(text) == {'.'} and len(text) > 10, text
     return len(text)
 
@@ -175,7 +175,7 @@ def each_step(server, tmp_path, source, soak, kind, fresh, fault):
     for k in range(1, n + 1) if soak else random.Random(f'{kind} {fresh}').sample(range(1, n + 1), 4):
         folder = furnish(tmp_path/str(k), source, fresh)
         before = tree(folder)
-        code, text = server(partial(child.api, name, partial(fault, k), overwrite=True, **options), folder)
+        code, text = server(partial(disturb.api, name, partial(fault, k), overwrite=True, **options), folder)
         yield folder, before, code, text, f'step {k} of {n}: {code} {text}'
         shutil.rmtree(folder)
 
@@ -189,7 +189,7 @@ KINDS = pytest.mark.parametrize('kind, fresh', [('video', False), ('video', True
 def test_ctrl_c_between_any_two_steps(server, tmp_path, source, soak, kind, fresh, again):
     "The first Ctrl-C cleans up, however often the key is pressed."
     for folder, before, code, text, where in each_step(server, tmp_path, source, soak, kind, fresh,
-                                                       partial(child.signal_at, number=signal.SIGINT, again=again)):
+                                                       partial(disturb.signal_at, number=signal.SIGINT, again=again)):
         assert (code, text) == (-signal.SIGINT, '') and not parts(folder), where
         new = is_new(folder, before, RUNS[kind][0])
         if fresh and not new: assert [p.name for p in folder.iterdir()] == ['src.mp4'], where
@@ -198,7 +198,7 @@ def test_ctrl_c_between_any_two_steps(server, tmp_path, source, soak, kind, fres
 @KINDS
 def test_kill_between_any_two_steps(server, tmp_path, source, soak, kind, fresh):
     for folder, before, code, text, where in each_step(server, tmp_path, source, soak, kind, fresh,
-                                                       partial(child.signal_at, number=signal.SIGKILL)):
+                                                       partial(disturb.signal_at, number=signal.SIGKILL)):
         assert (code, text) == (-signal.SIGKILL, ''), where
         if fresh: before = {k: v for k, v in tree(folder).items() if k == 'out-stills'} | before
         check_next_runs(server, folder, before, kind)
@@ -207,7 +207,7 @@ def test_kill_between_any_two_steps(server, tmp_path, source, soak, kind, fresh)
 @KINDS
 def test_interrupted_notebook_between_any_two_steps(server, tmp_path, source, soak, kind, fresh):
     "In a notebook, Ctrl-C is an exception. If it interrupts the cleanup, the next run finishes it."
-    for folder, before, code, text, where in each_step(server, tmp_path, source, soak, kind, fresh, child.interrupt_at):
+    for folder, before, code, text, where in each_step(server, tmp_path, source, soak, kind, fresh, disturb.interrupt_at):
         assert code == 70 and text.strip().endswith('KeyboardInterrupt'), where
         if fresh: before = {k: v for k, v in tree(folder).items() if k == 'out-stills'} | before
         check_next_runs(server, folder, before, kind)
@@ -247,7 +247,7 @@ def test_ctrl_c_while_python_ends(place):
 def test_closed_terminal(server, place, ignored):
     "A closed terminal ends the run, except under nohup."
     before = tree(place)
-    result = server(partial(child.command, 'video', 'src.mp4', '-o', 'new.mp4', '-q', fault=partial(child.hang_up, ignored)), place)
+    result = server(partial(disturb.command, 'video', 'src.mp4', '-o', 'new.mp4', '-q', fault=partial(disturb.hang_up, ignored)), place)
     assert result == (0 if ignored else -signal.SIGHUP, '') and not parts(place)
     if ignored: assert complete(place/'new.mp4')
     else: assert tree(place) == before
@@ -273,7 +273,7 @@ def test_two_runs_in_one_folder(place, server):
     while not (found := [*place.glob('.first*.part/new')]) and first.poll() is None: time.sleep(.001)
     first.send_signal(signal.SIGSTOP)
     try:
-        assert server(partial(child.api, 'out.mp4', overwrite=True), place) == (0, '')
+        assert server(partial(disturb.api, 'out.mp4', overwrite=True), place) == (0, '')
         assert found[0].exists() and not left.exists()
         # and no other user can open it
         assert [oct(p.stat().st_mode)[-3:] for p in (found[0], found[0].parent)] == ['600', '700']
@@ -366,7 +366,7 @@ def make(server, place, dst, fault=None, **options):
     "Make `dst` and return exit code and output. Check that a refusal is one sentence and changes nothing."
     folders = {dst.parent, place}
     before = [tree(f) for f in folders]
-    result = server(partial(child.api, str(dst), fault, overwrite=True, **options), place)
+    result = server(partial(disturb.api, str(dst), fault, overwrite=True, **options), place)
     assert not any(map(parts, folders)), result
     if result == (0, ''): assert complete(dst)
     else:
@@ -408,7 +408,7 @@ def test_quota(server, place, soak, name):
     largest = max(p.stat().st_size for p in [dst, *dst.glob('*')] if p.is_file())
     rng = random.Random(name)
     for size in [*(rng.randrange(1000, largest) for _ in range(20 if soak else 0)), largest - 1, largest]:
-        code, text = make(server, place, dst, partial(child.quota, size))
+        code, text = make(server, place, dst, partial(disturb.quota, size))
         assert code == (0 if size == largest else 2) and (code == 0 or 'File too large' in text), (size, text)
 
 
@@ -424,7 +424,7 @@ def test_disk_that_reports_late_that_it_is_full(tmp_path, monkeypatch):
 @KINDS
 def test_full_disk_at_any_step(server, tmp_path, source, soak, kind, fresh):
     "If only the cleanup fails, the next run finishes it."
-    for folder, before, code, text, where in each_step(server, tmp_path, source, soak, kind, fresh, child.full_at):
+    for folder, before, code, text, where in each_step(server, tmp_path, source, soak, kind, fresh, disturb.full_at):
         if code: one_sentence((code, text), FULL)
         check_next_runs(server, folder, tree(folder) if fresh else before, kind)
 
@@ -458,10 +458,10 @@ def test_destination_is_removed_while_it_is_written(server, place, name, when):
     "The folder, the temporary folder or only the file disappears, before the first frame, midway or after the last one."
     before = tree(place)
     (place/'to').mkdir()
-    result = server(partial(child.api, f'to/{name}', partial(child.at_frame, when, shutil.rmtree, 'to')), place)
+    result = server(partial(disturb.api, f'to/{name}', partial(disturb.at_frame, when, shutil.rmtree, 'to')), place)
     one_sentence(result, f'to/{name} cannot be written', 'No such file')
     assert tree(place) == before
-    result = server(partial(child.api, name, partial(child.at_frame, when, child.delete_new if when == 3 else child.delete_parts),
+    result = server(partial(disturb.api, name, partial(disturb.at_frame, when, disturb.delete_new if when == 3 else disturb.delete_parts),
                             overwrite=True), place)
     one_sentence(result, f'{name} cannot be written', 'No such file')
     assert tree(place) == before and not parts(place)
@@ -469,18 +469,18 @@ def test_destination_is_removed_while_it_is_written(server, place, name, when):
 
 @pytest.mark.parametrize('when', [0, 3, N])
 @pytest.mark.parametrize('name, does, overwrite, word', [
-    ('out.mp4', child.into_folder, True, 'Is a directory'),
-    ('new.mp4', child.into_folder, False, 'in the meantime'),
-    ('new.mp4', child.into_file, False, 'in the meantime'),
-    ('frames', child.into_folder, True, 'other than frames'),
-    ('frames', child.into_file, True, 'is a file'),
-    ('new', child.into_frames, False, 'already contains frames'),
+    ('out.mp4', disturb.into_folder, True, 'Is a directory'),
+    ('new.mp4', disturb.into_folder, False, 'in the meantime'),
+    ('new.mp4', disturb.into_file, False, 'in the meantime'),
+    ('frames', disturb.into_folder, True, 'other than frames'),
+    ('frames', disturb.into_file, True, 'is a file'),
+    ('new', disturb.into_frames, False, 'already contains frames'),
 ])
 def test_something_else_appears_at_the_destination(server, place, tmp_path, monkeypatch, name, does, overwrite, word, when):
     "A file or folder that appears during the run stays."
     monkeypatch.chdir(shutil.copytree(place, tmp_path/'expected'))
     does(name)
-    result = server(partial(child.api, name, partial(child.at_frame, when, does, name), overwrite=overwrite), place)
+    result = server(partial(disturb.api, name, partial(disturb.at_frame, when, does, name), overwrite=overwrite), place)
     one_sentence(result, name, word)
     assert tree(place) == tree(tmp_path/'expected') and not parts(place)
 
@@ -488,7 +488,7 @@ def test_something_else_appears_at_the_destination(server, place, tmp_path, monk
 def test_stills_folder_is_removed_while_it_is_written(server, place):
     before = {k: v for k, v in tree(place).items() if not k.startswith('out-stills')}
     for when in (1, 3):
-        result = server(partial(child.api, 'out.mp4', partial(child.at_frame, when, shutil.rmtree, 'out-stills'), overwrite=True, stills=1), place)
+        result = server(partial(disturb.api, 'out.mp4', partial(disturb.at_frame, when, shutil.rmtree, 'out-stills'), overwrite=True, stills=1), place)
         one_sentence(result, 'Stills cannot be written into out-stills', 'No such file')
         assert tree(place) == before
         (place/'out-stills').mkdir()
@@ -497,14 +497,14 @@ def test_stills_folder_is_removed_while_it_is_written(server, place):
 def test_command_reports_faults(place, server, frames):
     "Repeat some of the tests above with the command and the model."
     before = tree(place)
-    for args, fault in [(['-o', 'out.mp4'], partial(child.quota, 2000)),
-                        (['-o', 'out.mp4'], partial(child.at_frame, 3, child.delete_parts)),
-                        (['-b', 'none', '-o', 'frames'], partial(child.at_frame, 3, child.delete_parts))]:
-        code, text = server(partial(child.command, 'video', 'src.mp4', '--overwrite', '-q', *args, fault=fault), place)
-        one_sentence((code, text), args[-1], 'File too large' if fault.func is child.quota else 'No such file')
+    for args, fault in [(['-o', 'out.mp4'], partial(disturb.quota, 2000)),
+                        (['-o', 'out.mp4'], partial(disturb.at_frame, 3, disturb.delete_parts)),
+                        (['-b', 'none', '-o', 'frames'], partial(disturb.at_frame, 3, disturb.delete_parts))]:
+        code, text = server(partial(disturb.command, 'video', 'src.mp4', '--overwrite', '-q', *args, fault=fault), place)
+        one_sentence((code, text), args[-1], 'File too large' if fault.func is disturb.quota else 'No such file')
         assert text.startswith('bgblur: ') and tree(place) == before and not parts(place)
     cv2.imwrite(str(place/'me.png'), frames[0])
     before = tree(place)
-    code, text = server(partial(child.command, 'image', 'me.png', '-o', 'new.png', fault=partial(child.quota, 2000)), place)
+    code, text = server(partial(disturb.command, 'image', 'me.png', '-o', 'new.png', fault=partial(disturb.quota, 2000)), place)
     one_sentence((code, text), 'bgblur: new.png', 'File too large')
     assert tree(place) == before and not parts(place)

@@ -15,8 +15,9 @@ import av
 import cv2
 import numpy as np
 import pytest
+from browser import run_cell
 from conftest import BIN, CLIP, bgblur, one_sentence, read_frames, times, until, write_clip
-from stage import display, live_notebook, live_widget, run_cell
+from live_view import display, live_notebook, live_widget
 
 NO_DISPLAY = {k: v for k, v in os.environ.items() if k not in ('DISPLAY', 'WAYLAND_DISPLAY')}
 MAP = np.s_[60:190, 5:75]     # on the wall of the sample clip, in a frame of 400x300

@@ -130,7 +130,7 @@ def test_unusual_models_work(tmp_path, frames, nodes, more):
     assert p.max() == 0 or np.ptp(p) > .1
 
 
-# -- the portrait model, which tools/convert_portrait.py converted
+# -- the portrait model, which tools/data/convert_portrait.py converted
 
 @pytest.mark.parametrize('name', ORIGINAL)
 def test_portrait_model_predicts_what_the_original_predicts(name):

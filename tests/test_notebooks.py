@@ -38,8 +38,10 @@ def test_package_and_readme_agree_with_notebooks(tmp_path):
     before = {p: p.read_bytes() for d in ('nbs', 'bgblur') for p in (copy/d).rglob('*') if p.is_file()}
     for command in ('nbdev_clean', 'nbdev_export'): assert run(BIN/command, cwd=copy).returncode == 0
     after = {p: p.read_bytes() for p in before if p.exists()}
-    assert [str(p) for p in before if before[p] != after.get(p)] == []
-    assert run(BIN/'python', copy/'tools'/'readme.py', '--check').returncode == 0
+    changed = [str(p.relative_to(copy)) for p in before if before[p] != after.get(p)]
+    assert changed == [], 'run .venv/bin/nbdev_export and .venv/bin/nbdev_clean'
+    result = run(BIN/'python', copy/'tools'/'docs'/'readme.py', '--check')
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize('path', [*ROOT.glob('*.md'), *ROOT.glob('[!.]*/README.md'), ROOT/'bgblur'/'weights'/'README.md', *NOTEBOOKS],
@@ -56,7 +58,7 @@ def test_links_point_to_existing_files(path):
 def test_readable_unrun(path):
     assert path.stat().st_size < 1_000_000
     cells = [c for c in json.loads(path.read_text())['cells'] if c['cell_type'] == 'code']
-    # cells that end with an image, a clip or a widget need a stored output: see tools/widgets.py
+    # cells that end with an image, a clip or a widget need a stored output: see tools/docs/rerun.py
     shows = r'show_images|Video|(ex|pixel|canvas|review)$'
     without_output = [c['source'] for c in cells if re.match(shows, ''.join(c['source'][-1:])) and not c['outputs']]
     assert not without_output

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from browser import chromium, server
 from conftest import BIN, CLIP, ROOT, bgblur, one_sentence, until
-from stage import display
+from live_view import display
 
 TOOLS = 'gst-launch-1.0', 'pw-dump', 'pipewire', 'wireplumber', 'dbus-daemon'
 PORTAL = '/usr/libexec/xdg-desktop-portal'

@@ -3,7 +3,7 @@ import cv2
 import numpy as np
 import pytest
 from browser import chromium
-from widgets import receive, send, shown
+from widget_page import receive, send, shown
 
 from bgblur.core.errors import BgblurError
 from bgblur.ui.layout import copy_button

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import av
-import child
+import disturb
 import cv2
 import numpy as np
 import psutil
@@ -227,7 +227,7 @@ def test_command(clip):
 
 def test_damaged_part(clip, monkeypatch):
     "If a part fails, the clip fails, and nothing is left. Its other parts are not processed, and other files are done."
-    monkeypatch.setattr(sys.modules['bgblur.split'], 'process_part', partial(child.fail_in_part, None))
+    monkeypatch.setattr(sys.modules['bgblur.split'], 'process_part', partial(disturb.fail_in_part, None))
     jobs = {job.src.name: job for job in batch([clip, make_clip('b.mp4', [np.zeros((120, 160, 3), np.uint8)]*4)], 'out', FAST, split=PART, workers=1)}
     assert {name: job.state for name, job in jobs.items()} == {'clip.mp4': 'failed', 'b.mp4': 'done'}
     assert 'cannot be decoded here' in jobs['clip.mp4'].error and left() == ['b-blurred.mp4'] and Path('calls').read_text().split() == ['None']
@@ -236,7 +236,7 @@ def test_damaged_part(clip, monkeypatch):
 @pytest.mark.parametrize('retries', [0, 1])
 def test_worker_is_killed_in_a_part(clip, monkeypatch, retries):
     "Only this part is done again."
-    monkeypatch.setattr(sys.modules['bgblur.split'], 'process_part', partial(child.kill_in_part, Fraction(PART).limit_denominator(100)))
+    monkeypatch.setattr(sys.modules['bgblur.split'], 'process_part', partial(disturb.kill_in_part, Fraction(PART).limit_denominator(100)))
     [job] = batch(clip, 'out', FAST, split=PART, workers=1, retries=retries)
     if not retries:
         assert job.state == 'failed' and 'killed' in job.error and left() == []

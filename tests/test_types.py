@@ -8,8 +8,6 @@ import pytest
 from conftest import ROOT, run
 from test_structure import MODULES, NOTEBOOKS, explained_functions, unexplained
 
-# notebooks whose lines may still be longer
-NOT_YET = ('11_cli', 'index')
 LONGEST = 95
 
 
@@ -63,8 +61,7 @@ def test_default_none_is_a_type(module):
     assert wrong == []
 
 
-@pytest.mark.parametrize('path', [p for p in NOTEBOOKS if not p.relative_to(ROOT/'nbs').as_posix().startswith(NOT_YET)],
-                         ids=lambda p: str(p.relative_to(ROOT/'nbs')))
+@pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda p: str(p.relative_to(ROOT/'nbs')))
 def test_lines_are_short(path):
     "The site and JupyterLab cut longer lines. A web address may be longer."
     cells = [''.join(c['source']) for c in json.loads(path.read_text())['cells'] if c['cell_type'] == 'code']
@@ -77,7 +74,7 @@ def test_ruff():
 
 
 def test_mypy():
-    result = run(sys.executable, ROOT/'tools'/'check_types.py')
+    result = run(sys.executable, ROOT/'tools'/'check'/'check_types.py')
     assert result.returncode == 0, result.stdout + result.stderr
 
 

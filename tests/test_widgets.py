@@ -6,10 +6,9 @@ import nbformat
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from bridge import Shown
-from browser import chromium, lab
+from browser import chromium, lab, run_cell
 from conftest import CLIP, until
-from stage import run_cell
+from widget_bridge import Shown
 
 from bgblur.ui.canvas import Canvas
 from bgblur.ui.label import Label

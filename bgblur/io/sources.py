@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['kind_of', 'default_name', 'output_suffixes', 'Found', 'media', 'read_list', 'Pair', 'check_names', 'find_pairs',
-           'plan']
+           'plan', 'named_pairs']
 
 # %% ../../nbs/io/sources.ipynb #62359b2c
 import glob
@@ -22,7 +22,7 @@ from .animation import open_animation
 from .files import VideoError, as_video_error
 from .image import ALPHA_IMAGES, IMAGES, is_image
 from .remote import as_path, exists, files_below, is_folder, is_url, matching
-from .sequence import is_sequence, sequence_stem
+from .sequence import check_clip, is_sequence, sequence_stem
 from .writer import ALPHA_FORMATS, FORMATS
 
 if TYPE_CHECKING: from upath import UPath
@@ -252,6 +252,42 @@ def plan(
                          f"{', '.join(map(str, sources))[:200] or 'an empty list'}.")
     check_names(pairs, [background] if os.path.exists(background) else [])
     return pairs
+
+# %% ../../nbs/io/sources.ipynb #9db8efbf
+def _check_background(path, background):
+    "Raise `VideoError` if a file to write is the background, which we also read."
+    # unlike the methods of Path, these accept a name that is too long
+    if path and os.path.exists(path) and os.path.exists(background) \
+        and os.path.samefile(path, background):
+        raise VideoError(f'{path} is the background itself. Choose another output file.')
+
+def _named_result(src, output, kind, background):
+    """Return what to write, None for the output 'none'.
+    Raises `VideoError` if the source has no name from which to make one."""
+    if str(output) == 'none': return None
+    if not output and src == '-':
+        raise VideoError('Standard input has no name for the result: add -o FILE, or -o - '
+                         'for standard output.')
+    return output or default_name(check_clip(src), output_suffixes(kind, background),
+                                  background)
+
+def named_pairs(
+    sources:Sequence[str],   # files to read, '-' for standard input
+    output:Path|None,        # file to write, 'none' for no file; None: beside each source
+    kind:str,                # 'image' or 'clip'
+    background:str='blur',   # as in `Settings`
+    matte:Path|None=None,    # file for the matte
+) -> list:                   # of `(source, result)`
+    """Return what to read and what to write. Raises `VideoError` for a source that does not
+    exist, one output of several sources, or names that collide."""
+    for name,path in (('-o', output), ('--matte', matte)):
+        if path and len(sources) > 1:
+            raise VideoError(f'{name} names one file, but there are several sources: leave '
+                             'it out, or use `bgblur batch`.')
+    found = [(src, _named_result(src, output, kind, background)) for src in sources]
+    for path in (matte, *(dst for _,dst in found)): _check_background(path, background)
+    if len(found) > 1: check_names([Pair(Path(src), dst, kind) for src,dst in found])
+    return found
 
 # %% ../../nbs/io/sources.ipynb #a2be9803
 explain_module(__name__)

@@ -14,7 +14,8 @@ from configparser import ConfigParser
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ('FAULTS.md', 'SECURITY.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'sample_data/README.md', 'bgblur/weights/README.md')
+PAGES = ('FAULTS.md', 'SECURITY.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'tools/README.md',
+         'sample_data/README.md', 'bgblur/weights/README.md')
 LINK = re.compile(r'(!?\[[^\]]*\]\()([^)\s#]+)([)#])')
 
 
@@ -90,10 +91,13 @@ def main():
     with tempfile.TemporaryDirectory(prefix='bgblur-docs-') as tmp:
         folder = args.keep or Path(tmp)/'source'
         stage(folder)
+        # myst-nb writes a folder `jupyter_execute` beside the site
+        code = sphinx(['-W', '--keep-going', '-q', '-j', 'auto', '-d', f'{tmp}/doctrees', str(folder), f'{tmp}/site'])
+        if code: return code
         if args.out.exists(): shutil.rmtree(args.out)
-        code = sphinx(['-W', '--keep-going', '-q', '-j', 'auto', '-d', f'{tmp}/doctrees', str(folder), str(args.out)])
-    if not code: print(f'Open {args.out}/index.html in a browser.')
-    return code
+        shutil.move(f'{tmp}/site', args.out)
+    print(f'Open {args.out}/index.html in a browser.')
+    return 0
 
 
 if __name__ == '__main__': sys.exit(main())

@@ -1,4 +1,4 @@
-"""Check the types of the package with mypy: python tools/check_types.py [OPTIONS OF MYPY]
+"""Check the types of the package with mypy: python tools/check/check_types.py [OPTIONS OF MYPY]
 
 mypy does not know `@patch`, so it reads a copy of the package in which the patched methods are in their classes. The
 configuration is in mypy.ini."""
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from merge_patches import merged
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT/'.mypy_cache'
 
 

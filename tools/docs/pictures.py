@@ -1,16 +1,18 @@
-"""Make the images in nbs/images from the sample clips, and the chart from nbs/bench.json.
+"""Make the images and the animation in nbs/images from the sample clips, and the chart from nbs/bench.json.
 
-    python tools/pictures.py            make all images
-    python tools/pictures.py hero       make only the named ones
+    python tools/docs/pictures.py            make all images
+    python tools/docs/pictures.py hero       make only the named ones
 """
 import json
 import sys
 from dataclasses import replace
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from bgblur.background import Blur, ColourBackground, ImageBackground, Lens
 from bgblur.blur import composite, masked_blur
@@ -22,7 +24,7 @@ from bgblur.speed import bars
 from bgblur.io.normalize import to_bgr
 from bgblur.io.reader import VideoReader
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SAMPLES, IMAGES = ROOT/'sample_data', ROOT/'nbs'/'images'
 
 
@@ -170,15 +172,30 @@ def chart():
     return bars(fps, floor)
 
 
+def video(ms=80, quality=45):
+    "Return every second frame of the sample clip beside its result, for 04_video, as an animated WebP."
+    with VideoReader(SAMPLES/'testclip.mp4') as reader: frames = [(to_bgr(f), f.time) for f in reader.frames()]
+    pairs = [(frame, result) for (frame, _), result in zip(frames, Blurrer().stream(frames))]
+    imgs = [np.hstack([cv2.resize(img, (320, 240), interpolation=cv2.INTER_AREA) for img in pair]) for pair in pairs[::2]]
+    first, *rest = (Image.fromarray(img[..., ::-1]) for img in imgs)
+    data = BytesIO()
+    first.save(data, 'webp', save_all=True, append_images=rest, duration=ms, loop=0, quality=quality)
+    return data.getvalue()
+
+
 # name: the function that makes the image, its largest width in pixels, its JPEG quality
 IMAGE = {'hero': (hero, 1200, 88), 'pipeline': (pipeline, None, 90), 'matte': (matte, 900, 95), 'sheet': (sheet, None, 95),
          'before-after': (before_after, 900, 95), 'backgrounds': (backgrounds, 900, 95), 'predict': (predict, 900, 95),
          'label': (label_cleaned, 900, 95), 'learner': (learner, 900, 95)}
+# file: the function that returns its bytes
+OTHERS = {'speed.png': chart, 'video.webp': video}
 
 if __name__ == '__main__':
-    names = sys.argv[1:] or [*IMAGE, 'speed']
-    if unknown := {*names} - {*IMAGE, 'speed'}: sys.exit(f"There is no image {', '.join(sorted(unknown))}. Use {', '.join(IMAGE)} or speed.")
-    if 'speed' in names: (IMAGES/'speed.png').write_bytes(chart())
+    known = [*IMAGE, *(Path(file).stem for file in OTHERS)]
+    names = sys.argv[1:] or known
+    if unknown := {*names} - {*known}: sys.exit(f"There is no image {', '.join(sorted(unknown))}. Use {', '.join(known)}.")
+    for file, make in OTHERS.items():
+        if Path(file).stem in names: (IMAGES/file).write_bytes(make())
     for name, (make, width, quality) in IMAGE.items():
         if name not in names: continue
         if (img := make()) is None: continue

@@ -1,6 +1,6 @@
 """Convert the weights of SINet, the second model, from its author's ONNX file.
 
-    python tools/convert_portrait.py SINet_Softmax.onnx bgblur/weights/portrait.onnx
+    python tools/data/convert_portrait.py SINet_Softmax.onnx bgblur/weights/portrait.onnx
 
 The original comes from github.com/anilsathyan7/Portrait-Segmentation (SINet/SINet_Softmax.onnx, MIT). It accepts normalised BGR
 of 320x320. The new file makes the same predictions from RGB in [0,1] of any size divisible by 32, in a quarter of the time:

@@ -1,6 +1,6 @@
-"""Try bgblur with the newest libraries: python tools/outdated.py [EXTRA ...]
+"""Try bgblur with the newest libraries: python tools/check/outdated.py [EXTRA ...]
 
-This installs bgblur with the newest versions that settings.ini allows into a temporary environment, runs tools/smoke.py
+This installs bgblur with the newest versions that settings.ini allows into a temporary environment, runs tools/check/smoke.py
 there, and lists newer versions that the bounds exclude. It also installs the named extras, such as `notebooks`, and imports
 a module of each. The exit code is 1 if something fails.
 """
@@ -12,7 +12,7 @@ import tempfile
 import venv
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 MODULES = {'notebooks': 'bgblur.explore', 'learner': 'bgblur.learner', 'live': 'pyvirtualcam'}
 
 
@@ -31,7 +31,7 @@ def main(extras):
         python = Path(folder)/('Scripts' if os.name == 'nt' else 'bin')/'python'
         what = f'{ROOT}[{",".join(extras)}]' if extras else str(ROOT)
         subprocess.run([python, '-m', 'pip', 'install', '-q', '--upgrade', '--upgrade-strategy', 'eager', what], check=True)
-        failed = subprocess.run([python, ROOT/'tools'/'smoke.py'], cwd=folder).returncode != 0
+        failed = subprocess.run([python, ROOT/'tools'/'check'/'smoke.py'], cwd=folder).returncode != 0
         for extra in extras:
             done = subprocess.run([python, '-P', '-W', 'error', '-c', f'import {MODULES[extra]}'], cwd=folder)
             print(f'{"FAILED" if done.returncode else "ok":8} import {MODULES[extra]}')

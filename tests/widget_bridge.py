@@ -1,4 +1,4 @@
-"""Show a widget in Chromium without JupyterLab.
+"""Show a widget in Chromium without JupyterLab, and connect it to its Python object.
 
 The page runs the widget's JavaScript with a small model in place of Jupyter's. `Shown.sync` carries traits and messages
 between that model and the real Python object, so both sides are tested together, in a second or two.

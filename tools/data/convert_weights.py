@@ -1,6 +1,6 @@
 """Convert the weights of MediaPipe Selfie Segmentation from its .tflite file.
 
-    python tools/convert_weights.py sample_data/models/selfie_segmentation.tflite bgblur/weights
+    python tools/data/convert_weights.py sample_data/models/selfie_segmentation.tflite bgblur/weights
 
 writes person.pt (PyTorch, 16 bit like the original) and person.onnx (32 bit, any size).
 Run it again whenever `PersonNet` in nbs/core/net.ipynb changes.

@@ -1,4 +1,4 @@
-"Show a widget of anywidget on an empty page in Chromium, without Jupyter, for the tests."
+"Show the JavaScript of a widget on an empty page in Chromium, without JupyterLab. The test plays the Python side."
 from base64 import b64encode
 from contextlib import contextmanager
 

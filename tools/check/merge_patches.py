@@ -1,6 +1,6 @@
 """Put the methods that `@patch` adds into their classes, for readers that do not run the code: mypy and editors.
 
-`setup.py` writes the result into the wheel as .pyi files, and `tools/check_types.py` checks it."""
+`setup.py` writes the result into the wheel as .pyi files, and `tools/check/check_types.py` checks it."""
 import ast
 
 KINDS = {'as_prop': 'property', 'cls_method': 'classmethod'}

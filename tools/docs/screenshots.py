@@ -1,4 +1,4 @@
-"""Take screenshots of the explorer in JupyterLab, of the page, and of the live view: python tools/screenshots.py [NAME ...]
+"""Take screenshots of the explorer in JupyterLab, of the page, and of the live view: python tools/docs/screenshots.py [NAME ...]
 
 This writes explorer-420.jpg, explorer-900.jpg, explorer-1400.jpg, app-420.jpg, app-900.jpg, app-1400.jpg, live-widget.jpg and live-window.jpg to nbs/images, or only the named ones, such as
 `app`. It needs Debian's chromium, xvfb and xdotool.
@@ -12,10 +12,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT/'tests'))
-from browser import SHOW_CELL, app, chromium, explorer, lab, move, notebooks, open_page, run_explorer, upload  # noqa: E402
-from stage import display, live_notebook, live_widget, run_cell  # noqa: E402
+from browser import SHOW_CELL, app, chromium, explorer, lab, move, notebooks, open_page, run_cell, run_explorer, upload  # noqa: E402
+from live_view import display, live_notebook, live_widget  # noqa: E402
 
 
 def save(name, png, width=900):

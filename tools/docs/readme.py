@@ -1,7 +1,7 @@
 """Make README.md from nbs/index.ipynb. nbdev_readme does the same but needs Quarto.
 
-    python tools/readme.py            write README.md
-    python tools/readme.py --check    exit with 1 if README.md differs from the notebook
+    python tools/docs/readme.py            write README.md
+    python tools/docs/readme.py --check    exit with 1 if README.md differs from the notebook
 """
 import re
 import sys
@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 from nbconvert import MarkdownExporter
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def shown(cell):
@@ -36,4 +36,4 @@ def readme():
 if __name__ == '__main__':
     path = ROOT/'README.md'
     if '--check' not in sys.argv: path.write_text(readme(), encoding='utf-8')
-    elif path.read_text(encoding='utf-8') != readme(): sys.exit('README.md differs from nbs/index.ipynb. Run make readme.')
+    elif path.read_text(encoding='utf-8') != readme(): sys.exit('README.md differs from nbs/index.ipynb. Run .venv/bin/python tools/docs/readme.py.')

@@ -1,4 +1,4 @@
-"""Run bgblur in child processes, and disturb these runs, for test_interrupts.py.
+"""Run bgblur in child processes, and disturb these runs: signals, crashes, full disks, deleted files.
 
 A server loads the libraries once and forks for each run. So a run takes hundredths of a second instead of a whole one.
 """
@@ -56,7 +56,7 @@ def _run(action, folder, output):
 class Server:
     def __init__(self, output):
         self.output = output
-        self.process = subprocess.Popen([sys.executable, '-c', 'import child; child.listen(); child.serve()'], cwd=Path(__file__).parent,
+        self.process = subprocess.Popen([sys.executable, '-c', 'import disturb; disturb.listen(); disturb.serve()'], cwd=Path(__file__).parent,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def __call__(self, action, folder):

@@ -1,4 +1,4 @@
-"""Generate frames and damage files for a given time, and report failures: python tools/fuzz.py [--seconds 300]
+"""Generate frames and damage files for a given time, and report failures: python tools/check/fuzz.py [--seconds 300]
 
 For half of the time, hypothesis generates arrays for tests/test_fuzz.py. For the other half, this script makes small
 videos and images, damages them at random, and gives them to bgblur in another process, the *worker*. If bgblur blurs a
@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FOUND = ROOT/'output'/'fuzz'
 TIMEOUT = 20       # seconds per file; an intact file takes a tenth of a second
 MEMORY = 1.5e9     # bytes of RAM for a worker; intact files need a sixth of it

@@ -1,6 +1,6 @@
 """Fine-tune the person model on labelled images, and print its quality on held-out images before and after.
 
-    python tools/train.py [FOLDER] [-o NAME] [--people FOLDER]
+    python tools/data/train.py [FOLDER] [-o NAME] [--people FOLDER]
 
 FOLDER contains images/ and masks/, as `save_labels` in nbs/ui/label.ipynb writes them. [default: the sample images]
 This writes NAME.onnx for `bgblur video --model` and NAME.pkl for `load_learner`. [default: output/person-tuned]
@@ -21,7 +21,7 @@ from bgblur.core.errors import BgblurError
 from bgblur.predict import load_segmenter
 from fastai.vision.all import set_seed
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def arguments():

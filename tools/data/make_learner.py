@@ -1,6 +1,6 @@
 """Export the person model in a fastai Learner, as the tutorial exports its U-Net.
 
-    python tools/make_learner.py        writes sample_data/models/person.pkl
+    python tools/data/make_learner.py        writes sample_data/models/person.pkl
 """
 import pickle
 from pathlib import Path
@@ -11,7 +11,7 @@ from fastai.vision.all import (CrossEntropyLossFlat, DataBlock, ImageBlock, Lear
 from bgblur.core.net import person_net
 from bgblur.learner import TwoClasses
 
-DATA = Path(__file__).parent.parent/'sample_data'
+DATA = Path(__file__).resolve().parents[2]/'sample_data'
 
 
 def create_mask(fn):

@@ -1,6 +1,7 @@
-"""Run notebooks and store their outputs: python tools/rerun.py [--slow] 07_speed io/reader index
+"""Run notebooks and store their outputs: python tools/docs/rerun.py [--slow] 07_speed io/reader index
 
-Slow cells (`#| slow`) keep their outputs, unless you add --slow. A notebook runs in its own folder.
+Slow cells (`#| slow`) keep their outputs, unless you add --slow. A notebook runs in its own folder. Widgets are removed from
+the outputs, because only a running notebook can show them. The image that is stored beside each widget remains.
 """
 import sys
 from pathlib import Path
@@ -8,7 +9,19 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-NBS = Path(__file__).parent.parent/'nbs'
+NBS = Path(__file__).resolve().parents[2]/'nbs'
+
+VIEW = 'application/vnd.jupyter.widget-view+json'
+
+
+def remove_widgets(nb):
+    "Remove the widgets from the outputs of a notebook."
+    nb.metadata.pop('widgets', None)
+    for cell in nb.cells:
+        for output in list(cell.get('outputs', [])):
+            data = output.get('data', {})
+            # without a still image, only the widget's repr would be left
+            if data.pop(VIEW, None) and set(data) == {'text/plain'}: cell.outputs.remove(output)
 
 
 def rerun(path, slow):
@@ -22,6 +35,7 @@ def rerun(path, slow):
             # execution times differ in every run
             cell.metadata.pop('execution', None)
     nb.metadata.pop('language_info', None)
+    remove_widgets(nb)
     nbformat.write(nb, path)
 
 

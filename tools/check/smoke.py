@@ -1,4 +1,4 @@
-"""Run the commands that a new user runs first: python tools/smoke.py [--json FILE]
+"""Run the commands that a new user runs first: python tools/check/smoke.py [--json FILE]
 
 This uses the bgblur of the Python that runs this file, in a temporary folder, and needs only the base install. It prints
 what failed and the versions of all libraries. The exit code is 1 if a command fails.
@@ -13,7 +13,7 @@ import tempfile
 from importlib.metadata import requires, version
 from pathlib import Path
 
-SAMPLES = Path(__file__).resolve().parent.parent/'sample_data'
+SAMPLES = Path(__file__).resolve().parents[2]/'sample_data'
 # name: options, and the file that the command must write
 COMMANDS = {
     'video': (['video', 'clip.mp4', '-o', 'blurred.mp4', '-q'], 'blurred.mp4'),

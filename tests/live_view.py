@@ -1,4 +1,4 @@
-"Provide a virtual display, and a file as the camera of Chromium, for the tests and tools/screenshots.py."
+"Show the live view on a virtual display, or in Chromium with a file as its camera, for the tests and tools/docs/screenshots.py."
 import os
 import shutil
 import subprocess
@@ -78,11 +78,6 @@ def live_notebook(folder, imgs, width=1300, height=900):
         page.goto(f'{url}/tree/live.ipynb')
         page.wait_for_function('() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === "idle"', timeout=240_000)
         yield page
-
-
-def run_cell(page, n):
-    "Run cell `n` of the open notebook."
-    page.evaluate('n => { jupyterapp.shell.currentWidget.content.activeCellIndex = n; jupyterapp.commands.execute("notebook:run-cell"); }', n)
 
 
 def live_widget(page, n):
