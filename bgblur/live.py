@@ -44,15 +44,16 @@ def _same_background(a, b):
     return a.background == b.background \
         and (a.strength == b.strength or b.background not in ('blur', 'lens'))
 
-# %% ../nbs/08_live.ipynb #ee14a488
-def _ignore(line): "Do nothing."
-
+# %% ../nbs/08_live.ipynb #19ebec4e
 def _with_own(settings, blurrer):
     "Return `settings` with the person, people and edge of `blurrer`."
     own = {'person': blurrer.person}
     matte = blurrer.matte
     if isinstance(matte, Matte): own |= {'people': matte.people, 'edge': matte.feather}
     return replace(settings, **own)
+
+# %% ../nbs/08_live.ipynb #ee14a488
+def _ignore(line): "Do nothing."
 
 class Live:
     "Blurs frames of a source and shows them in sinks, always the newest one."

@@ -228,16 +228,13 @@ class Matte(BaseMatte):
         hold_seconds:float=.3,  # how slowly alpha changes in a still frame: time constant in
                                 # seconds; 0: immediately
         still_below:float=1.,   # change of the frame that still counts as none, in grey levels
-        moving_above:float=8.,  # change from which nothing is held, in grey levels; above
-                                # `still_below`
+        moving_above:float=8.,  # change from which nothing is held, in grey levels
         lookahead:int=4,        # how many later frames it may use; a live image has none
         people:str='all',       # who stays sharp: 'all', or 'main' for the largest person only
         feather:float=0.,       # widen the edge outwards, or inwards below 0; in pixels of a
                                 # frame 360 pixels high
-        scene_cut:float=40.,    # mean change of the whole frame that makes a cut, in grey
-                                # levels
-        side:int=160,           # shorter side of the probability that it refines, in pixels,
-                                # 60 to 480
+        scene_cut:float=40.,    # mean change of the frame that makes a cut, in grey levels
+        side:int=160,           # shorter side of the probability, in pixels, 60 to 480
         crisp_image:float=.06,  # for a single image: alpha below this value becomes 0, and
                                 # above 1 minus it 1; 0 to 0.4
     ):

@@ -266,8 +266,7 @@ def blur_video(
                                     # only the matte
     blurrer:Callable|None=None,     # a `Blurrer`, or a function of `(frame, seconds)`; None:
                                     # `Blurrer()`
-    stills:int=0,                   # save every n-th frame as a JPEG, if transparent as a PNG;
-                                    # 0: none
+    stills:int=0,                   # save each n-th frame, a JPEG or transparent PNG; 0: none
     stills_dir:str|Path|None=None,  # folder for the stills; None: `NAME-stills` beside `dst`
     overwrite:bool=False,           # replace `dst`, `matte` and stills that exist?
     progress:bool|Callable=True,    # show a progress bar? or a function of the `VideoReader`
@@ -276,10 +275,8 @@ def blur_video(
     start:float=0,                  # second of the clip at which to start
     end:float|None=None,            # second of the clip at which to stop; None: its end
     encoding:Encoding=Encoding(),   # quality, codec and preset of the result
-    matte:str|Path|None=None,       # write alpha to this video or these images, see
-                                    # `MATTE_FORMATS`; None: don't
-    rate:float|None=None,           # frames per second of a source that consists of images;
-                                    # None: 25
+    matte:str|Path|None=None,       # video or images for alpha, see `MATTE_FORMATS`, or None
+    rate:float|None=None,           # frames per second of images as a source; None: 25
 ) -> Report:
     """Blur the background of a clip and keep everything else. Raises `VideoError`;
     then nothing is written."""
@@ -300,15 +297,14 @@ def blur_video(
             if stills and n % stills == 0: saved.add(n, _as_still(img, frame, reader.aspect))
         # without result and stills, only alpha is needed
         blends = None if dst is None and not stills else transparent
-        writer,matte_writer = writers
         try:
-            n,audio = _write(reader, writer, matte_writer, blurrer, blends, progress, each)
+            n,audio = _write(reader, *writers, blurrer, blends, progress, each)
             _check_person(blurrer, src)
         except BrokenPipeError: raise
         except (av.error.FFmpegError, OSError) as e:
             raise VideoError(f'{dst or matte} cannot be written: {e.strerror}.') from e
-    return _make_report(dst, n, perf_counter() - began, audio, reader, writer, blurrer, saved,
-                        transparent, matte)
+    return _make_report(dst, n, perf_counter() - began, audio, reader, writers[0], blurrer,
+                        saved, transparent, matte)
 
 # %% ../nbs/04_video.ipynb #e4e4eb65
 def _new_image(img, blurrer, transparent, suffix):

@@ -19,7 +19,8 @@ from bgblur.explore import Explorer
 from bgblur.io.normalize import to_bgr
 from bgblur.io.reader import VideoReader
 from bgblur.matte import Matte
-from bgblur.ui.choices import FIELDS, SENTENCES
+from bgblur.ui.choices import FIELDS
+from bgblur.ui.sentences import SENTENCES
 from conftest import CLIP, ROOT, bgblur, until, write_clip
 
 sys.path.insert(0, str(ROOT/'tools'/'bench'))

@@ -92,8 +92,7 @@ class Attention:
         people:str='all',  # 'all', or 'main' for the largest person only
         side:int=SIDE,     # shorter side of the probability of a crop, in pixels of the whole
                            # frame's probability
-        opinion:Any=None,  # `SecondOpinion`, which corrects each new probability; None: no
-                           # correction
+        opinion:Any=None,  # `SecondOpinion`, which corrects each new probability, or None
     ):
         "Raises `BgblurError` if `skip` is not a number from 0 to 255."
         check_number(skip, 0, 255, 'skip')
