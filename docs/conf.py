@@ -71,10 +71,14 @@ def first_image(path, cells):
     return ''
 
 
-def title_and_sentence(path):
+def without_links(text):
+    "Return Markdown without links, which lead from the notebook that contains the text."
+    return re.sub(r'\[([^]]*)\]\([^)]*\)', r'\1', text)
+
+
+def title_and_sentence(cells):
     "Return the title of a notebook, and the sentence below it."
-    cells = json.loads(path.read_text(encoding='utf-8'))['cells']
-    return re.match(r'# (.*)\n+> (.*)', ''.join(cells[0]['source'])).groups()
+    return re.match(r'# (.*)\n+> (.*)', without_links(''.join(cells[0]['source']))).groups()
 
 
 def write_walkthrough(app):
@@ -84,7 +88,7 @@ def write_walkthrough(app):
     for name in re.findall(r'^nbs/\w+$', text, flags=re.M):
         path = Path(app.srcdir)/f'{name}.ipynb'
         cells = json.loads(path.read_text(encoding='utf-8'))['cells']
-        title, sentence = title_and_sentence(path)
+        title, sentence = title_and_sentence(cells)
         rows.append(f'| {first_image(path, cells)} | **[{title}]({name}.ipynb)**. {sentence}. |')
     page.write_text(text + '\n' + '\n'.join(rows) + '\n', encoding='utf-8')
 
@@ -95,8 +99,8 @@ def write_machinery(app):
 
     def with_table(m):
         paths = sorted((page.parent/m[1]).glob('*.ipynb'))
-        rows = [f'| [{p.stem}]({p.relative_to(page.parent).as_posix()}) | {title}: {sentence} |'
-                for p in paths for title, sentence in [title_and_sentence(p)]]
+        rows = [f'| [{title}]({path.relative_to(page.parent).as_posix()}) | {sentence} |' for path in paths
+                for title, sentence in [title_and_sentence(json.loads(path.read_text(encoding='utf-8'))['cells'])]]
         return '\n'.join([m[0], '', '| notebook | what it explains |', '| --- | --- |', *rows])
 
     page.write_text(re.sub(r'^(nbs/\w+)/\*\n```$', with_table, page.read_text(encoding='utf-8'), flags=re.M), encoding='utf-8')
@@ -122,9 +126,9 @@ def write_reference(app):
 
 
 def summary(path):
-    "Return the first paragraph of a module's docstring, without links, which lead from its notebook."
+    "Return the first paragraph of a module's docstring, without links."
     doc = ast.get_docstring(ast.parse(path.read_text(encoding='utf-8')))
-    return re.sub(r'\[([^]]*)\]\([^)]*\)', r'\1', ' '.join(doc.split('\n\n')[0].split()))
+    return without_links(' '.join(doc.split('\n\n')[0].split()))
 
 
 def list_of_modules(package, modules):
