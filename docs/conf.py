@@ -59,13 +59,14 @@ def as_fields(app, what, name, obj, options, lines):
 
 
 def first_image(path, cells):
-    "Return the first image of a notebook relative to the folder of the site. Write it there if it is an output."
+    "Return the first image of a notebook as Markdown, or '' if it has none. Write it to the folder of the site if it is an output."
     for cell in cells:
-        if m := re.search(r'!\[[^]]*\]\((images/[^)]+)\)', ''.join(cell['source'])): return f'nbs/{m[1]}'
+        if m := re.search(r'!\[[^]]*\]\((images/[^)]+)\)', ''.join(cell['source'])): return f'![](nbs/{m[1]}){{width=240px}}'
         for output in cell.get('outputs', ()):
             if data := output.get('data', {}).get('image/jpeg'):
                 path.with_suffix('.jpg').write_bytes(b64decode(data))
-                return f'nbs/{path.stem}.jpg'
+                return f'![](nbs/{path.stem}.jpg){{width=240px}}'
+    return ''
 
 
 def write_walkthrough(app):
@@ -76,7 +77,7 @@ def write_walkthrough(app):
         path = Path(app.srcdir)/f'{name}.ipynb'
         cells = json.loads(path.read_text(encoding='utf-8'))['cells']
         title, sentence = re.match(r'# (.*)\n+> (.*)', ''.join(cells[0]['source'])).groups()
-        rows.append(f'| ![]({first_image(path, cells)}){{width=240px}} | **[{title}]({name}.ipynb)**. {sentence}. |')
+        rows.append(f'| {first_image(path, cells)} | **[{title}]({name}.ipynb)**. {sentence}. |')
     page.write_text(text + '\n' + '\n'.join(rows) + '\n', encoding='utf-8')
 
 

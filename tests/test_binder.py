@@ -2,20 +2,20 @@
 import json
 import os
 import re
-import subprocess
 import sys
 from configparser import ConfigParser
 from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, copy_project, run
+from conftest import BIN, ROOT, copy_project, run
 from test_install import PYTHONS
 
 BINDER = ROOT/'.binder'
 NOTEBOOKS = sorted((ROOT/'nbs').glob('0[0-5]*.ipynb'))
-# what a kernel of a reader finds: nothing of the environment that runs the tests
+# the variables of a reader: nothing that leads to the environment that runs the tests
 CLEAN = {k: v for k, v in os.environ.items() if k not in ('PYTHONPATH', 'VIRTUAL_ENV', 'IN_TEST', 'JUPYTER_PATH')}
+CLEAN['PATH'] = os.pathsep.join(p for p in os.environ['PATH'].split(os.pathsep) if Path(p) != BIN)
 
 
 def cells(path, kind='code'):
@@ -83,7 +83,7 @@ def python(clone, tmp_path_factory):
 
 def execute(python, path, env=CLEAN):
     "Run all cells of a notebook in its folder, as a reader does. An error in a cell is an error here."
-    result = run(python, '-m', 'jupyter', 'execute', '--timeout=600', path, env=env, cwd=path.parent)
+    result = run(python.parent/'jupyter-execute', '--timeout=600', path, env=env, cwd=path.parent)
     assert result.returncode == 0, result.stderr[-3000:]
 
 

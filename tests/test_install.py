@@ -144,9 +144,9 @@ def smoke(python, folder):
 
 
 def start_time(*command, cwd):
-    "Return the median time in milliseconds that a command takes, of 7 runs."
+    "Return the median time in milliseconds that a command takes, of 5 runs."
     times = []
-    for _ in range(7):
+    for _ in range(5):
         start = time.perf_counter()
         result = run(*command, cwd=cwd)
         times.append(time.perf_counter() - start)

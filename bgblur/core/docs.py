@@ -45,11 +45,10 @@ def param_comments(
     if not isinstance(f, FunctionType): return {}
     found,key = {},''
     for text,comment,is_last in _signature_lines(f.__code__):
-        # the body is on this line
-        if is_last and not text.endswith(':'): key = ''
-        elif is_last and text.startswith((')', 'def ', 'async def ')): key = 'return'
-        elif text:
-            key = ', '.join(s for s in _NAME.findall(text) if s in f.__code__.co_varnames)
+        names = ', '.join(s for s in _NAME.findall(text) if s in f.__code__.co_varnames)
+        if is_last and not text.endswith(':'): key = ''     # the body is on this line
+        elif is_last and (not names or re.search('def |->', text)): key = 'return'
+        elif text: key = names
         if key and comment: found[key] = f'{found[key]} {comment}' if key in found else comment
     return found
 

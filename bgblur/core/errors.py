@@ -49,10 +49,16 @@ def opencv_repair() -> str:      # commands for pip
     remove = f"pip uninstall {' '.join(names)}, then " if names else ''
     return f'{remove}pip install opencv-python'
 
-def _opencv_is_incomplete(e):
-    "Return whether an error comes from a `cv2` that does not exist or is an empty folder."
-    if isinstance(e, ModuleNotFoundError) and e.name == 'cv2': return True
-    return 'cv2' in sys.modules and not getattr(sys.modules['cv2'], '__file__', None)
+def _opencv_problem(e):
+    "Return what is wrong with OpenCV as a sentence, or '' if the error has another reason."
+    cv2 = sys.modules.get('cv2')
+    if isinstance(e, ModuleNotFoundError) and e.name == 'cv2' \
+       or cv2 and not getattr(cv2, '__file__', None):
+        return f'OpenCV is missing or incomplete: {opencv_repair()}.'
+    if isinstance(e, ImportError) and e.name == 'cv2' and '.so' in str(e):
+        return (f'OpenCV cannot be loaded ({e}): install libgl1 and libglib2.0-0, '
+                'or opencv-python-headless in place of opencv-python.')
+    return ''
 
 # %% ../../nbs/core/errors.ipynb #3e920344
 def print_traceback(
@@ -66,8 +72,7 @@ def as_sentence(
 ) -> str:
     "Return an error as one sentence for the user."
     if isinstance(e, BgblurError): return str(e)
-    if _opencv_is_incomplete(e):
-        return f'OpenCV is missing or incomplete: {opencv_repair()}.'
+    if problem := _opencv_problem(e): return problem
     # OpenCV's code for this is -4
     if isinstance(e, MemoryError) or 'error: (-4:' in str(e):
         return 'There is not enough memory. Close other programs or use a smaller image.'
