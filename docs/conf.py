@@ -82,15 +82,16 @@ def title_and_sentence(cells):
 
 
 def write_walkthrough(app):
-    "Add a table of the notebooks to the page that names them: image, title and first sentence."
+    "Add a table of the notebooks after the list that names them: image, title and first sentence."
     page = Path(app.srcdir)/'walkthrough.md'
-    text, rows = page.read_text(encoding='utf-8'), ['| | |', '| --- | --- |']
-    for name in re.findall(r'^nbs/\w+$', text, flags=re.M):
+    before, names, after = re.split(r'((?:^nbs/\w+\n)+```\n)', page.read_text(encoding='utf-8'), flags=re.M)
+    rows = ['| | |', '| --- | --- |']
+    for name in re.findall(r'nbs/\w+', names):
         path = Path(app.srcdir)/f'{name}.ipynb'
         cells = json.loads(path.read_text(encoding='utf-8'))['cells']
         title, sentence = title_and_sentence(cells)
         rows.append(f'| {first_image(path, cells)} | **[{title}]({name}.ipynb)**. {sentence}. |')
-    page.write_text(text + '\n' + '\n'.join(rows) + '\n', encoding='utf-8')
+    page.write_text(before + names + '\n' + '\n'.join(rows) + '\n' + after, encoding='utf-8')
 
 
 def write_machinery(app):
