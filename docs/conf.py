@@ -5,6 +5,7 @@ import re
 from base64 import b64decode
 from pathlib import Path
 
+from sphinx.addnodes import desc_annotation
 from sphinx.ext.autodoc.mock import mock
 
 import bgblur
@@ -15,6 +16,7 @@ extensions = ['myst_nb', 'sphinx.ext.autodoc']
 html_theme, html_title = 'furo', 'bgblur'
 html_theme_options = {'source_repository': 'https://github.com/bgblur/bgblur'}
 exclude_patterns = ['sample_data/training']
+html_static_path, html_css_files = ['_static'], ['site.css']
 templates_path = []
 
 # the notebooks contain their outputs
@@ -69,6 +71,16 @@ def first_image(path, cells):
     return ''
 
 
+def without_links(text):
+    "Return Markdown without links, which lead from the notebook that contains the text."
+    return re.sub(r'\[([^]]*)\]\([^)]*\)', r'\1', text)
+
+
+def title_and_sentence(cells):
+    "Return the title of a notebook, and the sentence below it."
+    return re.match(r'# (.*)\n+> (.*)', without_links(''.join(cells[0]['source']))).groups()
+
+
 def write_walkthrough(app):
     "Add a table of the notebooks to the page that names them: image, title and first sentence."
     page = Path(app.srcdir)/'walkthrough.md'
@@ -76,9 +88,22 @@ def write_walkthrough(app):
     for name in re.findall(r'^nbs/\w+$', text, flags=re.M):
         path = Path(app.srcdir)/f'{name}.ipynb'
         cells = json.loads(path.read_text(encoding='utf-8'))['cells']
-        title, sentence = re.match(r'# (.*)\n+> (.*)', ''.join(cells[0]['source'])).groups()
+        title, sentence = title_and_sentence(cells)
         rows.append(f'| {first_image(path, cells)} | **[{title}]({name}.ipynb)**. {sentence}. |')
     page.write_text(text + '\n' + '\n'.join(rows) + '\n', encoding='utf-8')
+
+
+def write_machinery(app):
+    "Add a table of the notebooks of each folder after the list that names the folder."
+    page = Path(app.srcdir)/'machinery.md'
+
+    def with_table(m):
+        paths = sorted((page.parent/m[1]).glob('*.ipynb'))
+        rows = [f'| [{title}]({path.relative_to(page.parent).as_posix()}) | {sentence} |' for path in paths
+                for title, sentence in [title_and_sentence(json.loads(path.read_text(encoding='utf-8'))['cells'])]]
+        return '\n'.join([m[0], '', '| notebook | what it explains |', '| --- | --- |', *rows])
+
+    page.write_text(re.sub(r'^(nbs/\w+)/\*\n```$', with_table, page.read_text(encoding='utf-8'), flags=re.M), encoding='utf-8')
 
 
 def notebook_of(path):
@@ -101,9 +126,9 @@ def write_reference(app):
 
 
 def summary(path):
-    "Return the first paragraph of a module's docstring, without links, which lead from its notebook."
+    "Return the first paragraph of a module's docstring, without links."
     doc = ast.get_docstring(ast.parse(path.read_text(encoding='utf-8')))
-    return re.sub(r'\[([^]]*)\]\([^)]*\)', r'\1', ' '.join(doc.split('\n\n')[0].split()))
+    return without_links(' '.join(doc.split('\n\n')[0].split()))
 
 
 def list_of_modules(package, modules):
@@ -142,14 +167,23 @@ def command_page():
     from typer.testing import CliRunner
     from bgblur.cli import app
     names = [[], *([name] for name in get_command(app).commands), ['models', 'get']]
-    parts = ['# The command\n\nThis is what `--help` prints.']
+    parts = ['# The command\n\nThis is what `bgblur --help` and the help of each command print. [How-to](../howto/index.md) shows them at work.']
     for name in names:
         text = CliRunner().invoke(app, [*name, '--help'], prog_name='bgblur', env={'COLUMNS': '90', 'TERM': 'dumb'}).output
         parts.append(f"## {' '.join(['bgblur', *name])}\n\n```text\n{text.strip()}\n```")
     return '\n\n'.join(parts) + '\n'
 
 
+def without_long_value(app, domain, kind, content):
+    "Leave out the value of a constant that would fill more than three lines."
+    if kind in ('data', 'attribute'):
+        for value in list(content.parent.findall(desc_annotation)):
+            if len(value.astext()) > 240: value.parent.remove(value)
+
+
 def setup(app):
+    app.connect('object-description-transform', without_long_value)
     app.connect('autodoc-process-docstring', as_fields)
     app.connect('builder-inited', write_reference)
     app.connect('builder-inited', write_walkthrough)
+    app.connect('builder-inited', write_machinery)

@@ -129,6 +129,14 @@ def backgrounds():
     return np.hstack([*results, on_squares])
 
 
+def transparent():
+    "Return the matte, the cutout on a checkerboard, and a green screen."
+    frame, blurrer = read_frames('testclip.mp4')[130], Blurrer(background='green')
+    person = blurrer.cutout(frame)
+    on_squares = composite(np.ascontiguousarray(person[..., :3]), person[..., 3]/255, checkerboard(*frame.shape[:2]))
+    return np.hstack([grey(person[..., 3]/255), on_squares, blurrer(frame)])
+
+
 def predict():
     "Return a frame beside its alpha."
     frame = read_frames('testclip.mp4')[130]
@@ -185,7 +193,8 @@ def video(ms=80, quality=45):
 
 # name: the function that makes the image, its largest width in pixels, its JPEG quality
 IMAGE = {'hero': (hero, 1200, 88), 'pipeline': (pipeline, None, 90), 'matte': (matte, 900, 95), 'sheet': (sheet, None, 95),
-         'before-after': (before_after, 900, 95), 'backgrounds': (backgrounds, 900, 95), 'predict': (predict, 900, 95),
+         'before-after': (before_after, 900, 95), 'backgrounds': (backgrounds, 900, 95),
+         'transparent': (transparent, 900, 92), 'predict': (predict, 900, 95),
          'label': (label_cleaned, 900, 95), 'learner': (learner, 900, 95)}
 # file: the function that returns its bytes
 OTHERS = {'speed.png': chart, 'video.webp': video}
