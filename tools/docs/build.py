@@ -28,21 +28,25 @@ def git_url():
 
 def sources():
     "Return the files of the site, relative to the repository."
-    found = [*ROOT.glob('nbs/**/*.ipynb'), *ROOT.glob('nbs/images/*'), *(ROOT/name for name in PAGES)]
-    return {p.relative_to(ROOT) for p in found if '.ipynb_checkpoints' not in p.parts}
+    found = [*ROOT.glob('nbs/**/*.ipynb'), *ROOT.glob('nbs/images/*'), *ROOT.glob('docs/**/*'), *(ROOT/name for name in PAGES)]
+    return {p.relative_to(ROOT) for p in found if p.is_file() and not {'.ipynb_checkpoints', '__pycache__'} & {*p.parts}}
+
+
+def place(path):
+    "Return where a file of the repository is in the site: the pages of docs/ are at its top."
+    return path.relative_to('docs') if path.parts[0] == 'docs' else path
 
 
 def with_links(text, page, known, url):
-    "Return Markdown in which links to docs/ lead to the top of the site, and links to files outside the site to the repository."
+    "Return the Markdown of a page with its links as the site needs them. Links to files outside the site lead to the repository."
     def link(m):
         start, target, end = m.groups()
         if '://' in target or target.startswith('mailto:'): return m[0]
         path = (ROOT/page.parent/target).resolve()
         if not path.is_relative_to(ROOT) or not path.exists(): return m[0]     # Sphinx reports it
         inside = path.relative_to(ROOT)
-        if inside in known: return m[0]
-        if inside.parts[0] == 'docs': return f"{start}{os.path.relpath(inside.relative_to('docs'), page.parent)}{end}"
-        return f"{start}{url}/{'tree' if path.is_dir() else 'blob'}/main/{inside.as_posix()}{end}"
+        if inside not in known: return f"{start}{url}/{'tree' if path.is_dir() else 'blob'}/main/{inside.as_posix()}{end}"
+        return f'{start}{Path(os.path.relpath(place(inside), place(page).parent)).as_posix()}{end}'
     return LINK.sub(link, text)
 
 
@@ -75,9 +79,8 @@ def copy_notebook(page, dst, known, url):
 def stage(folder):
     "Copy everything that Sphinx reads to `folder`: the pages of docs/ to its top, the rest as in the repository."
     known, url = sources(), git_url()
-    shutil.copytree(ROOT/'docs', folder, dirs_exist_ok=True)
     for page in known:
-        dst = folder/page
+        dst = folder/place(page)
         dst.parent.mkdir(parents=True, exist_ok=True)
         if page.suffix == '.ipynb': copy_notebook(page, dst, known, url)
         elif page.suffix == '.md': dst.write_text(with_links((ROOT/page).read_text(encoding='utf-8'), page, known, url), encoding='utf-8')
