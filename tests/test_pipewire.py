@@ -3,13 +3,14 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from contextlib import ExitStack, contextmanager
 
 import cv2
 import numpy as np
 import pytest
 from browser import chromium, server
-from conftest import BIN, CLIP, ROOT, bgblur, one_sentence, until
+from conftest import BIN, CLIP, bgblur, one_sentence, until
 from live_view import display
 
 TOOLS = 'gst-launch-1.0', 'pw-dump', 'pipewire', 'wireplumber', 'dbus-daemon'
@@ -110,7 +111,7 @@ def test_chromium_lists_the_camera(tmp_path, monkeypatch):
         until(lambda: 'portal.Camera' in subprocess.run(portal, capture_output=True, text=True).stdout)
         live = start(BIN/'bgblur', *LIVE)
         until(lambda: node(f'bgblur-{live.pid}'))
-        with server(['python', '-m', 'http.server', '--bind', '127.0.0.1', '-d', ROOT/'app', '']) as (_, url), \
+        with server([sys.executable, '-m', 'http.server', '--bind', '127.0.0.1', '-d', tmp_path, '']) as (_, url), \
                 chromium(options=['--enable-features=WebRtcPipeWireCamera', '--use-fake-ui-for-media-stream']) as page:
             page.goto(url)
             h, w = cv2.VideoCapture(str(CLIP)).read()[1].shape[:2]
