@@ -213,7 +213,7 @@ class ImageBackground(Background):
         image:str|Path|np.ndarray,  # path of an image file, or BGR uint8 `(h,w,3)`; where the
                                     # file is transparent, it is black
     ):
-        "Raises `BgblurError` if there is no such file or it can't be read, see `read_image`."
+        "Raises `BgblurError` if the file is missing or can't be read, see `read_image`."
         self.img = image if isinstance(image, np.ndarray) \
             else read_image(image, f'The background {image}')
         self.fitted = None

@@ -278,7 +278,7 @@ class SoftEdge:
         self.shape,(inner,self.box) = shape,_box_around(alpha, shape)
         (top,left),(h,w) = zip(*((s.start, s.stop - s.start) for s in self.box))
         alpha = cv2.resize(alpha[inner], (w, h))
-        # within 0.002 of 0 or 1 there is no edge
+        # within 0.002 of 0 or 1, a pixel is not at an edge
         steps = cv2.convertScaleAbs(alpha, alpha=255)
         self.solid = cv2.inRange(steps, 255, 255)
         # places in the box

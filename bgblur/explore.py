@@ -100,7 +100,7 @@ def make_view(self:Explorer) -> None:
 @patch
 def open(self:Explorer) -> None:
     """Read the window from the chosen start on, and show it.
-    Raises `BgblurError` if there is no frame."""
+    Raises `BgblurError` without a frame."""
     window = self.clip.window(self.start.value)
     self.newest.cancel()
     self.window,self.renderer,self.b,self.rendered = window,Renderer(window),None,None
@@ -316,7 +316,7 @@ def keep_b(self:Explorer) -> Explorer:  # the object itself
 
 @patch
 def swap(self:Explorer) -> Any:  # the object itself
-    "Exchange the present settings with those of B. Raises `BgblurError` if there is no B."
+    "Exchange the present settings with those of B. Raises `BgblurError` without B."
     if not self.b: raise BgblurError('There is no B yet. Keep a result as B first.')
     settings = self.b_settings
     return self.keep_b().set(**settings)

@@ -91,7 +91,7 @@ class Job:
     tries: int = 0          # how many times a worker has started it
     seconds: float = 0.     # how long workers were busy with it, with all tries
     report: dict = field(default_factory=dict)     # what `process` returns
-    error: str = ''         # why there is no result, or what is missing in it
+    error: str = ''         # why the result is missing or incomplete
     beside: list = field(default_factory=list)     # files beside it, see `files_beside`
 
 @patch(as_prop=True)

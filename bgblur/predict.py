@@ -53,7 +53,7 @@ def _check_probability(p, name):
     if not (lo >= -.01 and hi <= 1.01):     # `not` also catches NaN
         numbers = f'numbers from {lo:.2g} to {hi:.2g}' if lo <= hi else 'NaN'
         raise ModelError(f'{name} returned {numbers}, not probabilities in [0,1].')
-    # 0 everywhere is valid: there is no person
+    # 0 everywhere is valid: only background
     if hi > .01 and hi - lo < 1e-6:
         raise ModelError(f'{name} returned {hi:.2f} everywhere, whatever the frame shows.')
     return np.clip(p, 0, 1)
@@ -390,7 +390,7 @@ def load_segmenter(
     profile:Profile|str|Path|None=None,  # name of a profile that 'bgblur models' lists, or
                                          # path of a `.json`; None: see `find_profile`
 ) -> Segmenter:
-    """Open a segmenter. Raises `ModelError` if there is no such model, it is not a segmenter,
+    """Open a segmenter. Raises `ModelError` if the model is unknown, it is not a segmenter,
     or a `.pkl` is not trusted."""
     if _is_learner(spec): return _try_out(LearnerSegmenter(_to_device(spec, device)))
     if spec in MODELS:

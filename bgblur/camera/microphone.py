@@ -113,7 +113,7 @@ class Microphone:
         name:str='default',               # as `microphones` lists it
         opener:Callable=open_microphone,  # opens the device
     ):
-        "Raise `BgblurError` if there is no such microphone."
+        "Raise `BgblurError` if the microphone is unknown."
         self.name,self.container,self.error,self.done = name,opener(name),'',Event()
         self.stream,self.thread = self.container.streams.audio[0],None
 

@@ -46,7 +46,7 @@ def pipeline(
 # %% ../../nbs/camera/pipewire.ipynb #cdbc95cc
 def viewers(
     name:str,          # node name of a camera
-) -> int|None:         # None: there is no such camera, or no PipeWire
+) -> int|None:         # None: without PipeWire, or without this camera
     "Return how many programs use a camera of PipeWire."
     shown = subprocess.run(['pw-dump'], capture_output=True, text=True)
     try: objects = json.loads(shown.stdout)

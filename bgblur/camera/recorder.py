@@ -43,7 +43,7 @@ def dated_path(
     suffix:str,               # ending, such as '.png'
     when:datetime|None=None,  # `datetime`; None: now
 ) -> Path:
-    "Return a path with date and time in its name, at which there is no file."
+    "Return a path with date and time in its name that no file has yet."
     name = f'bgblur-{when or datetime.now():%Y-%m-%d-%H%M%S}'
     names = (f"{name}{f'-{n}' if n > 1 else ''}{suffix}" for n in count(1))
     paths = (Path(folder).absolute()/n for n in names)
@@ -255,7 +255,7 @@ class Saver:
         self.recorder,self.lock = None,Lock()
 
     def snapshot(self,
-        img:np.ndarray|None,  # BGR uint8 `(H,W,3)`; None: there is no image yet
+        img:np.ndarray|None,  # BGR uint8 `(H,W,3)`; None: before the first image
     ) -> str:                 # what was done, for the user
         "Save an image. Raise `BgblurError` if that fails."
         if img is None: raise BgblurError('There is no image to save yet.')

@@ -210,7 +210,7 @@ def describe(
     url:str='',         # address of the file; '': the profile's own
 ) -> str:
     """Return what to know before a download.
-    Raises `ModelError` if there is no address, or an unsafe one."""
+    Raises `ModelError` if the address is missing or unsafe."""
     url,check = _address(profile, url),profile.sha256 \
         or 'not known, recorded with this download'
     return '\n'.join([f'{profile.title} ({profile.name}, {_size(profile)})',

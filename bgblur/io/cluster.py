@@ -87,7 +87,7 @@ async def _reach(address, seconds):
     await comm.close()
 
 def _connect(address, seconds):
-    "Return Dask's client. Raises `BgblurError` if there is no scheduler at `address`."
+    "Return Dask's client. Raises `BgblurError` if no scheduler is at `address`."
     from distributed import Client
     # its messages would repeat what our errors say
     for name in ('', '.client', '.core', '.utils'):

@@ -48,7 +48,7 @@ class Journal:
         self.started.add(entry['dst'])
         report = entry.get('report')
         is_done = 'key' in entry and isinstance(report, dict) and _FACTS <= report.keys()
-        # a new start means that the old result is no longer wanted
+        # a new start means that the old result is not wanted any more
         self.done[entry['dst']] = entry if is_done else None
 
     def name(self,
@@ -94,7 +94,7 @@ def flush(self:Journal,
 @patch
 def size(self:Journal,
     dst:Path,       # a result
-) -> int|None:      # bytes; None if there is no such file, -1 for a folder or a broken link
+) -> int|None:      # bytes; None if the file is missing, -1 for a folder or a broken link
     "Return the size of a file in the output folder."
     if dst.is_file(): return dst.stat().st_size
     return -1 if os.path.lexists(dst) else None

@@ -37,7 +37,7 @@ class Arrivals:
         folder:Path,     # folder to watch, with all folders below it
         quiet:float=5.,  # seconds without a change after which a file is complete
     ):
-        "Raises `VideoError` if there is no such folder."
+        "Raises `VideoError` if the folder is missing."
         if not os.path.isdir(folder):
             raise VideoError(f'There is no folder {folder} to watch: create it first.')
         self.folder,self.quiet = Path(folder),quiet

@@ -76,7 +76,7 @@ class History:
     def step(self,
         here:list, there:list,  # lists: `past` and `future` to go back, `future` and `past` to
                                 # go forward
-    ) -> dict:                  # the state to return to; the present one if there is no other
+    ) -> dict:                  # the state to return to; the present one if it is the only one
         "Take a state from one list, and put the present one on the other."
         if here: there.append(self.present)
         self.present,self.last = here.pop() if here else self.present,None

@@ -267,7 +267,7 @@ def _standard(self:BackgroundPicker):
 
 @patch
 def _add(self:BackgroundPicker, value, name):
-    "Add an option and its thumbnail. Raises `BgblurError` if there is no such background."
+    "Add an option and its thumbnail. Raises `BgblurError` if the background is unknown."
     self.backgrounds[value] = thumbnail_background(value)
     # the tile for an own colour exists already
     if not value.startswith('#'): self.options = [*self.options, [value, name]]
