@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from configparser import ConfigParser
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,6 +19,13 @@ CLIP = ROOT/'sample_data'/'testclip.mp4'
 
 # A shell lets background jobs and their children ignore Ctrl-C. The commands under test must not ignore it.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN: signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def settings():
+    "Return the values of settings.ini."
+    config = ConfigParser()
+    config.read(ROOT/'settings.ini', encoding='utf-8')
+    return config['DEFAULT']
 
 
 def pytest_addoption(parser):

@@ -3,14 +3,14 @@ import json
 import os
 import re
 import sys
-from configparser import ConfigParser
 from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
-from conftest import BIN, ROOT, copy_project, run
+from conftest import BIN, ROOT, copy_project, run, settings
 from test_install import PYTHONS
 
+GIT_URL = settings()['git_url']
 BINDER = ROOT/'.binder'
 NOTEBOOKS = sorted((ROOT/'nbs').glob('0[0-5]*.ipynb'))
 # the variables of a reader: nothing that leads to the environment that runs the tests
@@ -100,28 +100,22 @@ def test_notebook_runs_alone_on_colab(python, clone, tmp_path):
     path = tmp_path/'content'/'02_matte.ipynb'
     path.parent.mkdir()
     path.write_bytes((clone/'nbs'/path.name).read_bytes())
-    local = {'GIT_CONFIG_COUNT': '1', 'GIT_CONFIG_KEY_0': f'url.{clone.as_uri()}.insteadOf', 'GIT_CONFIG_VALUE_0': git_url()}
+    local = {'GIT_CONFIG_COUNT': '1', 'GIT_CONFIG_KEY_0': f'url.{clone.as_uri()}.insteadOf', 'GIT_CONFIG_VALUE_0': GIT_URL}
     execute(python, path, CLEAN | local)
     assert (path.parent/'bgblur'/'sample_data'/'testclip.mp4').exists()
     # a restarted session starts in this folder again
     execute(python, path, CLEAN | local)
 
 
-def git_url():
-    config = ConfigParser()
-    config.read(ROOT/'settings.ini', encoding='utf-8')
-    return config['DEFAULT']['git_url']
-
-
 def test_first_cell_is_the_same_in_each_notebook():
     first = {cells(p)[0] for p in NOTEBOOKS}
-    assert len(first) == 1 and f'git clone -q --depth 1 {git_url()}\n' in first.pop()
+    assert len(first) == 1 and f'git clone -q --depth 1 {GIT_URL}\n' in first.pop()
 
 
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda p: p.stem)
 def test_links_lead_to_the_notebook(path):
     links = re.findall(r'\]\((https?://[^)]+)\)', cells(path, 'markdown')[1])
-    name = git_url().removeprefix('https://github.com/')
+    name = GIT_URL.removeprefix('https://github.com/')
     assert links == [f'https://colab.research.google.com/github/{name}/blob/main/nbs/{path.name}',
                      f'https://mybinder.org/v2/gh/{name}/main?urlpath=lab/tree/nbs/{path.name}']
 

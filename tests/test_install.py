@@ -8,14 +8,13 @@ import subprocess
 import sys
 import tarfile
 import time
-from configparser import ConfigParser
 from functools import cache
 from pathlib import Path
 from statistics import median
 from zipfile import ZipFile
 
 import pytest
-from conftest import ROOT, copy_project, one_sentence, run
+from conftest import ROOT, copy_project, one_sentence, run, settings
 
 PYTHONS = ['3.11', '3.12', '3.13']     # the versions in README
 OWN = '%d.%d' % sys.version_info[:2]
@@ -201,9 +200,7 @@ def test_another_opencv_in_the_same_environment(install, tmp_path):
 
 def oldest():
     "Return the requirements of the base install, each with its lower bound."
-    config = ConfigParser()
-    config.read(ROOT/'settings.ini')
-    pins = [re.fullmatch(r'([\w-]+)>=([\d.]+),<\d+', r) for r in config['DEFAULT']['requirements'].split()]
+    pins = [re.fullmatch(r'([\w-]+)>=([\d.]+),<\d+', r) for r in settings()['requirements'].split()]
     assert all(pins), 'each requirement needs a lower bound and an upper one'
     return {m[1]: m[2] for m in pins}
 

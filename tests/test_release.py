@@ -1,20 +1,12 @@
 "Test that the files which name the version agree, and that CHANGELOG.md has the form of Keep a Changelog."
 import re
-from configparser import ConfigParser
 from datetime import date
 
 import bgblur
-from conftest import ROOT
+from conftest import ROOT, settings
 
 CHANGELOG = (ROOT/'CHANGELOG.md').read_text(encoding='utf-8')
 KINDS = ['Added', 'Changed', 'Deprecated', 'Removed', 'Fixed', 'Security']
-
-
-def settings():
-    "Return settings.ini, in which the version is changed."
-    config = ConfigParser()
-    config.read(ROOT/'settings.ini', encoding='utf-8')
-    return config['DEFAULT']
 
 
 def sections():
